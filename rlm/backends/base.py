@@ -1,0 +1,61 @@
+"""What the engine asks of a backend: one protocol, one reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rlm.events import CallUsage, Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LMReply:
+    """One reply of a model.
+
+    Attributes:
+        text: The reply's text; empty when the provider sent none.
+        model: The model that was asked (our name for it, not the provider's alias).
+        usage: Tokens and cost as the provider reported them.
+        finish_reason: The provider's word, such as ``"stop"`` or ``"length"``.
+    """
+
+    text: str
+    model: str
+    usage: CallUsage
+    finish_reason: str | None = None
+
+
+class LMClient(Protocol):
+    """A provider's client: asks one model, retries nothing, owns its connections.
+
+    Attributes:
+        backend: The backend's name, such as ``"openai"``.
+        model_name: The model that it asks unless told otherwise.
+        reports_cost: Whether the provider reports what a call cost.
+    """
+
+    backend: str
+    model_name: str
+    reports_cost: bool
+
+    async def complete(
+        self, messages: Sequence[Message], *, model: str | None = None, stream: bool = False
+    ) -> LMReply:
+        """Ask the model once.
+
+        Args:
+            messages: The chat so far; content is text, or parts in OpenAI's shape.
+            model: Another model of the same provider.
+            stream: Whether to have the reply streamed (the reply is returned whole all the same).
+
+        Raises:
+            BackendError: The provider failed; `rlm.backends.retry` decides what is tried again.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the client's connections."""
+        ...

@@ -1,0 +1,165 @@
+"""What a completion returns: the answer with its usage, in the reference's shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlm.trajectory import Trajectory
+
+
+@dataclass(slots=True)
+class ModelUsageSummary:
+    """What was asked of one model, over a whole tree.
+
+    Attributes:
+        total_calls: Number of requests.
+        total_input_tokens: Tokens in, as the provider counted them.
+        total_output_tokens: Tokens out, as the provider counted them.
+        total_cost: USD, from the provider or the user's `prices`; None when nobody knows.
+    """
+
+    total_calls: int
+    total_input_tokens: int
+    total_output_tokens: int
+    total_cost: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reference's dictionary; an unknown cost is left out."""
+        data: dict[str, Any] = {
+            "total_calls": self.total_calls,
+            "total_input_tokens": self.total_input_tokens,
+            "total_output_tokens": self.total_output_tokens,
+        }
+        if self.total_cost is not None:
+            data["total_cost"] = self.total_cost
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> ModelUsageSummary:
+        """Read what `to_dict` wrote."""
+        return cls(
+            total_calls=data["total_calls"],
+            total_input_tokens=data["total_input_tokens"],
+            total_output_tokens=data["total_output_tokens"],
+            total_cost=data.get("total_cost"),
+        )
+
+
+@dataclass(slots=True)
+class UsageSummary:
+    """What was asked of every model, over a whole tree.
+
+    Attributes:
+        model_usage_summaries: Model name to its summary.
+    """
+
+    model_usage_summaries: dict[str, ModelUsageSummary] = field(default_factory=dict)
+
+    @property
+    def total_cost(self) -> float | None:
+        """USD of all models whose cost is known; None when none is."""
+        costs = [s.total_cost for s in self.model_usage_summaries.values()]
+        known = [cost for cost in costs if cost is not None]
+        return sum(known) if known else None
+
+    @property
+    def total_input_tokens(self) -> int:
+        """Tokens in, of all models."""
+        return sum(s.total_input_tokens for s in self.model_usage_summaries.values())
+
+    @property
+    def total_output_tokens(self) -> int:
+        """Tokens out, of all models."""
+        return sum(s.total_output_tokens for s in self.model_usage_summaries.values())
+
+    @property
+    def total_calls(self) -> int:
+        """Requests to all models."""
+        return sum(s.total_calls for s in self.model_usage_summaries.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reference's dictionary; an unknown cost is left out."""
+        data: dict[str, Any] = {
+            "model_usage_summaries": {
+                model: summary.to_dict() for model, summary in self.model_usage_summaries.items()
+            }
+        }
+        if self.total_cost is not None:
+            data["total_cost"] = self.total_cost
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> UsageSummary:
+        """Read what `to_dict` wrote."""
+        return cls(
+            {
+                model: ModelUsageSummary.from_dict(summary)
+                for model, summary in data.get("model_usage_summaries", {}).items()
+            }
+        )
+
+
+@dataclass(slots=True)
+class RLMChatCompletion:
+    """The result of a completion: the answer, and what it took.
+
+    Attributes:
+        root_model: Name of the root model.
+        prompt: What was asked: the context, unchanged.
+        response: The final answer.
+        usage_summary: Usage of the whole tree, children and leaf calls included.
+        execution_time: Seconds.
+        metadata: The reference's trajectory (`run_metadata`, `iterations`) when an
+            `RLMLogger` was given.
+        error: Why this single call failed; None when it did not.
+        trajectory: The record of the tree; always there for a completion.
+    """
+
+    root_model: str
+    prompt: Any
+    response: str
+    usage_summary: UsageSummary
+    execution_time: float
+    metadata: dict[str, Any] | None = None
+    error: str | None = None
+    trajectory: Trajectory | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def answer(self) -> str:
+        """The final answer (the reference's `response`)."""
+        return self.response
+
+    @property
+    def usage(self) -> UsageSummary:
+        """Usage of the whole tree (the reference's `usage_summary`)."""
+        return self.usage_summary
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the reference's dictionary; `metadata` and `error` are left out when None."""
+        data: dict[str, Any] = {
+            "root_model": self.root_model,
+            "prompt": self.prompt,
+            "response": self.response,
+            "usage_summary": self.usage_summary.to_dict(),
+            "execution_time": self.execution_time,
+        }
+        if self.metadata is not None:
+            data["metadata"] = self.metadata
+        if self.error is not None:
+            data["error"] = self.error
+        return data
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> RLMChatCompletion:
+        """Read what `to_dict` wrote."""
+        return cls(
+            root_model=data["root_model"],
+            prompt=data["prompt"],
+            response=data["response"],
+            usage_summary=UsageSummary.from_dict(data["usage_summary"]),
+            execution_time=data["execution_time"],
+            metadata=data.get("metadata"),
+            error=data.get("error"),
+        )

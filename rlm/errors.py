@@ -1,0 +1,157 @@
+"""Every error that a user of `rlm` can meet, under one root.
+
+The limit errors have the reference's names, attributes and argument order, so
+that `except` clauses written for it work unchanged.
+"""
+
+from __future__ import annotations
+
+from rlm_kernel.errors import (
+    ContextError,
+    FrameError,
+    KernelDiedError,
+    RLMError,
+    SandboxError,
+)
+
+__all__ = [
+    "ArgumentError",
+    "BackendError",
+    "BudgetExceededError",
+    "CancellationError",
+    "ConfigurationError",
+    "ContextError",
+    "ContextWindowError",
+    "ErrorThresholdExceededError",
+    "FrameError",
+    "KernelDiedError",
+    "LimitExceededError",
+    "MissingKeyError",
+    "MissingPackageError",
+    "RLMError",
+    "SandboxError",
+    "TimeoutExceededError",
+    "TokenLimitExceededError",
+]
+
+
+class ConfigurationError(RLMError, ValueError):
+    """A value that a user gave is not one of those allowed."""
+
+
+class ArgumentError(RLMError, TypeError):
+    """A keyword that a user gave is not one that is taken."""
+
+
+class MissingPackageError(RLMError, ImportError):
+    """An optional package is not installed; the message names the extra to install."""
+
+
+class MissingKeyError(ConfigurationError):
+    """No API key was found; the message names the environment variable."""
+
+
+class BackendError(RLMError):
+    """A provider did not answer, or answered with an error.
+
+    Attributes:
+        backend: The backend's name, such as ``"openai"``.
+        model: The model that was asked.
+        status: The HTTP status, or None when there was no HTTP reply.
+    """
+
+    def __init__(
+        self, message: str, *, backend: str = "", model: str = "", status: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.backend = backend
+        self.model = model
+        self.status = status
+
+
+class ContextWindowError(BackendError):
+    """The provider says, or we know, that the prompt is longer than the model's window."""
+
+
+class LimitExceededError(RLMError):
+    """Root of the limits on a run's whole tree."""
+
+
+class BudgetExceededError(LimitExceededError):
+    """The tree has spent its `max_budget` (USD)."""
+
+    def __init__(
+        self,
+        spent: float,
+        budget: float,
+        message: str | None = None,
+        partial_answer: str | None = None,
+    ) -> None:
+        super().__init__(message or f"Budget exceeded: spent ${spent:.6f} of ${budget:.6f}.")
+        self.spent = spent
+        self.budget = budget
+        self.partial_answer = partial_answer
+
+
+class TimeoutExceededError(LimitExceededError):
+    """The tree has used up its `max_timeout` (seconds)."""
+
+    def __init__(
+        self,
+        elapsed: float,
+        timeout: float,
+        partial_answer: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        super().__init__(message or f"Timeout exceeded: {elapsed:.1f} s of {timeout:.1f} s.")
+        self.elapsed = elapsed
+        self.timeout = timeout
+        self.partial_answer = partial_answer
+
+
+class TokenLimitExceededError(LimitExceededError):
+    """The tree has used up its `max_tokens` (input and output together)."""
+
+    def __init__(
+        self,
+        tokens_used: int,
+        token_limit: int,
+        partial_answer: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        super().__init__(
+            message or f"Token limit exceeded: {tokens_used:,} of {token_limit:,} tokens."
+        )
+        self.tokens_used = tokens_used
+        self.token_limit = token_limit
+        self.partial_answer = partial_answer
+
+
+class ErrorThresholdExceededError(LimitExceededError):
+    """`max_errors` turns in a row ended in an error."""
+
+    def __init__(
+        self,
+        error_count: int,
+        threshold: int,
+        last_error: str | None = None,
+        partial_answer: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        super().__init__(
+            message
+            or f"Error threshold exceeded: {error_count} turns in a row failed "
+            f"(limit: {threshold}). The last error: {last_error}"
+        )
+        self.error_count = error_count
+        self.threshold = threshold
+        self.last_error = last_error
+        self.partial_answer = partial_answer
+
+
+class CancellationError(RLMError, KeyboardInterrupt):
+    """The user stopped the run (Ctrl-C, or a cancelled task)."""
+
+    def __init__(self, partial_answer: str | None = None, message: str | None = None) -> None:
+        super().__init__(message or "The run was cancelled.")
+        self.partial_answer = partial_answer

@@ -1,0 +1,291 @@
+"""The events of a run: all that the engine ever tells the world.
+
+A run is a tree: run > turn > cell > sub-call > child run. Each node has an
+`id`; the events that start and finish a node carry the same `id`, and
+`parent_id` names the node it hangs on. A child run's parent is the sub-call
+that started it. Outputs and notes are nodes of their own.
+
+Events hold JSON values only (`str`, numbers, `bool`, `None`, tuples and
+dictionaries of them), so that every log is lossless.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+RunStatus = Literal["answered", "exhausted", "limit", "error", "cancelled"]
+CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
+SubCallKind = Literal["llm", "rlm", "tool"]
+NoteKind = Literal["restart", "compaction", "limit", "output", "retry", "warning"]
+
+Message = dict[str, Any]
+"""A chat message: ``{"role": "system" | "user" | "assistant", "content": str | list}``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallUsage:
+    """What one LM call took.
+
+    Attributes:
+        input_tokens: As the provider counted; None when it did not say.
+        output_tokens: As the provider counted; None when it did not say.
+        cost: USD; None when nobody knows.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened in a run.
+
+    Attributes:
+        id: The node this event is about.
+        parent_id: The node above it; None for a root run.
+        run_id: The run, root or child, in which it happened.
+        time: Seconds since the epoch.
+    """
+
+    type: ClassVar[str] = ""
+
+    id: str
+    parent_id: str | None
+    run_id: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """A run begins.
+
+    Attributes:
+        depth: 0 for the root run.
+        model: Name of the model that is asked turn by turn.
+        config: What the reference's log calls metadata, without secrets: `backend`,
+            `backend_kwargs`, `environment_type`, `environment_kwargs`, `other_backends`,
+            `max_depth`, `max_iterations`, and `limits`.
+        root_prompt: The question, when one was given.
+        context: The context's `type`, `length` (characters, bytes or items), `description`
+            (the line the model is shown) and `preview` (its first 200 characters).
+    """
+
+    type: ClassVar[str] = "run_started"
+
+    depth: int
+    model: str
+    config: dict[str, Any]
+    root_prompt: str | None
+    context: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """A run is over.
+
+    Attributes:
+        status: How it ended: `exhausted` means that `max_iterations` turns brought no
+            answer and the model was asked for one outright.
+        answer: The final (or, unless `answered`, the best partial) answer.
+        error: `{"type", "message"}` when it ended in one.
+        usage: `UsageSummary.to_dict()` of this run with all its descendants.
+        duration: Seconds.
+    """
+
+    type: ClassVar[str] = "run_finished"
+
+    status: RunStatus
+    answer: str | None
+    error: dict[str, str] | None
+    usage: dict[str, Any]
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnStarted(Event):
+    """The model is about to be asked.
+
+    Attributes:
+        number: 1 for the first turn of the run.
+        of: `max_iterations`; `number` is one more in the turn that forces an answer.
+        kept: How many leading messages of the last turn's prompt are sent again.
+        messages: The messages that follow those.
+    """
+
+    type: ClassVar[str] = "turn_started"
+
+    number: int
+    of: int
+    kept: int
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelReply(Event):
+    """The root model replied; `id` is the turn's.
+
+    Attributes:
+        model: Name of the model that was asked.
+        text: Its reply; empty when it sent none.
+        usage: What the call took.
+        duration: Seconds.
+        finish_reason: The provider's word, such as ``"stop"`` or ``"length"``.
+        purpose: What it was asked for.
+    """
+
+    type: ClassVar[str] = "model_reply"
+
+    model: str
+    text: str
+    usage: CallUsage
+    duration: float
+    finish_reason: str | None = None
+    purpose: Literal["turn", "compaction"] = "turn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnFinished(Event):
+    """A turn is over.
+
+    Attributes:
+        number: The turn's number.
+        final_answer: The answer it brought; None when it brought none.
+        duration: Seconds, the model call included.
+    """
+
+    type: ClassVar[str] = "turn_finished"
+
+    number: int
+    final_answer: str | None
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellStarted(Event):
+    """A block of code is sent to the kernel.
+
+    Attributes:
+        number: 1 for the first block of its turn.
+        code: The block.
+    """
+
+    type: ClassVar[str] = "cell_started"
+
+    number: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellOutput(Event):
+    """A cell wrote something; `parent_id` is the cell.
+
+    Attributes:
+        output: A notebook output (nbformat 4): `output_type` is `stream`, `execute_result`,
+            `display_data` or `error`.
+    """
+
+    type: ClassVar[str] = "cell_output"
+
+    output: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellFinished(Event):
+    """A cell is over.
+
+    Attributes:
+        status: `ok`; `error`: it raised; `interrupted`; `timeout`: it ran into
+            `cell_timeout` or the run's end; `died`: its kernel did.
+        execution_count: Jupyter's counter; None when the kernel died.
+        variables: The model's variables: name to `{"type", "preview"}`.
+        final_answer: The answer, when this cell set one.
+        duration: Seconds.
+        shown: What the model is shown of it.
+    """
+
+    type: ClassVar[str] = "cell_finished"
+
+    status: CellStatus
+    execution_count: int | None
+    variables: dict[str, dict[str, str]]
+    final_answer: str | None
+    duration: float
+    shown: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubCallStarted(Event):
+    """A cell called a model, a child run, or a host tool; `parent_id` is the cell.
+
+    Attributes:
+        kind: `llm`: one plain LM call; `rlm`: a child run; `tool`: a host callable.
+        model: The model that is asked, or the tool's name.
+        prompt: What was asked (of a tool: its arguments).
+    """
+
+    type: ClassVar[str] = "sub_call_started"
+
+    kind: SubCallKind
+    model: str
+    prompt: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubCallFinished(Event):
+    """A sub-call is over.
+
+    Attributes:
+        kind: As it started.
+        model: As it started.
+        response: What the cell got (JSON).
+        error: Why it failed; None when it did not.
+        usage: Of a plain call: what it took. Empty for a child, whose own events tell.
+        duration: Seconds, waiting for a free place included.
+    """
+
+    type: ClassVar[str] = "sub_call_finished"
+
+    kind: SubCallKind
+    model: str
+    response: Any
+    error: str | None
+    usage: CallUsage
+    duration: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note(Event):
+    """Something a reader of the log should know; `parent_id` is the node it concerns.
+
+    Attributes:
+        kind: What it is about.
+        text: One sentence.
+        data: Figures, by name.
+    """
+
+    type: ClassVar[str] = "note"
+
+    kind: NoteKind
+    text: str
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    cls.type: cls
+    for cls in (
+        RunStarted,
+        RunFinished,
+        TurnStarted,
+        ModelReply,
+        TurnFinished,
+        CellStarted,
+        CellOutput,
+        CellFinished,
+        SubCallStarted,
+        SubCallFinished,
+        Note,
+    )
+}
+"""Every event class by its `type`, as logs name it."""

@@ -1,0 +1,1 @@
+"""What a notebook user touches: the `%%rlm` magic, the trajectory viewer, display."""

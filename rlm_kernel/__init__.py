@@ -1,0 +1,1 @@
+"""The kernel: what runs inside the REPL, and how such a kernel is started anywhere."""
