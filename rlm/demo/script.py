@@ -1,0 +1,50 @@
+"""Replies by script: what a run's turns are told, in order, and what its sub-calls are."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import TYPE_CHECKING
+
+from rlm.demo.wire import LMRequest, LMResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    Reply = str | LMResponse
+
+
+def _ok(prompt: str) -> Reply:  # noqa: ARG001 - a sub-call's signature
+    return "ok"
+
+
+def script(
+    root: Sequence[Reply] | Callable[[LMRequest], Reply],
+    sub: Callable[[str], Reply] = _ok,
+) -> Callable[[LMRequest], LMResponse]:
+    """Return a reply function for a `StandInServer`.
+
+    Args:
+        root: What requests of a run (they start with a system prompt) get: a list, in order of
+            arrival, over all runs; or a function of the request, where several runs have to be
+            told apart (`LMRequest.turn` says which turn is asked for).
+        sub: What every other request gets: a function of its last message's text.
+    """
+    numbers = itertools.count()
+    lock = threading.Lock()
+
+    def next_reply(request: LMRequest) -> Reply:
+        if callable(root):
+            return root(request)
+        with lock:
+            number = next(numbers)
+        if number >= len(root):
+            text = f"the script has {len(root)} root replies, and this is request {number + 1}"
+            raise LookupError(text)
+        return root[number]
+
+    def reply(request: LMRequest) -> LMResponse:
+        said = next_reply(request) if request.is_root else sub(request.prompt)
+        return LMResponse(text=said) if isinstance(said, str) else said
+
+    return reply
