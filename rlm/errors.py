@@ -58,15 +58,26 @@ class BackendError(RLMError):
         backend: The backend's name, such as ``"openai"``.
         model: The model that was asked.
         status: The HTTP status, or None when there was no HTTP reply.
+        retryable: Whether the same request may well succeed a little later.
+        retry_after: Seconds that the provider asked to wait, or None.
     """
 
     def __init__(
-        self, message: str, *, backend: str = "", model: str = "", status: int | None = None
+        self,
+        message: str,
+        *,
+        backend: str = "",
+        model: str = "",
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.backend = backend
         self.model = model
         self.status = status
+        self.retryable = retryable
+        self.retry_after = retry_after
 
 
 class ContextWindowError(BackendError):
