@@ -58,7 +58,7 @@ failed = [reply for reply in replies if reply.startswith("Error:")]
 lines = [line for reply in replies for line in reply.split("\\n") if " :: " in line]
 found = [tuple(line.split(" :: ", 1)) for line in lines]
 count = Counter(path for path, place in found)
-print(f"read {len(candidates)} of {len(context)} files in {len(pieces)} pieces, {len(failed)} failed")
+print(f"read {len(candidates)} of {len(context)} files: {len(pieces)} pieces, {len(failed)} failed")
 print(f"found {len(found)} lines in {len(count)} files; most:", count.most_common(3))
 ```
 '''
