@@ -1,0 +1,32 @@
+"""Readers of a run's events: the JSONL log, the console, callbacks, and what delivers to them."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlm.logger.callbacks import CallbackReader
+    from rlm.logger.console import ConsoleReader
+    from rlm.logger.delivery import Delivery
+    from rlm.logger.jsonl import RLMLogger
+
+__all__ = ["CallbackReader", "ConsoleReader", "Delivery", "RLMLogger"]
+
+# Loaded when asked for: `import rlm` takes this module along and must stay light.
+_MODULES = {
+    "CallbackReader": "callbacks",
+    "ConsoleReader": "console",
+    "Delivery": "delivery",
+    "RLMLogger": "jsonl",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'rlm.logger' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"rlm.logger.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

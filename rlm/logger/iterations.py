@@ -1,0 +1,183 @@
+"""A run in the reference's log format: pure functions from nodes to dictionaries."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from rlm.core.types import ModelUsageSummary, UsageSummary
+from rlm.logger.secrets import without_secrets
+from rlm.logger.streams import streams
+
+if TYPE_CHECKING:
+    from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
+
+Prompts = Literal["full", "delta"]
+"""Which messages an iteration's `prompt` holds: all, or those that the turn added."""
+
+CHILD_PROMPT_LIMIT = 10_000
+"""How many characters of a child's prompt are logged: it is the child's context."""
+
+
+def run_record(run: RunNode, *, prompts: Prompts = "full") -> dict[str, Any]:
+    """Return a run as the reference's `completion.metadata`.
+
+    Args:
+        run: A run, finished or not.
+        prompts: What `prompt` holds.
+
+    Returns:
+        `{"run_metadata": {...}, "iterations": [...]}`.
+    """
+    return {"run_metadata": run_metadata(run), "iterations": iterations(run, prompts=prompts)}
+
+
+def run_metadata(run: RunNode) -> dict[str, Any]:
+    """Return what the reference logs once: the configuration of a run, without secrets.
+
+    Args:
+        run: Any run.
+    """
+    config = run.started.config
+    return {
+        "root_model": run.started.model,
+        "max_depth": config.get("max_depth"),
+        "max_iterations": config.get("max_iterations"),
+        "backend": config.get("backend"),
+        "backend_kwargs": without_secrets(config.get("backend_kwargs") or {}),
+        "environment_type": config.get("environment_type"),
+        "environment_kwargs": without_secrets(config.get("environment_kwargs") or {}),
+        "other_backends": without_secrets(config.get("other_backends")),
+    }
+
+
+def iterations(run: RunNode, *, prompts: Prompts = "full") -> list[dict[str, Any]]:
+    """Return the turns of a run as the reference's iterations.
+
+    The turn that forces a final answer is one more of them. A turn that brought
+    nothing (the model never replied) is none.
+
+    Args:
+        run: A run, finished or not.
+        prompts: What `prompt` holds.
+    """
+    turns = [turn for turn in run.turns if turn.reply is not None or turn.cells]
+    return [iteration(run, turn, prompts=prompts) for turn in turns]
+
+
+def iteration(run: RunNode, turn: TurnNode, *, prompts: Prompts = "full") -> dict[str, Any]:
+    """Return one turn as the reference's iteration.
+
+    Args:
+        run: The turn's run.
+        turn: Finished, or given up.
+        prompts: What `prompt` holds; `"delta"` adds `prompt_kept`, the number of leading
+            messages of the last iteration's prompt that come before those.
+    """
+    delta = prompts == "delta"
+    reply = turn.reply
+    ended = turn.finished or reply or turn.started
+    return {
+        "type": "iteration",
+        "iteration": turn.started.number,
+        "timestamp": timestamp(ended.time),
+        "prompt": list(turn.started.messages) if delta else turn.messages,
+        **({"prompt_kept": turn.started.kept} if delta else {}),
+        "response": "" if reply is None else reply.text,
+        "code_blocks": [_code_block(run, cell, prompts) for cell in turn.cells],
+        "final_answer": None if turn.finished is None else turn.finished.final_answer,
+        "iteration_time": None if turn.finished is None else turn.finished.duration,
+    }
+
+
+def timestamp(seconds: float) -> str:
+    """Return a time as ISO 8601 in local time with its offset.
+
+    Args:
+        seconds: Since the epoch.
+    """
+    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat()
+
+
+def _code_block(run: RunNode, cell: CellNode, prompts: Prompts) -> dict[str, Any]:
+    finished = cell.finished
+    stdout, stderr = streams(cell)
+    tools = [call for call in cell.sub_calls if call.started.kind == "tool"]
+    result = {
+        "stdout": stdout,
+        "stderr": stderr,
+        "locals": _locals(run, cell),
+        "execution_time": None if finished is None else finished.duration,
+        "rlm_calls": [_call(c, prompts) for c in cell.sub_calls if c.started.kind != "tool"],
+        "final_answer": None if finished is None else finished.final_answer,
+    }
+    if tools:
+        result["tool_calls"] = [_tool_call(call) for call in tools]
+    return {"code": cell.started.code, "result": result}
+
+
+def _locals(run: RunNode, cell: CellNode) -> dict[str, str]:
+    """Return previews of the model's variables; the context is described, never copied."""
+    context = run.started.context
+    kind, length = context.get("type", "object"), context.get("length")
+    size = "" if length is None else f" of length {length:,}" if isinstance(length, int) else ""
+    variables = {} if cell.finished is None else cell.finished.variables
+    previews = {name: str(shown.get("preview", "")) for name, shown in variables.items()}
+    contexts = [name for name in previews if name.startswith("context_") and name[8:].isdigit()]
+    return {**previews, **dict.fromkeys(["context", *contexts], f"<{kind}{size}>")}
+
+
+def _call(call: SubCallNode, prompts: Prompts) -> dict[str, Any]:
+    """Return a sub-call as the reference's `RLMChatCompletion.to_dict()`."""
+    finished = call.finished
+    error = "The cell ended before the answer came." if finished is None else finished.error
+    entry = {
+        "root_model": call.started.model,
+        "prompt": call.started.prompt,
+        "response": "" if finished is None else _text(finished.response),
+        "usage_summary": _usage(call).to_dict(),
+        "execution_time": 0.0 if finished is None else finished.duration,
+    }
+    if call.child is not None:
+        entry["prompt"] = _cut(call.started.prompt)
+        entry["metadata"] = run_record(call.child, prompts=prompts)
+    if error is not None:
+        entry["error"] = error
+    return entry
+
+
+def _tool_call(call: SubCallNode) -> dict[str, Any]:
+    finished = call.finished
+    return {
+        "name": call.started.model,
+        "arguments": call.started.prompt,
+        "response": None if finished is None else finished.response,
+        "error": None if finished is None else finished.error,
+        "execution_time": None if finished is None else finished.duration,
+    }
+
+
+def _usage(call: SubCallNode) -> UsageSummary:
+    if call.child is not None:
+        return call.child.usage
+    finished = call.finished
+    if finished is None or (finished.error is not None and not finished.usage.input_tokens):
+        return UsageSummary()
+    usage = finished.usage
+    summary = ModelUsageSummary(1, usage.input_tokens or 0, usage.output_tokens or 0, usage.cost)
+    return UsageSummary({finished.model: summary})
+
+
+def _cut(prompt: Any) -> Any:
+    text = _text(prompt)
+    if len(text) <= CHILD_PROMPT_LIMIT:
+        return prompt
+    half = CHILD_PROMPT_LIMIT // 2
+    return f"{text[:half]}\n... + [{len(text) - 2 * half:,} chars...]\n{text[-half:]}"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False, default=repr)

@@ -1,0 +1,167 @@
+"""The JSONL log, in the reference's format."""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from rlm.errors import ConfigurationError
+from rlm.events import RunFinished, RunStarted, TurnFinished
+from rlm.logger.iterations import (
+    Prompts,
+    iteration,
+    iterations,
+    run_metadata,
+    run_record,
+    timestamp,
+)
+from rlm.trajectory.forest import Forest
+from rlm.trajectory.json_text import json_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rlm.events import Event
+    from rlm.trajectory import RunNode, Trajectory, TurnNode
+
+__all__ = ["RLMLogger", "iterations", "log_lines", "run_record"]
+
+
+def log_lines(run: RunNode, *, prompts: Prompts = "full") -> Iterator[bytes]:
+    """Yield a root run's log, line by line: its metadata, then its iterations.
+
+    Args:
+        run: Finished or not.
+        prompts: What an iteration's `prompt` holds.
+    """
+    yield _metadata_line(run)
+    for entry in iterations(run, prompts=prompts):
+        yield _line(entry, run)
+
+
+class RLMLogger:
+    """Keeps what happened in the reference's format, in memory and, if told so, in a file.
+
+    A root run is a `metadata` line, then an `iteration` line for each turn, written
+    the moment the turn is over; children's runs are the `metadata` of their entry in
+    `rlm_calls`. Lines of runs that go on at once interleave, whole; `run_id` says
+    whose they are. The context is described, never copied.
+
+    Attributes:
+        log_dir: The folder of the log file; None keeps the log in memory only.
+        log_file_path: The log file; it is made by the first line. None without `log_dir`.
+        prompts: What an iteration's `prompt` holds.
+    """
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] | None = None,
+        file_name: str = "rlm",
+        prompts: Prompts = "full",
+    ) -> None:
+        """Name the file; it keeps its name for the logger's life.
+
+        Args:
+            log_dir: The folder for the log file; made when it is missing.
+            file_name: How the file's name begins; the rest is
+                ``_{YYYY-MM-DD_HH-MM-SS}_{8 hex}.jsonl``.
+            prompts: ``"full"``: all messages of each turn, as in the reference; ``"delta"``:
+                those that the turn added, so that the log does not grow with the square
+                of the turns.
+
+        Raises:
+            ConfigurationError: `prompts` or `file_name` is not allowed.
+            OSError: The folder cannot be made.
+        """
+        if prompts not in get_args(Prompts):
+            allowed = " or ".join(map(repr, get_args(Prompts)))
+            raise ConfigurationError(f"prompts must be {allowed}, not {prompts!r}.")
+        if not file_name or Path(file_name).name != file_name:
+            raise ConfigurationError(
+                f"file_name must be a plain name, not {file_name!r}; folders go into log_dir."
+            )
+        self.prompts: Prompts = prompts
+        self.log_dir = None if log_dir is None else os.fspath(log_dir)
+        self.log_file_path: str | None = None
+        if self.log_dir is not None:
+            folder = Path(self.log_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            now = datetime.now(UTC).astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+            self.log_file_path = str(folder / f"{file_name}_{now}_{uuid.uuid4().hex[:8]}.jsonl")
+        self._lock = threading.Lock()
+        self._forest = Forest()
+        self._latest: Trajectory | None = None
+        self._written: dict[str, set[str]] = {}
+
+    def on_event(self, event: Event) -> None:
+        """Take one event.
+
+        Args:
+            event: Of any run; several runs may share the logger.
+        """
+        with self._lock:
+            tree = self._forest.add(event)
+            root = None if tree is None else tree.root
+            if tree is None or root is None or event.run_id != root.started.run_id:
+                return
+            if isinstance(event, RunStarted):
+                self._latest = tree
+                self._written[event.run_id] = set()
+                self._write(_metadata_line(root))
+            elif isinstance(event, TurnFinished):
+                self._log_turns(root, [turn for turn in root.turns if turn.started.id == event.id])
+            elif isinstance(event, RunFinished):
+                # A run that was stopped leaves a turn unfinished: it is logged as far as it got.
+                self._log_turns(root, root.turns)
+                del self._written[event.run_id]
+                self._forest.drop(tree)
+
+    def get_trajectory(self) -> dict[str, Any] | None:
+        """Return the run that began last: `{"run_metadata", "iterations"}`; None before any.
+
+        When runs share the logger, use each completion's own `metadata`.
+        """
+        with self._lock:
+            if self._latest is None or self._latest.root is None:
+                return None
+            return run_record(self._latest.root, prompts=self.prompts)
+
+    @property
+    def iteration_count(self) -> int:
+        """How many iterations the run that began last has so far."""
+        with self._lock:
+            root = None if self._latest is None else self._latest.root
+            return 0 if root is None else len(iterations(root, prompts="delta"))
+
+    def close(self) -> None:
+        """Do nothing: every line is in the file once it is written."""
+
+    def _log_turns(self, root: RunNode, turns: list[TurnNode]) -> None:
+        written = self._written[root.started.run_id]
+        for turn in turns:
+            if turn.started.id in written or (turn.reply is None and not turn.cells):
+                continue
+            written.add(turn.started.id)
+            if self.log_file_path is not None:
+                self._write(_line(iteration(root, turn, prompts=self.prompts), root))
+
+    def _write(self, line: bytes) -> None:
+        if self.log_file_path is None:
+            return
+        # Opened per line: nothing to close, and one append of a whole line never mixes with
+        # another process's.
+        with Path(self.log_file_path).open("ab") as file:
+            file.write(line)
+
+
+def _metadata_line(run: RunNode) -> bytes:
+    head = {"type": "metadata", "timestamp": timestamp(run.started.time)}
+    return _line(head | run_metadata(run), run)
+
+
+def _line(entry: dict[str, Any], run: RunNode) -> bytes:
+    return json_bytes({**entry, "run_id": run.started.run_id}, default=repr, finite=True) + b"\n"

@@ -1,0 +1,123 @@
+r"""Models' Markdown made harmless for pages that trust what we publish.
+
+JupyterLab treats a cell's own output as trusted: HTML in Markdown is evaluated,
+scripts included. Renderers also disagree about where code ends, so nothing here
+relies on one of them: fenced code is written anew with a fence of its own that no
+renderer can misread, and everything else is harmless whether taken for code or not.
+"""
+
+from __future__ import annotations
+
+import re
+
+from rlm.logger.safe_text import safe_text
+
+_FENCE = re.compile(r"^[ ]*(`{3,}|~{3,})[ ]*([\w+#.-]*)[^`\n]*$")
+_CODE_SPAN = re.compile(r"(?<![`\\])(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+_IMAGE = re.compile(r"!\[([^\[\]]*)\]\(\s*<?([^\s()<>]*)>?[^()]*\)")
+_LINK_END = re.compile(
+    r"\]\((?!(?:https?://|mailto:)(?:[^\s()<>\"'\\&]|&(?![#\w]*;)|\([^\s()<>\"'\\&]*\))*\))"
+)
+_DEFINITION = re.compile(r"\]:(?!\s+(?:https?://|mailto:)[^\s<>\"'\\]*\s*$)", re.MULTILINE)
+# TeX that reaches out of the formula: links, attributes, packages, and ways to spell them.
+_TEX = re.compile(
+    r"\\(?=href|url|html|class|cssId|style|data|require|includegraphics|csname|unicode|def\b|let\b)"
+)
+_NOTHING = "\u2060"  # word joiner: invisible, and "<" followed by it begins no tag
+
+
+def safe_markdown(text: str) -> str:
+    """Return Markdown that shows what a model wrote, and does nothing else.
+
+    Raw HTML is escaped, images are shown as their address, and only links to http(s) and
+    mailto addresses stay links. Escape sequences and invisible controls are treated as in
+    `safe_text`.
+
+    Args:
+        text: Markdown from a model.
+    """
+    written: list[str] = []
+    prose: list[str] = []
+    code: list[str] = []
+    opening = ""
+    indent = 0
+    language = ""
+    for line in safe_text(text).split("\n"):
+        if opening:
+            bare = line.strip(" ")
+            if len(bare) >= len(opening) and not bare.strip(opening[0]):
+                written.append(fenced("\n".join(code), language))
+                opening, code = "", []
+            else:
+                code.append(line[indent:] if not line[:indent].strip() else line)
+        elif match := _FENCE.match(line):
+            written.append(_prose("\n".join(prose)))
+            prose = []
+            opening, language = match[1], match[2]
+            indent = len(line) - len(line.lstrip(" "))
+        else:
+            prose.append(line)
+    if opening:
+        written.append(fenced("\n".join(code), language))
+    else:
+        written.append(_prose("\n".join(prose)))
+    return "\n\n".join(part for part in (each.strip("\n") for each in written) if part)
+
+
+def fenced(code: str, language: str = "") -> str:
+    """Return a fenced block that nothing in the code can close.
+
+    Args:
+        code: Anything.
+        language: The fence's tag.
+    """
+    code = safe_text(code)
+    longest = max((len(run) for run in re.findall("`+", code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{re.sub(r'[^A-Za-z0-9+#.-]', '', language)}\n{code}\n{fence}"
+
+
+def plain_as_markdown(text: str) -> str:
+    """Return plain text as Markdown that shows it letter by letter.
+
+    Args:
+        text: From anywhere; shown as one paragraph when it has one line.
+    """
+    text = re.sub(r"([\\`*_{}\[\]()#+.!|~$:^=-])", r"\\\1", safe_text(text))
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _prose(text: str) -> str:
+    """Return Markdown without fences of ours, made harmless line by line."""
+    return "\n".join(_line(line) for line in text.split("\n"))
+
+
+def _line(line: str) -> str:
+    # Four spaces may be code, where an entity would be shown as it is spelled.
+    if line.startswith("    "):
+        return _inert(line)
+    written: list[str] = []
+    end = 0
+    for span in _CODE_SPAN.finditer(line):
+        written += [_inline(line[end : span.start()]), _inert(span[0])]
+        end = span.end()
+    return "".join([*written, _inline(line[end:])])
+
+
+def _inline(text: str) -> str:
+    text = _IMAGE.sub(lambda image: f"image: {image[1]} {image[2]}", text)
+    text = text.replace("![", "!\\[").replace("<", "&lt;")
+    return _harmless(text)
+
+
+def _inert(text: str) -> str:
+    """Return what is probably code, harmless also where a renderer takes it for prose."""
+    text = text.replace("<", f"<{_NOTHING}").replace("![", f"!{_NOTHING}[")
+    return _harmless(text.replace("](", f"]{_NOTHING}(").replace("]:", f"]{_NOTHING}:"))
+
+
+def _harmless(text: str) -> str:
+    text = _LINK_END.sub(r"]\\(", text)
+    text = _DEFINITION.sub(r"]\\:", text)
+    text = re.sub(r"`{3,}|~{3,}", lambda run: "\\" + "\\".join(run[0]), text)
+    return _TEX.sub(rf"\\{_NOTHING}", text)

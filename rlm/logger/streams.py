@@ -1,0 +1,54 @@
+"""A cell's outputs as a terminal would have them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rlm.logger.safe_text import without_ansi
+
+if TYPE_CHECKING:
+    from rlm.trajectory import CellNode
+
+
+def streams(cell: CellNode) -> tuple[str, str]:
+    """Return (stdout, stderr) of a cell: values and displays in the one, tracebacks in the other.
+
+    Args:
+        cell: Finished or not. Its outputs came from a sandbox: nothing of their shape is trusted.
+    """
+    stdout: list[str] = []
+    stderr: list[str] = []
+    for output in cell.outputs:
+        kind = output.get("output_type")
+        if kind == "stream":
+            target = stderr if output.get("name") == "stderr" else stdout
+            target.append(_joined(output.get("text")))
+        elif kind == "error":
+            stderr.append(_traceback(output))
+        else:
+            stdout.append(_shown(output.get("data")))
+    if cell.finished is not None and cell.finished.status in {"interrupted", "timeout", "died"}:
+        # The log has no other place for it, and a reader looks for errors here.
+        stderr.append(f"[cell {cell.finished.status}]\n")
+    return "".join(stdout), "".join(stderr)
+
+
+def _joined(text: Any) -> str:
+    """Return nbformat's multi-line text, which is a string or a list of strings."""
+    return "".join(map(str, text)) if isinstance(text, list | tuple) else str(text or "")
+
+
+def _traceback(output: dict[str, Any]) -> str:
+    lines = output.get("traceback")
+    if not isinstance(lines, list | tuple) or not lines:
+        lines = [f"{output.get('ename', 'Error')}: {output.get('evalue', '')}"]
+    return without_ansi("\n".join(map(str, lines))) + "\n"
+
+
+def _shown(data: Any) -> str:
+    """Return what a mime bundle shows in text; an image is named, never copied."""
+    if not isinstance(data, dict) or not data:
+        return ""
+    if "text/plain" in data:
+        return _joined(data["text/plain"]) + "\n"
+    return f"[{', '.join(map(str, data))}]\n"

@@ -1,0 +1,23 @@
+"""The record of a run: its events folded into a tree of nodes, and the files that hold it."""
+
+from rlm.trajectory.codec import TrajectoryError, event_from_dict, event_to_dict
+from rlm.trajectory.files import SUFFIXES, load, save
+from rlm.trajectory.fold import Trajectory
+from rlm.trajectory.forest import Forest
+from rlm.trajectory.nodes import CellNode, Node, RunNode, SubCallNode, TurnNode
+
+__all__ = [
+    "SUFFIXES",
+    "CellNode",
+    "Forest",
+    "Node",
+    "RunNode",
+    "SubCallNode",
+    "Trajectory",
+    "TrajectoryError",
+    "TurnNode",
+    "event_from_dict",
+    "event_to_dict",
+    "load",
+    "save",
+]

@@ -1,0 +1,218 @@
+"""The fold: events in, a tree of nodes out, also while the run goes on."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from rlm.trajectory.codec import events_from_dict, events_to_dict
+from rlm.trajectory.nodes import CellNode, Node, RunNode, SubCallNode, TurnNode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from rlm.core.types import UsageSummary
+    from rlm.events import (
+        CellFinished,
+        CellOutput,
+        CellStarted,
+        Event,
+        ModelReply,
+        Note,
+        RunFinished,
+        RunStarted,
+        SubCallFinished,
+        SubCallStarted,
+        TurnFinished,
+        TurnStarted,
+    )
+
+
+class Trajectory:
+    """The record of a tree: every event of a root run and its descendants, and their fold.
+
+    Any number of threads may add and read. An event that fits nowhere (its
+    parent is not known, its node is of another kind) is kept among the events
+    and left out of the tree, so a log that lost something still opens.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._events: list[Event] = []
+        self._nodes: dict[str, Node] = {}
+        self._runs: dict[str, RunNode] = {}
+        self._root: RunNode | None = None
+
+    @classmethod
+    def from_events(cls, events: Iterable[Event]) -> Trajectory:
+        """Fold events that have happened.
+
+        Args:
+            events: In the order in which they happened; a prefix is fine.
+        """
+        trajectory = cls()
+        for event in events:
+            trajectory.add(event)
+        return trajectory
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Every event, in order."""
+        with self._lock:
+            return tuple(self._events)
+
+    @property
+    def root(self) -> RunNode | None:
+        """The root run; None before the first event."""
+        return self._root
+
+    @property
+    def usage(self) -> UsageSummary | None:
+        """What the whole tree took so far; None before the first event."""
+        return None if self._root is None else self._root.usage
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many `turns`, `cells`, `sub_calls` and `children` the whole tree has."""
+        with self._lock:
+            kinds = [type(node) for node in self._nodes.values()]
+        return {
+            "turns": kinds.count(TurnNode),
+            "cells": kinds.count(CellNode),
+            "sub_calls": kinds.count(SubCallNode),
+            "children": max(kinds.count(RunNode) - 1, 0),
+        }
+
+    def node(self, node_id: str) -> Node | None:
+        """Return the node with this id; None when there is none."""
+        return self._nodes.get(node_id)
+
+    def add(self, event: Event) -> None:
+        """Fold one more event.
+
+        Args:
+            event: What happened next; never refused.
+        """
+        with self._lock:
+            self._events.append(event)
+            # The method for an event class is named after its `type`.
+            getattr(self, f"_{event.type}")(event)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return `{"schema": 1, "events": [...]}`: JSON values only, nothing lost."""
+        return events_to_dict(self.events)
+
+    @classmethod
+    def from_dict(cls, data: object) -> Trajectory:
+        """Read what `to_dict` wrote.
+
+        Args:
+            data: The dictionary, for example parsed from a `.json` file.
+
+        Raises:
+            TrajectoryError: It is not one, with where it is wrong.
+        """
+        return cls.from_events(events_from_dict(data))
+
+    def save(self, path: str | Path) -> Path:
+        """Write the trajectory to a file, whole or not at all; see `rlm.trajectory.save`."""
+        from rlm.trajectory.files import save  # noqa: PLC0415  (files read trajectories too)
+
+        return save(self, path)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __repr__(self) -> str:
+        if self._root is None:
+            return "<Trajectory: no events>"
+        counts = ", ".join(f"{n} {name.replace('_', '-')}" for name, n in self.counts.items())
+        state = self._root.finished.status if self._root.finished else "running"
+        return f"<Trajectory of {self._root.started.model}: {state}; {counts}>"
+
+    def _run_started(self, event: RunStarted) -> None:
+        if event.id in self._nodes:
+            return
+        above = None if event.parent_id is None else self._nodes.get(event.parent_id)
+        run = RunNode(started=event)
+        if isinstance(above, SubCallNode) and above.child is None:
+            above.child = run
+            parent = self._runs.get(above.started.run_id)
+            if parent is not None:
+                parent.children.append(run)
+        elif self._root is None:
+            self._root = run
+        else:
+            return
+        self._nodes[event.id] = run
+        self._runs.setdefault(event.run_id, run)
+
+    def _turn_started(self, event: TurnStarted) -> None:
+        run = self._parent(event)
+        if isinstance(run, RunNode):
+            previous = run.turns[-1] if run.turns else None
+            turn = TurnNode(started=event, previous=previous)
+            run.turns.append(turn)
+            self._nodes[event.id] = turn
+
+    def _cell_started(self, event: CellStarted) -> None:
+        turn = self._parent(event)
+        if isinstance(turn, TurnNode):
+            cell = CellNode(started=event)
+            turn.cells.append(cell)
+            self._nodes[event.id] = cell
+
+    def _sub_call_started(self, event: SubCallStarted) -> None:
+        cell = self._parent(event)
+        if isinstance(cell, CellNode):
+            call = SubCallNode(started=event)
+            cell.sub_calls.append(call)
+            self._nodes[event.id] = call
+
+    def _model_reply(self, event: ModelReply) -> None:
+        turn = self._nodes.get(event.id)
+        if isinstance(turn, TurnNode):
+            turn.replies.append(event)
+            self._count(event)
+
+    def _cell_output(self, event: CellOutput) -> None:
+        cell = self._nodes.get(event.parent_id or "")
+        if isinstance(cell, CellNode):
+            cell.outputs.append(event.output)
+
+    def _run_finished(self, event: RunFinished) -> None:
+        node = self._nodes.get(event.id)
+        if isinstance(node, RunNode) and node.finished is None:
+            node.finished = event
+
+    def _turn_finished(self, event: TurnFinished) -> None:
+        node = self._nodes.get(event.id)
+        if isinstance(node, TurnNode) and node.finished is None:
+            node.finished = event
+
+    def _cell_finished(self, event: CellFinished) -> None:
+        node = self._nodes.get(event.id)
+        if isinstance(node, CellNode) and node.finished is None:
+            node.finished = event
+
+    def _sub_call_finished(self, event: SubCallFinished) -> None:
+        node = self._nodes.get(event.id)
+        if isinstance(node, SubCallNode) and node.finished is None:
+            node.finished = event
+            if event.kind == "llm" and (event.error is None or event.usage.input_tokens):
+                self._count(event)
+
+    def _note(self, event: Note) -> None:
+        node = self._nodes.get(event.parent_id or "")
+        if node is not None:
+            node.notes.append(event)
+
+    def _parent(self, event: Event) -> Node | None:
+        """Return the node above; None as well when the event's own id is taken."""
+        return None if event.id in self._nodes else self._nodes.get(event.parent_id or "")
+
+    def _count(self, event: ModelReply | SubCallFinished) -> None:
+        run = self._runs.get(event.run_id)
+        if run is not None:
+            run.tally.add(event.model, event.usage)

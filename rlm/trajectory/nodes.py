@@ -1,0 +1,199 @@
+"""The nodes of a trajectory: run > turn > cell > sub-call > child run.
+
+A node is made of the events that started and finished it, and of what hangs on
+it. It exists from its started event on; until the finished event arrives,
+`finished` is None and the node is `pending`, which is what a live view shows.
+Nodes grow while a run goes on: read them, do not change them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rlm.core.types import UsageSummary
+from rlm.trajectory.tally import Tally
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rlm.events import (
+        CellFinished,
+        CellStarted,
+        Message,
+        ModelReply,
+        Note,
+        RunFinished,
+        RunStarted,
+        SubCallFinished,
+        SubCallStarted,
+        TurnFinished,
+        TurnStarted,
+    )
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class SubCallNode:
+    """A call that a cell made.
+
+    Attributes:
+        started: What was asked, of whom.
+        finished: What came back; None while it is pending.
+        child: The run it started, when its kind is `rlm`.
+        notes: What a reader of the log should know about it.
+    """
+
+    started: SubCallStarted
+    finished: SubCallFinished | None = None
+    child: RunNode | None = None
+    notes: list[Note] = field(default_factory=list)
+
+    @property
+    def pending(self) -> bool:
+        """Whether the answer has not come yet."""
+        return self.finished is None
+
+    @property
+    def name(self) -> str:
+        """The function that the cell called: a helper of the REPL, or a tool's own name."""
+        kind = self.started.kind
+        return self.started.model if kind == "tool" else f"{kind}_query"
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class CellNode:
+    """A block of code that a kernel executed.
+
+    Attributes:
+        started: The code.
+        finished: How it ended; None while it is pending.
+        outputs: Notebook outputs (nbformat 4), as they came.
+        sub_calls: In the order in which the cell made them.
+        notes: What a reader of the log should know about it.
+    """
+
+    started: CellStarted
+    finished: CellFinished | None = None
+    outputs: list[dict[str, Any]] = field(default_factory=list)
+    sub_calls: list[SubCallNode] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it still runs."""
+        return self.finished is None
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class TurnNode:
+    """One turn: the model was asked, and its code executed.
+
+    Attributes:
+        started: What the model was sent.
+        finished: What it brought; None while it is pending.
+        replies: All replies of the turn, summaries for a compaction included.
+        cells: In the order in which they ran.
+        notes: What a reader of the log should know about it.
+        previous: The turn before it.
+    """
+
+    started: TurnStarted
+    finished: TurnFinished | None = None
+    replies: list[ModelReply] = field(default_factory=list)
+    cells: list[CellNode] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    previous: TurnNode | None = field(default=None, repr=False)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it still goes on."""
+        return self.finished is None
+
+    @property
+    def reply(self) -> ModelReply | None:
+        """The model's reply to this turn; None until it came."""
+        return next((r for r in reversed(self.replies) if r.purpose == "turn"), None)
+
+    @property
+    def sub_calls(self) -> list[SubCallNode]:
+        """The sub-calls of all its cells."""
+        return [call for cell in self.cells for call in cell.sub_calls]
+
+    @property
+    def messages(self) -> list[Message]:
+        """The whole prompt that the model was sent, rebuilt from what each turn added."""
+        chain: list[TurnNode] = []
+        turn: TurnNode | None = self
+        while turn is not None:
+            chain.append(turn)
+            turn = turn.previous if turn.started.kept else None
+        messages: list[Message] = []
+        for link in reversed(chain):
+            del messages[link.started.kept :]
+            messages.extend(link.started.messages)
+        return messages
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class RunNode:
+    """A run: the root, or a child that a sub-call started.
+
+    Attributes:
+        started: Its model, configuration and context.
+        finished: How it ended; None while it is pending.
+        turns: In order.
+        children: The runs that its sub-calls started, in the order of their start.
+        notes: What a reader of the log should know about it.
+        tally: What its own LM calls took so far, its children's left out.
+    """
+
+    started: RunStarted
+    finished: RunFinished | None = None
+    turns: list[TurnNode] = field(default_factory=list)
+    children: list[RunNode] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def pending(self) -> bool:
+        """Whether it still goes on."""
+        return self.finished is None
+
+    @property
+    def answer(self) -> str | None:
+        """The final (or best partial) answer; None until it is over."""
+        return None if self.finished is None else self.finished.answer
+
+    @property
+    def cells(self) -> list[CellNode]:
+        """The cells of all its turns, its children's left out."""
+        return [cell for turn in self.turns for cell in turn.cells]
+
+    @property
+    def sub_calls(self) -> list[SubCallNode]:
+        """The sub-calls of all its cells, its children's left out."""
+        return [call for cell in self.cells for call in cell.sub_calls]
+
+    @property
+    def own_usage(self) -> UsageSummary:
+        """What its own LM calls took: its turns and plain sub-calls, without its children."""
+        return UsageSummary(self.tally.summaries())
+
+    @property
+    def usage(self) -> UsageSummary:
+        """What the LM calls of the run and all its descendants took, as far as it got."""
+        total = Tally()
+        for run in self.walk():
+            total.merge(run.tally)
+        return UsageSummary(total.summaries())
+
+    def walk(self) -> Iterator[RunNode]:
+        """Yield the run and all its descendants, parents first."""
+        waiting = [self]
+        while waiting:
+            run = waiting.pop()
+            yield run
+            waiting.extend(reversed(run.children))
+
+
+Node = RunNode | TurnNode | CellNode | SubCallNode
