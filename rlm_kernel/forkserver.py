@@ -1,0 +1,226 @@
+"""The program in every sandbox: forks a kernel per request, and ends them all.
+
+`python -m rlm_kernel.forkserver ROOT` imports ipykernel once and then forks; a forked kernel is
+ready in a tenth of the time of a cold one. It talks to the host in frames over its stdin and
+stdout. It runs no user code and holds no ZMQ context.
+
+Requests: ``spawn`` (see `_Server.spawn`), ``signal``, ``kill``, ``ping``. Reports: ``ready``, ``spawned``,
+``died``, ``pong``. When the stream ends (the host closed it, crashed, or was killed) it ends every
+descendant, removes ROOT, and exits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import shutil
+import signal
+import sys
+from typing import Any
+
+from rlm_kernel import frames, processes
+
+MEMORY_CHECK_SECONDS = 0.5
+
+
+def main() -> None:
+    """Serve until the stream ends."""
+    root = sys.argv[1]
+    stream_in, stream_out = _take_stream()
+    processes.adopt_orphans()
+    _preload()
+    server = _Server(root, stream_in, stream_out)
+    try:
+        server.serve()
+    finally:
+        server.end()
+
+
+def _take_stream() -> tuple[int, int]:
+    """Move the stream off fds 0 and 1, so that a stray print cannot corrupt a frame."""
+    stream_in, stream_out = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 1, 2):
+        if fd != 2 or not os.environ.get("RLM_KERNEL_DEBUG"):  # noqa: PLR2004 - stderr
+            os.dup2(null, fd)
+    os.close(null)
+    return stream_in, stream_out
+
+
+def _preload() -> None:
+    """Import what every kernel needs, but no debugger: a model's kernel has none (90 ms, 8 MB)."""
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
+    import ipykernel.debugger  # noqa: F401, PLC0415 - while debugpy is blocked
+
+    del sys.modules["debugpy"]
+    import rlm_kernel.app  # noqa: F401, PLC0415 - after the stream is safe: imports may print
+
+
+class _Server:
+    def __init__(self, root: str, stream_in: int, stream_out: int) -> None:
+        self._root = root
+        self._in = stream_in
+        self._out = stream_out
+        self._pids: dict[int, int] = {}
+        self._memory: dict[int, int] = {}
+        self._wake_in, self._wake_out = os.pipe()
+        for fd in (self._wake_in, self._wake_out):
+            os.set_blocking(fd, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake_out, warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        """Take requests until the stream ends."""
+        decoder = frames.Decoder()
+        self._report(op="ready", pid=os.getpid())
+        while True:
+            timeout = MEMORY_CHECK_SECONDS if self._memory else None
+            readable, _, _ = select.select([self._in, self._wake_in], [], [], timeout)
+            if self._wake_in in readable:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(self._wake_in, 4096)
+                self._reap()
+            if self._memory:
+                self._check_memory()
+            if self._in in readable:
+                data = os.read(self._in, 1 << 16)
+                if not data:
+                    return
+                for frame in decoder.feed(data):
+                    self._handle(frames.decode_control(frame))
+
+    def end(self) -> None:
+        """End every descendant, then remove the sandbox's directory."""
+        for _ in range(100):
+            below = processes.children(os.getpid())
+            if not below:
+                break
+            for pid in below:
+                processes.kill_tree(pid)
+            self._reap_all()
+        shutil.rmtree(self._root, ignore_errors=True)
+
+    def _handle(self, request: dict[str, Any]) -> None:
+        op = request.get("op")
+        if op == "spawn":
+            self.spawn(request)
+        elif op == "ping":
+            self._report(op="pong")
+        elif op == "signal" and request["kernel"] in self._pids:
+            processes.send(self._pids[request["kernel"]], request["signal"])
+        elif op == "kill" and request["kernel"] in self._pids:
+            processes.kill_tree(self._pids[request["kernel"]])
+
+    def spawn(self, spec: dict[str, Any]) -> None:
+        """Fork a kernel.
+
+        Args:
+            spec: `kernel` (its number), `dir` (its directory, made here), `connection`, `repl`, `env`
+                (added to ours), `sys_path` (appended), `memory_limit` (bytes, or None).
+        """
+        server = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            _become_kernel(spec, server, (self._in, self._out, self._wake_in, self._wake_out))
+        self._pids[spec["kernel"]] = pid
+        if spec.get("memory_limit"):
+            self._memory[spec["kernel"]] = spec["memory_limit"]
+        self._report(op="spawned", kernel=spec["kernel"], pid=pid)
+
+    def _reap(self) -> None:
+        """Collect ended processes, report kernels among them, end what they leave behind."""
+        numbers = {pid: number for number, pid in self._pids.items()}
+        for pid, status in self._reap_all():
+            number = numbers.get(pid)
+            if number is None:
+                continue
+            del self._pids[number]
+            self._memory.pop(number, None)
+            self._end_orphans()
+            self._report(op="died", kernel=number, code=os.waitstatus_to_exitcode(status))
+
+    def _reap_all(self) -> list[tuple[int, int]]:
+        ended = []
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                ended.append((pid, status))
+        return ended
+
+    def _end_orphans(self) -> None:
+        """Kill what a dead kernel left: each live kernel adopts its own, so the rest is nobody's."""
+        for pid in processes.children(os.getpid()):
+            if pid not in self._pids.values():
+                processes.kill_tree(pid)
+
+    def _check_memory(self) -> None:
+        for number, limit in list(self._memory.items()):
+            pid = self._pids.get(number)
+            if pid is not None and processes.resident_bytes(pid) > limit:
+                self._report(op="over_memory", kernel=number, limit=limit)
+                processes.kill_tree(pid)
+                del self._memory[number]
+
+    def _report(self, **message: Any) -> None:
+        data = frames.encode_control(message)
+        while data:
+            try:
+                data = data[os.write(self._out, data) :]
+            except OSError:
+                return  # the host is gone; the next read says so
+
+
+def _become_kernel(spec: dict[str, Any], server: int, stream: tuple[int, ...]) -> None:
+    """Turn this freshly forked process into a kernel; never returns."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        for fd in stream:
+            os.close(fd)
+        os.setsid()
+        processes.die_with_parent(server)
+        processes.adopt_orphans()
+        os.makedirs(os.path.join(spec["dir"], "work"), mode=0o700, exist_ok=True)
+        os.chdir(os.path.join(spec["dir"], "work"))
+        os.environ.update(spec["env"])
+        os.environ["TMPDIR"] = os.environ["IPYTHONDIR"] = spec["dir"]
+        sys.path += [entry for entry in spec["sys_path"] if entry not in sys.path]
+        sys.argv = ["rlm-kernel"]
+        _limit_memory(spec.get("memory_limit"))
+
+        from rlm_kernel.app import start_kernel  # noqa: PLC0415 - preloaded before the fork
+
+        start_kernel(spec)
+        code = 0
+    except BaseException:  # noqa: BLE001 - nothing may run on in a copy of the server
+        import traceback  # noqa: PLC0415 - the rare path
+
+        with contextlib.suppress(OSError), open(os.path.join(spec["dir"], "crash.txt"), "w") as log:
+            log.write(traceback.format_exc())
+    finally:
+        os._exit(code)
+
+
+def _limit_memory(limit: int | None) -> None:
+    """Have allocations over `limit` bytes fail with a `MemoryError`.
+
+    RLIMIT_DATA counts the stacks of threads, 8 MB each by default: they are made smaller, so that
+    hundreds of threads fit. What it does not see (shared mappings) the server's memory check does.
+    """
+    if not limit:
+        return
+    import resource  # noqa: PLC0415 - not on every platform
+    import threading  # noqa: PLC0415 - only here
+
+    threading.stack_size(1 << 20)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Opens a placed context inside the kernel: text, bytes, JSON, or (host to kernel only) pickle."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+
+def load(path: str, form: str) -> Any:
+    """Return the value of a file that the host placed in this sandbox.
+
+    Args:
+        path: The file.
+        form: ``"text"``, ``"bytes"``, ``"json"`` or ``"pickle"``.
+
+    Raises:
+        ValueError: The form is none of these.
+        Exception: Whatever unpickling raises, such as `ModuleNotFoundError`.
+    """
+    file = Path(path)
+    if form == "text":
+        # newline="": CR and CRLF stay as they are; surrogatepass: so do lone surrogates
+        with file.open(encoding="utf-8", errors="surrogatepass", newline="") as text:
+            return text.read()
+    if form == "bytes":
+        return file.read_bytes()
+    if form == "json":
+        with file.open("rb") as binary:
+            return json.load(binary)
+    if form == "pickle":
+        # The file is the host's own: the user's value on its way in. Nothing travels out this way.
+        with file.open("rb") as binary:
+            return pickle.load(binary)  # noqa: S301
+    raise ValueError(f"unknown form of context: {form!r}")

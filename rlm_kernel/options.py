@@ -1,0 +1,29 @@
+"""What a kernel is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+OUTPUT_LIMIT = 4_000_000
+"""Characters that one cell may write, unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelOptions:
+    """What a model's kernel is started with.
+
+    Attributes:
+        setup_code: Run once before the first cell, and again after a restart.
+        memory_limit: Bytes that the kernel may allocate; None bounds nothing.
+        output_limit: Characters that one cell may write.
+        tools: Names of the host callables that cells may call.
+        env: Environment variables added to the scrubbed ones.
+        sys_path: Folders from which the user's own modules can be imported.
+    """
+
+    setup_code: str | None = None
+    memory_limit: int | None = None
+    output_limit: int = OUTPUT_LIMIT
+    tools: tuple[str, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+    sys_path: tuple[str, ...] = ()

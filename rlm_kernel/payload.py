@@ -1,0 +1,147 @@
+"""How a value travels into a kernel: natively when it can, else as the host's own pickle."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+from rlm_kernel.errors import ContextError
+
+Form = Literal["text", "bytes", "json", "pickle"]
+
+CHUNK = 4_000_000
+"""Characters that are encoded at a time: the host never holds a second copy of a long text."""
+
+_MAX_JSON_DEPTH = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextValue:
+    """A value on its way into a kernel.
+
+    Attributes:
+        form: How it is written.
+        value: The value itself; of the form ``"pickle"``: its pickle.
+        type_name: The value's type, for messages.
+    """
+
+    form: Form
+    value: Any
+    type_name: str
+
+    def write(self, file: BinaryIO) -> None:
+        """Write the value as a kernel's `rlm_kernel.loading.load` reads it."""
+        if self.form == "text":
+            for start in range(0, len(self.value), CHUNK):
+                chunk = self.value[start : start + CHUNK]
+                file.write(chunk.encode("utf-8", "surrogatepass"))
+        elif self.form == "json":
+            _write_json(self.value, file)
+        else:
+            file.write(self.value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedContext:
+    """A value that lies where kernels of a sandbox can open it.
+
+    Attributes:
+        path: The file, as a kernel sees it.
+        form: How it is written.
+        type_name: The value's type, for messages.
+        bytes: The file's size.
+    """
+
+    path: str
+    form: Form
+    type_name: str
+    bytes: int
+
+
+def _write_json(value: Any, file: BinaryIO) -> None:
+    """Write a JSON value item by item: never a second copy of the whole, and at the C encoder's speed.
+
+    `ensure_ascii` (the default) keeps lone surrogates.
+    """
+    if type(value) is list:
+        opening, closing = b"[", b"]"
+        items = (json.dumps(item) for item in value)
+    elif type(value) is dict:
+        opening, closing = b"{", b"}"
+        items = (f"{json.dumps(key)}: {json.dumps(item)}" for key, item in value.items())
+    else:
+        file.write(json.dumps(value).encode())
+        return
+    file.write(opening)
+    for number, item in enumerate(items):
+        file.write(b", " if number else b"")
+        file.write(item.encode())
+    file.write(closing)
+
+
+def context_value(value: Any) -> ContextValue:
+    """Decide how a value travels.
+
+    Text, bytes and JSON values travel as they are, the rest as a pickle (protocol 5). A value that
+    JSON would change (tuples, sets, keys that are not text) is pickled, so that it arrives intact.
+
+    Raises:
+        ContextError: The value cannot be pickled.
+    """
+    name = type(value).__name__
+    if type(value) is str:
+        return ContextValue(form="text", value=value, type_name=name)
+    if type(value) is bytes:
+        return ContextValue(form="bytes", value=value, type_name=name)
+    if _is_json(value):
+        return ContextValue(form="json", value=value, type_name=name)
+    try:
+        pickled = pickle.dumps(value, protocol=5)
+    except Exception as error:
+        raise ContextError(
+            f"The context is a {name} and cannot be pickled, so it cannot be sent to the REPL: "
+            f"{error}. Give text, bytes, JSON values, or an object that can be pickled."
+        ) from error
+    return ContextValue(form="pickle", value=pickled, type_name=name)
+
+
+def _is_json(value: Any, depth: int = 0) -> bool:
+    """Tell whether JSON brings a value back exactly as it is."""
+    kind = type(value)
+    if kind in (str, bool, type(None)):
+        return True
+    if kind is int:
+        return -(1 << 63) <= value < 1 << 63
+    if kind is float:
+        return math.isfinite(value)
+    if depth > _MAX_JSON_DEPTH:
+        return False
+    if kind is list:
+        return all(_is_json(item, depth + 1) for item in value)
+    if kind is dict:
+        return all(type(key) is str and _is_json(item, depth + 1) for key, item in value.items())
+    return False
+
+
+def write_context(value: ContextValue, path: Path) -> PlacedContext:
+    """Write a value to a file of this machine, readable by this user only.
+
+    Raises:
+        ContextError: The file system refuses (a full disk, say).
+    """
+    try:
+        with path.open("xb") as file:
+            path.chmod(0o600)
+            value.write(file)
+    except OSError as error:
+        raise ContextError(
+            f"The context could not be written to {path.parent}: {error.strerror}. "
+            "Free some space, or set TMPDIR to a folder with more."
+        ) from error
+    return PlacedContext(
+        path=str(path), form=value.form, type_name=value.type_name, bytes=path.stat().st_size
+    )

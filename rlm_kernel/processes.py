@@ -1,0 +1,110 @@
+"""Process trees on Linux and macOS: who descends from whom, and how all of them end."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def _prctl(option: int, value: int) -> None:
+    """Call `prctl`; a no-op where there is none (macOS)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Make this process the new parent of its descendants' orphans (`setsid` does not help them).
+
+    The attribute is this process's own: a forked child has to ask for it again.
+    """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel end this process when its parent does.
+
+    Args:
+        parent: The parent's process id; when it is gone already, this process ends here.
+    """
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _parents() -> dict[int, int]:
+    """Return every process's parent, by process id."""
+    parents: dict[int, int] = {}
+    if sys.platform == "linux":
+        for entry in os.listdir("/proc"):  # noqa: PTH208 - names only, and it is hot
+            if entry.isdigit():
+                with contextlib.suppress(OSError, ValueError, IndexError):
+                    stat = Path("/proc", entry, "stat").read_bytes()
+                    # the command's name may hold spaces and brackets: fields follow the last one
+                    parents[int(entry)] = int(stat.rpartition(b")")[2].split()[1])
+        return parents
+    listing = subprocess.run(
+        ["/bin/ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=False
+    )
+    for line in listing.stdout.splitlines():
+        pid, _, parent = line.strip().partition(" ")
+        parents[int(pid)] = int(parent)
+    return parents
+
+
+def descendants(pid: int) -> list[int]:
+    """Return all processes below `pid`, parents before children."""
+    children: dict[int, list[int]] = {}
+    for child, parent in _parents().items():
+        children.setdefault(parent, []).append(child)
+    found: list[int] = []
+    queue = [pid]
+    while queue:
+        below = children.get(queue.pop(0), [])
+        found += below
+        queue += below
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes whose parent is `pid`."""
+    return [child for child, parent in _parents().items() if parent == pid]
+
+
+def send(pid: int, signum: int) -> None:
+    """Send a signal; a process that is gone already is no error."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signum)
+
+
+def kill_tree(pid: int) -> None:
+    """End a process and everything below it.
+
+    They are stopped from the top down before any is killed, so that none can fork on.
+    """
+    seen: set[int] = set()
+    fresh = [pid]
+    while fresh:
+        for one in fresh:
+            send(one, signal.SIGSTOP)
+        seen.update(fresh)
+        fresh = [one for one in descendants(pid) if one not in seen]
+    for one in seen:
+        send(one, signal.SIGKILL)
+
+
+def resident_bytes(pid: int) -> int:
+    """Return a process's resident memory in bytes; 0 when it cannot be told."""
+    if sys.platform != "linux":
+        return 0
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        pages = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    return 0

@@ -1,0 +1,115 @@
+"""The host's end of a fork server's stream: which kernels it runs, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel import frames
+from rlm_kernel.errors import FrameError, SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class KernelProcess:
+    """A kernel's process in a sandbox.
+
+    Attributes:
+        number: The kernel's number on its stream.
+        pid: Its process id inside the sandbox; None until it is known.
+        died: Done when the process is gone: its exit code (negative: a signal's number).
+        over_memory: Whether it was ended for going over its memory limit.
+    """
+
+    def __init__(self, server: ServerStream, number: int) -> None:
+        self._server = server
+        self.number = number
+        self.pid: int | None = None
+        self.died: asyncio.Future[int | None] = server.loop.create_future()
+        self.over_memory = False
+
+    def signal(self, signum: int) -> None:
+        """Send the process a signal."""
+        self._server.send(op="signal", kernel=self.number, signal=signum)
+
+    def kill(self) -> None:
+        """End the process and everything below it; `died` tells when it is done."""
+        if not self.died.done():
+            self._server.send(op="kill", kernel=self.number)
+
+
+class ServerStream:
+    """Speaks the fork server's frames over whatever carries them.
+
+    Args:
+        loop: The event loop that everything here runs on.
+        write: Sends bytes to the fork server; must not block.
+
+    Attributes:
+        ready: Done when the fork server has said so; fails when the stream ends before.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], None]) -> None:
+        self.loop = loop
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self._write = write
+        self._decoder = frames.Decoder()
+        self._numbers = itertools.count(1)
+        self._kernels: dict[int, KernelProcess] = {}
+        self.ended = False
+
+    def new_kernel(self) -> KernelProcess:
+        """Give out the next kernel number."""
+        if self.ended:
+            raise SandboxError("The sandbox has ended; no kernel can be started in it.")
+        kernel = KernelProcess(self, next(self._numbers))
+        self._kernels[kernel.number] = kernel
+        return kernel
+
+    def send(self, **request: Any) -> None:
+        """Send a request; after the stream's end it goes nowhere."""
+        if not self.ended:
+            self._write(frames.encode_control(request))
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the fork server.
+
+        Raises:
+            FrameError: They are no frames; the caller ends the sandbox.
+        """
+        for frame in self._decoder.feed(data):
+            report = frames.decode_control(frame)
+            try:
+                self._take(report)
+            except (KeyError, TypeError, ValueError) as error:
+                raise FrameError(f"A report is malformed: {error!r}") from None
+
+    def end(self) -> None:
+        """The stream is over: every kernel in the sandbox is gone."""
+        self.ended = True
+        for kernel in self._kernels.values():
+            if not kernel.died.done():
+                kernel.died.set_result(None)
+        self._kernels.clear()
+        if not self.ready.done():
+            self.ready.set_exception(SandboxError("The fork server ended before it was ready."))
+            self.ready.exception()  # looked at: nobody may be waiting
+
+    def _take(self, report: dict[str, Any]) -> None:
+        op = report.get("op")
+        if op == "ready" and not self.ready.done():
+            self.ready.set_result(None)
+            return
+        kernel = self._kernels.get(report.get("kernel", 0))
+        if kernel is None:
+            return
+        if op == "spawned":
+            kernel.pid = int(report["pid"])
+        elif op == "over_memory":
+            kernel.over_memory = True
+        elif op == "died":
+            del self._kernels[kernel.number]
+            if not kernel.died.done():
+                kernel.died.set_result(int(report["code"]))

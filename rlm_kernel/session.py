@@ -1,0 +1,485 @@
+"""The host's handle on one kernel: runs cells, answers calls, and brings it back when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from rlm_kernel.answering import Answering, Call, CallAnswer
+from rlm_kernel.channels import Channels
+from rlm_kernel.errors import ContextError, KernelDiedError
+from rlm_kernel.outputs import CellOutputs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlm_kernel.answering import CallHandler
+    from rlm_kernel.options import KernelOptions
+    from rlm_kernel.payload import PlacedContext
+    from rlm_kernel.sandbox import Sandbox
+    from rlm_kernel.server import KernelProcess
+
+__all__ = ["Call", "CallAnswer", "CallHandler", "CellResult", "Session", "open_session"]
+
+START_SECONDS = 60.0
+"""How long a kernel may take to answer its first message."""
+
+INTERRUPT_SECONDS = 2.0
+"""How long an interrupted cell may go on before its kernel is killed."""
+
+IDLE_SECONDS = 2.0
+"""How long outputs may trail the reply; a flood can lose the `idle` that ends them."""
+
+FLOOD_FACTOR = 100
+"""A cell that has tried to write this many times its limit is interrupted."""
+
+CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
+    """What became of a cell.
+
+    Attributes:
+        status: ``"died"``: the kernel did; ``"timeout"``: the cell ran over its time.
+        execution_count: Jupyter's counter; None when the kernel was lost.
+        outputs: Notebook outputs (nbformat 4).
+        answer: The final answer, once `answer["ready"]` is true (or `FINAL` was called).
+        draft: The answer's content so far.
+        variables: The model's variables: name to `{"type", "preview"}`.
+        error: One line on what went wrong; None when nothing did.
+        dropped: Characters of output that were cut off.
+        duration: Seconds.
+        restarted: Whether the kernel was lost: `Session.restart` brings a new one.
+    """
+
+    status: CellStatus
+    execution_count: int | None = None
+    outputs: tuple[dict[str, Any], ...] = ()
+    answer: str | None = None
+    draft: str = ""
+    variables: dict[str, dict[str, str]]
+    error: str | None = None
+    dropped: int = 0
+    duration: float
+    restarted: bool = False
+
+
+class _Cell:
+    """A cell that runs: what has come of it so far."""
+
+    def __init__(self, outputs: CellOutputs) -> None:
+        loop = asyncio.get_running_loop()
+        self.outputs = outputs
+        self.reply: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self.idle = asyncio.Event()
+        self.started = time.monotonic()
+        self.stopped_for: CellStatus | None = None
+
+
+async def open_session(sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> Session:
+    """Start a kernel in a sandbox and connect to it.
+
+    Raises:
+        KernelDiedError: The kernel ended or stayed silent while it started, or `setup_code` failed.
+    """
+    session = Session(sandbox, options, on_call)
+    try:
+        await session._open()  # noqa: SLF001 - the two are one thing
+    except BaseException:
+        await session.close()
+        raise
+    return session
+
+
+class Session:
+    """Drives one kernel; made by `open_session`. All methods run on one event loop.
+
+    Attributes:
+        connection_file: Its Jupyter connection file, for `jupyter console --existing`.
+    """
+
+    def __init__(self, sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> None:
+        self._sandbox = sandbox
+        self._options = options
+        self._on_call = on_call
+        self._attached: dict[str, PlacedContext] = {}
+        self._assigned: dict[str, Any] = {}
+        self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._cells: dict[str, _Cell] = {}
+        self._lock = asyncio.Lock()
+        self._process: KernelProcess
+        self._channels: Channels | None = None
+        self._answering: Answering
+        self._settling: asyncio.Task[None] | None = None
+        self.connection_file = ""
+
+    # Life and death
+
+    async def _open(self) -> None:
+        self._process, connection = await self._sandbox.start_kernel(self._options)
+        self.connection_file = connection["connection_file"]
+        self._welcome = asyncio.get_running_loop().create_future()
+        self._channels = channels = Channels(connection, self._receive)
+        self._answering = Answering(
+            self._on_call, lambda content, buffers: self._answer(channels, content, buffers)
+        )
+        hello = self._request("control", "rlm_hello", {})
+        try:
+            await self._alive(asyncio.gather(hello, self._welcome), START_SECONDS)
+        except TimeoutError:
+            raise KernelDiedError(
+                f"The kernel did not answer within {START_SECONDS:.0f} s of its start."
+            ) from None
+        if self._options.setup_code:
+            await self._run_setup(self._options.setup_code)
+
+    async def _run_setup(self, code: str) -> None:
+        result = await self.execute(code)
+        if result.status != "ok":
+            raise KernelDiedError(
+                "setup_code (environment_kwargs) failed when the kernel started: "
+                f"{result.error or result.status}"
+            )
+
+    async def restart(self) -> None:
+        """Start a new kernel in the lost one's place.
+
+        Contexts, histories, tools and `setup_code` are restored; the model's variables are lost.
+
+        Raises:
+            KernelDiedError: The new one did not start.
+        """
+        await self._end()
+        await self._open()
+        for name, placed in self._attached.items():
+            await self._attach(name, placed)
+        for name, value in self._assigned.items():
+            await self._assign(name, value, append=False)
+
+    async def close(self) -> None:
+        """End the kernel and everything it started."""
+        if self._settling is not None:
+            self._settling.cancel()
+        await self._end()
+
+    async def _end(self) -> None:
+        channels, self._channels = self._channels, None
+        if channels is None:
+            return
+        tasks = self._answering.cancel_all()
+        self._process.kill()
+        if tasks:
+            await asyncio.wait(tasks, timeout=INTERRUPT_SECONDS)
+        await asyncio.wait([self._process.died], timeout=INTERRUPT_SECONDS)
+        channels.close()
+
+    async def _alive(self, work: asyncio.Future[Any], timeout: float | None) -> Any:
+        """Wait for `work`, but no longer than the kernel lives.
+
+        Raises:
+            TimeoutError: It took longer than `timeout` seconds.
+            KernelDiedError: The kernel died first.
+        """
+        try:
+            await asyncio.wait(
+                [work, self._process.died], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
+            )
+            if work.done():
+                return work.result()
+            if self._process.died.done():
+                raise KernelDiedError(self._epitaph(), exit_code=self._process.died.result())
+            raise TimeoutError
+        finally:
+            work.cancel()
+
+    def _epitaph(self) -> str:
+        """Say how the kernel died."""
+        if self._process.over_memory:
+            limit = (self._options.memory_limit or 0) / 1e9
+            return f"The kernel was ended: it went over its memory limit of {limit:g} GB."
+        code = self._process.died.result()
+        if code is None:
+            return "The kernel was lost with its sandbox."
+        if code < 0:
+            import signal  # noqa: PLC0415 - the rare path
+
+            with contextlib.suppress(ValueError):
+                return f"The kernel died: {signal.Signals(-code).name}."
+        return f"The kernel's process exited with status {code}."
+
+    # What the REPL holds
+
+    async def attach(self, name: str, placed: PlacedContext) -> None:
+        """Bind a context in the REPL and begin a run: `answer` is reset.
+
+        Args:
+            name: The variable; ``context_0`` also binds ``context``.
+            placed: The value, placed in this session's sandbox.
+
+        Raises:
+            ContextError: The kernel cannot load it.
+        """
+        await self._attach(name, placed)
+        self._attached[name] = placed
+
+    async def _attach(self, name: str, placed: PlacedContext) -> None:
+        content = {"name": name, "path": placed.path, "form": placed.form}
+        try:
+            reply = await self._ask("rlm_attach_request", content)
+        except KernelDiedError as error:
+            raise ContextError(
+                f"The context ({placed.type_name}, {placed.bytes:,} bytes) could not be loaded in "
+                f"the REPL. {error}"
+            ) from error
+        if reply.get("status") != "ok":
+            raise ContextError(_load_failure(placed, reply))
+
+    async def assign(self, name: str, value: Any, *, append: bool = False) -> None:
+        """Bind a JSON value in the REPL for good.
+
+        Args:
+            name: The variable; ``history_0`` also binds ``history``.
+            value: JSON.
+            append: Extend the list that is bound to the name already.
+        """
+        await self._assign(name, value, append=append)
+        if append and name in self._assigned:
+            self._assigned[name] = [*self._assigned[name], *value]
+        else:
+            self._assigned[name] = value
+
+    async def _assign(self, name: str, value: Any, *, append: bool) -> None:
+        content = {"name": name, "append": append}
+        reply = await self._ask("rlm_assign_request", content, [json.dumps(value).encode()])
+        if reply.get("status") != "ok":
+            raise ContextError(f"{name} could not be set in the REPL: {reply.get('evalue')}")
+
+    async def variable(self, name: str) -> str | None:
+        """Return `str()` of a variable; None when there is none of that name."""
+        reply = await self._ask("rlm_variable_request", {"name": name})
+        text = reply.get("text")
+        return text if isinstance(text, str) else None
+
+    # Cells
+
+    async def execute(
+        self,
+        code: str,
+        *,
+        timeout: float | None = None,
+        on_output: Callable[[dict[str, Any]], None] | None = None,
+    ) -> CellResult:
+        """Run a cell; whatever the code does is in the result, never an exception.
+
+        Args:
+            code: The cell.
+            timeout: Seconds after which it is interrupted, and killed when that does not help.
+            on_output: Called with each output as it comes.
+
+        Returns:
+            What became of it. When the caller is cancelled the cell is interrupted.
+        """
+        async with self._lock:
+            if self._settling is not None:
+                await self._settling
+            channels = self._channels
+            if channels is None or self._process.died.done():
+                return CellResult(
+                    status="died", variables={}, error=self._epitaph(), duration=0.0, restarted=True
+                )
+            cell = _Cell(CellOutputs(self._options.output_limit, on_output))
+            content = {
+                "code": code,
+                "silent": False,
+                "store_history": True,
+                "user_expressions": {},
+                "allow_stdin": False,
+                "stop_on_error": False,
+            }
+            msg_id = channels.send("shell", "execute_request", content)
+            self._cells[msg_id] = cell
+            try:
+                return await self._finish(cell, timeout)
+            except asyncio.CancelledError:
+                self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
+                raise
+            finally:
+                del self._cells[msg_id]
+
+    async def _finish(self, cell: _Cell, timeout: float | None) -> CellResult:
+        died = self._process.died
+        await asyncio.wait([cell.reply, died], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not cell.reply.done() and not died.done():
+            await self._stop(cell, "timeout")
+        if cell.reply.done():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(cell.idle.wait(), IDLE_SECONDS)
+        return self._result(cell)
+
+    async def _stop(self, cell: _Cell, why: CellStatus) -> None:
+        """Interrupt a cell; kill its kernel when it goes on all the same."""
+        cell.stopped_for = cell.stopped_for or why
+        self._answering.cancel_all()
+        self._request("control", "interrupt_request", {})
+        waiting = [cell.reply, self._process.died]
+        await asyncio.wait(waiting, timeout=INTERRUPT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        if not cell.reply.done() and not cell.idle.is_set():
+            self._process.kill()
+            await asyncio.wait([self._process.died], timeout=INTERRUPT_SECONDS)
+
+    def _result(self, cell: _Cell) -> CellResult:
+        duration = time.monotonic() - cell.started
+        outputs = cell.outputs.collected()
+        if not cell.reply.done():
+            lost = self._process.died.done()
+            return CellResult(
+                status=cell.stopped_for or "died",
+                outputs=outputs,
+                variables={},
+                error=_stop_text(cell.stopped_for) if cell.stopped_for else self._epitaph(),
+                duration=duration,
+                restarted=lost,
+            )
+        message = cell.reply.result()
+        content, metadata = message["content"], message["metadata"].get("rlm", {})
+        ok = content.get("status") == "ok"
+        interrupted = content.get("ename") in ("KeyboardInterrupt", "CancelledError")
+        status: CellStatus = "ok" if ok else "error"
+        error = None if ok else f"{content.get('ename')}: {content.get('evalue')}"
+        if cell.stopped_for is not None and not ok:
+            status, error = cell.stopped_for, _stop_text(cell.stopped_for)
+        elif interrupted:
+            status = "interrupted"
+        count = content.get("execution_count")
+        dropped = metadata.get("dropped")
+        return CellResult(
+            status=status,
+            execution_count=count if isinstance(count, int) else None,
+            outputs=outputs,
+            answer=_text(metadata.get("answer")),
+            draft=_text(metadata.get("draft")) or "",
+            variables=_variables(metadata.get("variables")),
+            error=error,
+            dropped=dropped if isinstance(dropped, int) else 0,
+            duration=duration,
+        )
+
+    async def interrupt(self) -> None:
+        """Interrupt the running cell and fail its calls; nothing happens when none runs."""
+        for cell in list(self._cells.values()):
+            await self._stop(cell, "interrupted")
+
+    # Messages
+
+    def _request(
+        self,
+        channel: str,
+        msg_type: str,
+        content: dict[str, Any],
+        buffers: list[bytes] | None = None,
+    ) -> asyncio.Future[dict[str, Any]]:
+        """Send a request; the future gets its reply."""
+        reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        if self._channels is not None:
+            msg_id = self._channels.send(channel, msg_type, content, buffers)
+            self._replies[msg_id] = reply
+            reply.add_done_callback(lambda _: self._replies.pop(msg_id, None))
+        return reply
+
+    async def _ask(
+        self, msg_type: str, content: dict[str, Any], buffers: list[bytes] | None = None
+    ) -> dict[str, Any]:
+        """Ask the kernel on the shell channel and return the reply's content."""
+        message = await self._alive(self._request("shell", msg_type, content, buffers), None)
+        found: dict[str, Any] = message["content"]
+        return found
+
+    def _receive(self, channel: str, message: dict[str, Any]) -> None:
+        """Take any message of the kernel's; it may hold anything."""
+        kind = message["header"].get("msg_type")
+        parent = message["parent_header"].get("msg_id", "")
+        if channel == "iopub":
+            if kind == "iopub_welcome" and not self._welcome.done():
+                self._welcome.set_result(None)
+            cell = self._cells.get(parent)
+            if cell is not None:
+                self._take_published(cell, kind, message["content"])
+        elif channel == "control" and kind in ("rlm_call", "rlm_poll", "rlm_cancel"):
+            self._answering.receive(kind, message["content"], message["buffers"])
+        elif kind == "rlm_output_limit":
+            self._take_flood(message["content"])
+        elif kind == "execute_reply":
+            cell = self._cells.get(parent)
+            if cell is not None and not cell.reply.done() and isinstance(message["content"], dict):
+                cell.reply.set_result(message)
+        elif parent in self._replies and not self._replies[parent].done():
+            self._replies[parent].set_result(message)
+
+    def _take_published(self, cell: _Cell, kind: str, content: Any) -> None:
+        if kind == "status":
+            if isinstance(content, dict) and content.get("execution_state") == "idle":
+                cell.idle.set()
+            return
+        cell.outputs.take(kind, content)
+        if cell.outputs.overflowed:
+            self._stop_soon(cell)
+
+    def _take_flood(self, content: Any) -> None:
+        dropped = content.get("dropped") if isinstance(content, dict) else None
+        if isinstance(dropped, int) and dropped >= self._options.output_limit * FLOOD_FACTOR:
+            for cell in self._cells.values():
+                self._stop_soon(cell)
+
+    def _stop_soon(self, cell: _Cell) -> None:
+        if cell.stopped_for is None:
+            cell.stopped_for = "interrupted"
+            self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
+
+    def _answer(self, channels: Channels, content: dict[str, Any], buffers: list[bytes]) -> None:
+        if self._channels is channels:
+            channels.send("control", "rlm_reply", content, buffers)
+
+
+def _stop_text(why: CellStatus) -> str:
+    if why == "timeout":
+        return "TimeoutError: the cell ran over its time and was stopped."
+    return "KeyboardInterrupt: the cell was stopped."
+
+
+def _load_failure(placed: PlacedContext, reply: dict[str, Any]) -> str:
+    """Say why the kernel could not load a context, and what to do."""
+    what = f"The context ({placed.type_name}, {placed.bytes:,} bytes)"
+    why = f"{reply.get('ename')}: {reply.get('evalue')}"
+    if reply.get("ename") in ("ModuleNotFoundError", "ImportError"):
+        module = str(reply.get("module", "")).partition(".")[0]
+        return (
+            f"{what} needs the module {module!r}, which the sandbox does not have ({why}). "
+            f"Install it there: environment_kwargs={{'packages': [{module!r}]}}."
+        )
+    if reply.get("ename") == "AttributeError" and "__main__" in str(reply.get("evalue")):
+        return (
+            f"{what} has a class that is defined in your script or notebook, which the REPL cannot "
+            f"import ({why}). Put the class in a module, or pass plain values."
+        )
+    return f"{what} could not be loaded in the REPL: {why}"
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _variables(value: Any) -> dict[str, dict[str, str]]:
+    """Return a reply's variables, checked: they come from a sandbox."""
+    if not isinstance(value, dict):
+        return {}
+    found = {}
+    for name, about in list(value.items())[:1000]:
+        if isinstance(about, dict):
+            kind, preview = about.get("type"), about.get("preview")
+            found[str(name)[:200]] = {"type": str(kind)[:200], "preview": str(preview)[:500]}
+    return found
