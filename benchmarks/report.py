@@ -1,0 +1,147 @@
+"""Results as a Markdown table and as JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import psutil  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from peers import Peer
+    from rows import Line, Sample
+
+    Samples = Mapping[tuple[str, str], Sequence[Sample]]
+    """(line key, peer key) -> what was measured, in order."""
+
+REFERENCES = ("local", "ipython")
+
+_READING = (
+    "Each cell: median (lowest to highest); for ours the ratios to the reference in process / "
+    "with its kernel, for dspy the ratio to the reference in process. The LM is a stand-in on "
+    "loopback, 0 ms unless said. Every answer is checked: a run with a wrong one has no time. "
+    "Concurrency is each library's default. MB are 10^6 bytes."
+)
+
+
+def machine() -> dict[str, Any]:
+    """Return what a reader needs to know of this machine."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "cpus": os.cpu_count(),
+        "cpu": model,
+        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "load_at_start": os.getloadavg()[0],
+    }
+
+
+def markdown(
+    facts: Mapping[str, Any], lines: Sequence[Line], peers: Sequence[Peer], samples: Samples
+) -> str:
+    """Return the whole report."""
+    notes: list[str] = []
+    head = ["work", "target", *(peer.title for peer in peers)]
+    table = [head, ["---", "---", *("---" for _ in peers)]]
+    for line in lines:
+        cells = [_cell(line, peer, peers, samples, notes) for peer in peers]
+        table.append([line.title, _target(line), *cells])
+    versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
+    left = {key: count for key, count in facts["left_behind"].items() if count}
+    where = (
+        f"{facts['date']}, {facts['system']}, {facts['cpus']} CPUs ({facts['cpu']}), "
+        f"{facts['memory_gb']} GB, load {facts['load_at_start']:.1f} at the start. {versions}. "
+        f"{facts['rounds']} rounds, peers in turn within each."
+    )
+    shown = "\n".join(f"| {' | '.join(row)} |" for row in table)
+    numbered = "\n".join(f"{number}. {note}" for number, note in enumerate(notes, 1))
+    outlived = f"Processes that outlived their host and had to be killed: {left}." if left else ""
+    paragraphs = ["# Benchmarks", where, shown, _READING, numbered, outlived]
+    return "\n\n".join(part for part in paragraphs if part) + "\n"
+
+
+def as_json(
+    facts: Mapping[str, Any], lines: Sequence[Line], peers: Sequence[Peer], samples: Samples
+) -> str:
+    """Return everything that was measured."""
+    results = {
+        line.key: {
+            "title": line.title,
+            "unit": line.unit,
+            "target": line.target,
+            "peers": {
+                peer.key: [
+                    {"value": one.value, "fault": one.fault, "note": one.note}
+                    for one in samples.get((line.key, peer.key), ())
+                ]
+                for peer in peers
+            },
+        }
+        for line in lines
+    }
+    return json.dumps({"machine": facts, "results": results}, indent=1) + "\n"
+
+
+def _good(samples: Sequence[Sample]) -> list[float]:
+    return [one.value for one in samples if one.value is not None and one.fault is None]
+
+
+def _cell(line: Line, peer: Peer, peers: Sequence[Peer], samples: Samples, notes: list[str]) -> str:
+    mine = samples.get((line.key, peer.key), ())
+    values, faults = _good(mine), [one.fault for one in mine if one.fault]
+    mark = ""
+    if faults:
+        title = line.title.removeprefix("- ")
+        notes.append(
+            f"{peer.title}, {title}: {len(faults)} of {len(mine)} failed, the first: {faults[0]}"
+        )
+        mark = f" **{len(faults)} of {len(mine)} wrong** [{len(notes)}]" if values else ""
+    if not faults and (noted := [one.note for one in mine if one.note]):
+        notes.append(f"{peer.title}, {line.title}: {noted[0]}.")
+        mark = f" [{len(notes)}]"
+    if not values:
+        return f"- [{len(notes)}]" if faults else "-"
+    text = _number(median(values), line.unit)
+    if len(values) > 1:
+        text += f" ({_number(min(values))} to {_number(max(values))})"
+    return text + _ratios(line, peer, peers, samples) + mark
+
+
+def _ratios(line: Line, peer: Peer, peers: Sequence[Peer], samples: Samples) -> str:
+    compared = (
+        {"ours": REFERENCES, "dspy": REFERENCES[:1]}.get(peer.key, ()) if line.compared else ()
+    )
+    mine = median(_good(samples[line.key, peer.key]))
+    shown = []
+    for key in compared:
+        if key not in {one.key for one in peers}:
+            continue
+        theirs = _good(samples.get((line.key, key), ()))
+        usable = theirs and median(theirs) > 0
+        shown.append(f"{mine / median(theirs):.2f}x" if usable else "-")
+    return f"; {' / '.join(shown)}" if shown else ""
+
+
+def _target(line: Line) -> str:
+    if line.target is None:
+        return ""
+    return f"{'>=' if line.higher_is_better else '<='} {line.target:g} {line.unit}"
+
+
+def _number(value: float, unit: str = "") -> str:
+    text = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
+    return f"{text} {unit}".strip()
