@@ -1,0 +1,80 @@
+"""Language model providers: names and checks here, one client each on the provider's official SDK.
+
+No SDK is imported before `create`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rlm.backends.arguments import check_package, check_sampling, provider_named, validate
+from rlm.backends.endpoint import resolve
+from rlm.backends.providers import PROVIDERS
+from rlm.backends.redaction import public_kwargs
+from rlm.backends.windows import context_window
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rlm.backends.base import LMClient
+
+__all__ = ["BACKENDS", "context_window", "create", "public_kwargs", "reports_cost", "validate"]
+
+BACKENDS = tuple(PROVIDERS)
+"""The backends' names."""
+
+
+def reports_cost(backend: str) -> bool:
+    """Whether the replies of a backend say what they cost.
+
+    Raises:
+        ConfigurationError: There is no such backend.
+    """
+    return provider_named(backend).reports_cost
+
+
+def create(
+    backend: str,
+    backend_kwargs: Mapping[str, Any] | None = None,
+    sampling_args: Mapping[str, Any] | None = None,
+) -> LMClient:
+    """Return a client; this imports the provider's SDK, which takes up to a few seconds.
+
+    Connections are made at the first call, on the event loop that makes it, and live until
+    the client is closed.
+
+    Args:
+        backend: The backend's name.
+        backend_kwargs: Its keywords, `model_name` among them.
+        sampling_args: Fields for every request (`temperature`, `max_tokens` ...), over those
+            in ``backend_kwargs["sampling_args"]``.
+
+    Raises:
+        ConfigurationError: The backend is unknown, or a value is not allowed.
+        ArgumentError: A keyword is not taken.
+        MissingPackageError: The backend's package is not installed.
+        MissingKeyError: There is no API key.
+    """
+    kwargs = dict(backend_kwargs or {})
+    validate(backend, kwargs)
+    check_sampling(sampling_args)
+    provider = provider_named(backend)
+    check_package(provider)
+    if provider.sdk == "litellm":
+        from rlm.backends.litellm_client import (  # noqa: PLC0415 - imports its SDK: seconds
+            LiteLLMClient,
+        )
+
+        return LiteLLMClient(provider, kwargs, sampling_args)
+    endpoint = resolve(provider, kwargs)
+    if provider.sdk == "anthropic":
+        from rlm.backends.anthropic_client import (  # noqa: PLC0415 - imports its SDK: a second
+            AnthropicClient,
+        )
+
+        return AnthropicClient(endpoint, kwargs, sampling_args)
+    from rlm.backends.openai_client import (  # noqa: PLC0415 - imports its SDK: half a second
+        OpenAIClient,
+    )
+
+    return OpenAIClient(endpoint, kwargs, sampling_args)

@@ -1,0 +1,170 @@
+"""Checking what a user passes to a backend, before any SDK is imported."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.metadata
+import importlib.util
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from rlm.backends.endpoint import resolve
+from rlm.backends.providers import PROVIDERS, Provider
+from rlm.backends.redaction import public_url
+from rlm.errors import ArgumentError, ConfigurationError, MissingPackageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+OURS = ("messages", "model", "n", "stream", "stream_options")
+"""Fields of a request that the engine fills in: no sampling argument may."""
+
+LITELLM = ((1, 100), (1, 110))
+"""The releases of litellm that are taken; a release outside was once compromised."""
+
+
+def provider_named(backend: str) -> Provider:
+    """Return a backend's row of the table.
+
+    Raises:
+        ConfigurationError: There is no such backend; the message lists those there are.
+    """
+    provider = PROVIDERS.get(backend) if isinstance(backend, str) else None
+    if provider is None:
+        raise ConfigurationError(
+            f"Unknown backend: {backend!r}.{_meant(backend, PROVIDERS)} "
+            f"The backends are: {', '.join(PROVIDERS)}."
+        )
+    return provider
+
+
+def validate(backend: str, backend_kwargs: Mapping[str, Any] | None = None) -> None:
+    """Check a backend and its keywords as far as that goes without importing an SDK.
+
+    Args:
+        backend: The backend's name.
+        backend_kwargs: Its keywords, `model_name` among them.
+
+    Raises:
+        ConfigurationError: The backend is unknown, or a value is not allowed.
+        ArgumentError: A keyword is not taken; the message lists those that are.
+        MissingPackageError: The backend's package is not installed.
+        MissingKeyError: There is no API key; the message names its variable.
+    """
+    provider = provider_named(backend)
+    kwargs = dict(backend_kwargs or {})
+    for name in kwargs:
+        if name not in provider.arguments:
+            raise ArgumentError(
+                f"The backend {backend!r} does not take backend_kwargs[{name!r}]."
+                f"{_meant(name, provider.arguments)} "
+                f"It takes: {', '.join(sorted(provider.arguments, key=str.lower))}."
+            )
+    model = kwargs.get("model_name")
+    if not isinstance(model, str) or not model.strip():
+        raise ConfigurationError(
+            f"The backend {backend!r} needs backend_kwargs['model_name'], the model to ask "
+            f"(got {model!r})."
+        )
+    check_sampling(kwargs.get("sampling_args"))
+    _check_numbers(kwargs)
+    _check_urls(backend, kwargs)
+    check_package(provider)
+    if provider.sdk != "litellm":
+        resolve(provider, kwargs)
+
+
+def check_sampling(sampling_args: Mapping[str, Any] | None) -> None:
+    """Check that sampling arguments leave the engine's own fields alone.
+
+    Raises:
+        ConfigurationError: They are no dictionary.
+        ArgumentError: They set a field that is the engine's.
+    """
+    if sampling_args is None:
+        return
+    if not isinstance(sampling_args, dict):
+        raise ConfigurationError(
+            "sampling_args must be a dictionary such as {'temperature': 0.2}, "
+            f"not {type(sampling_args).__name__}."
+        )
+    taken = sorted(set(OURS) & set(sampling_args))
+    if taken:
+        raise ArgumentError(
+            f"sampling_args may not set {', '.join(taken)}: the engine fills those in."
+        )
+
+
+def check_package(provider: Provider) -> None:
+    """Check that the package that a backend needs is installed, without importing it.
+
+    Raises:
+        MissingPackageError: It is not, or its release is not one that is taken.
+    """
+    package = provider.sdk
+    install = "rlm-kernel" if package == "openai" else f"rlm-kernel[{package}]"
+    if importlib.util.find_spec(package) is None:
+        raise MissingPackageError(
+            f"The backend {provider.name!r} needs the package {package!r}, which is not "
+            f"installed: pip install '{install}'",
+            name=package,
+        )
+    if package == "litellm":
+        _check_litellm(install)
+
+
+def _check_litellm(install: str) -> None:
+    version = importlib.metadata.version("litellm")
+    first, before = LITELLM
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if not first <= numbers < before:
+        raise MissingPackageError(
+            f"litellm {version} is installed, but only releases from {first[0]}.{first[1]} to "
+            f"below {before[0]}.{before[1]} are taken: pip install '{install}'",
+            name="litellm",
+        )
+
+
+def _check_numbers(kwargs: Mapping[str, Any]) -> None:
+    retries = kwargs.get("max_retries", 0)
+    if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+        raise ConfigurationError(
+            f"backend_kwargs['max_retries'] must be 0 or a larger integer, not {retries!r}."
+        )
+    timeout = kwargs.get("timeout")
+    if isinstance(timeout, (int, float)) and timeout <= 0:
+        raise ConfigurationError(
+            f"backend_kwargs['timeout'] is in seconds and must be above 0, not {timeout!r}."
+        )
+    limit = kwargs.get("max_tokens")
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
+        raise ConfigurationError(
+            f"backend_kwargs['max_tokens'] must be an integer above 0, not {limit!r}."
+        )
+
+
+def _check_urls(backend: str, kwargs: Mapping[str, Any]) -> None:
+    for name in ("base_url", "azure_endpoint", "api_base"):
+        value = kwargs.get(name)
+        if value is None:
+            continue
+        try:
+            parts = urlsplit(str(value))
+            usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ConfigurationError(
+                f"backend_kwargs[{name!r}] must be an address such as "
+                f"'http://localhost:8000/v1', not {public_url(str(value))!r}."
+            )
+    if backend == "vllm" and not kwargs.get("base_url"):
+        raise ConfigurationError(
+            "The backend 'vllm' needs backend_kwargs['base_url'], the address of your server, "
+            "such as 'http://localhost:8000/v1'."
+        )
+
+
+def _meant(name: object, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

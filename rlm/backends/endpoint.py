@@ -1,0 +1,279 @@
+"""Deciding where requests go, and which key and headers go with them.
+
+The rules, so that nothing meant for one provider reaches another:
+
+- A key given in `backend_kwargs` goes to the address that is used, and nowhere else.
+- Without one, the key comes from the provider's own variable. The backend's name says who the
+  provider is, also with another `base_url` (a proxy of your own); except for `openai`, whose
+  API so many servers speak that its name says little: an `openai` with a `base_url` that is
+  not OpenAI's own gets `EMPTY`, as `vllm` always does.
+- `OPENAI_*` variables are one configuration: `OPENAI_BASE_URL`, the key, organisation, project
+  and custom headers beside it are used together by the backend `openai`, when no `base_url` is
+  given or when it is OpenAI's own. No other backend sees any of them. So it is with
+  `ANTHROPIC_*` (where custom headers and tokens are concerned).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from rlm.backends.environment import ProviderEnvironment
+from rlm.backends.providers import PROVIDERS, Provider
+from rlm.backends.redaction import public_url, secret_values
+from rlm.errors import ConfigurationError, MissingKeyError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+EMPTY = "EMPTY"
+"""What a server that wants no key is sent, as the SDK insists on one."""
+
+AZURE_API_VERSION = "2024-10-21"
+"""Azure's newest dated version of its API that is generally available."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a client sends its requests, and with what.
+
+    Attributes:
+        provider: The backend's row of the table.
+        base_url: The address; None when the SDK works it out (a data residency, a profile).
+        api_key: The key; None when something else stands in for it.
+        headers: Headers beside those of the SDK; None as a value takes one of the SDK's away.
+        options: Further keywords for the SDK's constructor.
+        secrets: What must never be shown.
+    """
+
+    provider: Provider
+    base_url: str | None
+    api_key: Any = field(repr=False)
+    headers: dict[str, str | None] = field(repr=False)
+    options: dict[str, Any] = field(repr=False)
+    secrets: tuple[str, ...] = field(repr=False)
+
+    @property
+    def shown(self) -> str:
+        """The address without secrets."""
+        address = self.base_url or self.options.get("azure_endpoint") or self.provider.name
+        return public_url(str(address))
+
+
+def resolve(
+    provider: Provider,
+    backend_kwargs: Mapping[str, Any],
+    environment: Mapping[str, str] | None = None,
+) -> Endpoint:
+    """Work out the endpoint of a backend on the `openai` or `anthropic` SDK.
+
+    Args:
+        provider: The backend's row of the table.
+        backend_kwargs: As the user gave them.
+        environment: Environment variables; this process's by default.
+
+    Raises:
+        MissingKeyError: There is no key; the message names the variable.
+        ConfigurationError: A value cannot be used, or two contradict each other.
+    """
+    kwargs = dict(backend_kwargs)
+    env = ProviderEnvironment(provider, os.environ if environment is None else environment)
+    given = str(kwargs["base_url"]) if kwargs.get("base_url") else None
+    # Whether the provider's own variables, taken together, say what is done.
+    env.applies = given is None or _is_own(provider, given)
+    base_url = given or env.base_url() or provider.base_url
+    headers: dict[str, str | None] = {
+        **env.custom_headers(),
+        **(kwargs.get("default_headers") or {}),
+    }
+    options: dict[str, Any] = {}
+
+    if provider.name == "azure_openai":
+        key = _azure(kwargs, env, options, given)
+        base_url = given
+    elif provider.name == "anthropic":
+        key = _anthropic(kwargs, env, options)
+        if not given and ("config" in options or "profile" in options):
+            base_url = env.base_url()  # else the profile's own
+    elif _has_identity(kwargs):
+        key = None
+    else:
+        key = kwargs.get("api_key") or _key_for(provider, base_url, env)
+    if provider.name == "portkey":
+        _portkey(kwargs, str(key), headers)
+        key = EMPTY  # the gateway's key has a header of its own
+    _account(provider, kwargs, env, options)
+    for name in ("data_residency", "workload_identity", "webhook_secret", "websocket_base_url"):
+        if kwargs.get(name) is not None:
+            options[name] = kwargs[name]
+    if options.get("data_residency") and given is None:
+        base_url = None
+
+    _check_sendable(key, provider)
+    for name, value in headers.items():
+        _check_sendable(value, provider, f"the header {name!r}")
+    return Endpoint(
+        provider=provider,
+        base_url=base_url,
+        api_key=key,
+        headers=headers,
+        options=options,
+        secrets=tuple(_secrets(kwargs, key, headers, options)),
+    )
+
+
+def _is_own(provider: Provider, url: str) -> bool:
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    return parts.scheme == "https" and any(
+        host == own or host.endswith(f".{own}") for own in provider.hosts
+    )
+
+
+def _key_for(provider: Provider, base_url: str | None, env: ProviderEnvironment) -> str:
+    """Return the key from the environment that may go to an address, or `EMPTY`."""
+    if provider.generic and not env.applies:
+        # `openai` at another provider's own address: that provider's own key.
+        if provider.name != "openai" or base_url is None:
+            return EMPTY
+        owner = next((p for p in PROVIDERS.values() if _is_own(p, base_url)), None)
+        return (env.key(owner.key_variable) if owner else None) or EMPTY
+    key = env.key()
+    if key is None and provider.generic and not (base_url and _is_own(provider, base_url)):
+        return EMPTY
+    if key is None:
+        raise _missing(provider)
+    return key
+
+
+def _missing(provider: Provider) -> MissingKeyError:
+    return MissingKeyError(
+        f"No API key for the backend {provider.name!r}: set the environment variable "
+        f"{provider.key_variable}, or pass backend_kwargs['api_key']."
+    )
+
+
+def _has_identity(kwargs: Mapping[str, Any]) -> bool:
+    return kwargs.get("workload_identity") is not None
+
+
+def _account(
+    provider: Provider, kwargs: Mapping[str, Any], env: ProviderEnvironment, options: dict[str, Any]
+) -> None:
+    """Add organisation and project: the user's own, or OpenAI's variables for OpenAI."""
+    if provider.sdk != "openai":
+        return
+    openai = provider.name == "openai"
+    options["organization"] = kwargs.get("organization") or (env.get("ORG_ID") if openai else None)
+    options["project"] = kwargs.get("project") or (env.get("PROJECT_ID") if openai else None)
+
+
+def _one_of(kwargs: Mapping[str, Any], backend: str, names: tuple[str, ...]) -> str | None:
+    """Return the one credential that was given, or None.
+
+    Raises:
+        ConfigurationError: There is more than one.
+    """
+    given = [name for name in names if kwargs.get(name)]
+    if len(given) > 1:
+        raise ConfigurationError(
+            f"Give the backend {backend!r} one credential, not {len(given)}: {', '.join(given)}."
+        )
+    return given[0] if given else None
+
+
+def _anthropic(
+    kwargs: Mapping[str, Any], env: ProviderEnvironment, options: dict[str, Any]
+) -> str | None:
+    """Choose one credential; given one, the SDK looks for no other."""
+    given = _one_of(
+        kwargs, "anthropic", ("api_key", "auth_token", "credentials", "config", "profile")
+    )
+    for name in ("middleware", "open_telemetry", "webhook_key", given):
+        if name and name != "api_key" and kwargs.get(name) is not None:
+            options[name] = kwargs[name]
+    if given:
+        return kwargs.get("api_key")
+    key = env.key()
+    if key is None and (token := env.get("AUTH_TOKEN")):
+        options["auth_token"] = token
+    elif key is None:
+        raise _missing(env.provider)
+    return key
+
+
+def _azure(
+    kwargs: Mapping[str, Any],
+    env: ProviderEnvironment,
+    options: dict[str, Any],
+    base_url: str | None,
+) -> Any:
+    """Choose Azure's address, version and credential; an address alone is that of its v1 API."""
+    env.applies = True  # there is no address that all of Azure's customers share
+    endpoint = kwargs.get("azure_endpoint") or (None if base_url else env.get("ENDPOINT"))
+    if bool(endpoint) == bool(base_url):
+        raise ConfigurationError(
+            "The backend 'azure_openai' needs either backend_kwargs['azure_endpoint'], such as "
+            "'https://NAME.openai.azure.com' (or the variable AZURE_OPENAI_ENDPOINT), or "
+            "backend_kwargs['base_url']."
+        )
+    version = kwargs.get("api_version")
+    if endpoint:
+        options["azure_endpoint"] = endpoint
+        version = version or env.get("API_VERSION") or AZURE_API_VERSION
+        deployment = kwargs.get("azure_deployment") or env.get("DEPLOYMENT")
+        if deployment:
+            options["azure_deployment"] = deployment
+    if version:
+        options["api_version"] = version
+    given = _one_of(
+        kwargs, "azure_openai", ("api_key", "azure_ad_token", "azure_ad_token_provider")
+    )
+    if given and given != "api_key":
+        options[given] = kwargs[given]
+    if given:
+        return kwargs.get("api_key")
+    key = env.get("API_KEY")
+    if key is None and (token := env.get("AD_TOKEN")):
+        options["azure_ad_token"] = token
+    elif key is None:
+        raise _missing(env.provider)
+    return key
+
+
+def _portkey(kwargs: Mapping[str, Any], key: str, headers: dict[str, str | None]) -> None:
+    """Say to the gateway what its own SDK says, in headers.
+
+    Source: Portkey's inference API, "Headers".
+    """
+    # Without one of the provider's own, no Authorization: the gateway would hand it on.
+    headers.setdefault("Authorization", kwargs.get("Authorization"))
+    headers["x-portkey-api-key"] = key
+    for name in ("provider", "virtual_key", "config", "trace_id", "metadata"):
+        value = kwargs.get(name)
+        if value is not None:
+            text = value if isinstance(value, str) else json.dumps(value)
+            headers[f"x-portkey-{name.replace('_', '-')}"] = text
+
+
+def _check_sendable(value: object, provider: Provider, what: str | None = None) -> None:
+    """Refuse what no HTTP header can hold, here and without showing it."""
+    if isinstance(value, str) and not (value.isascii() and value.isprintable()):
+        raise ConfigurationError(
+            f"{what or 'The API key'} for the backend {provider.name!r} holds a line break or "
+            "another character that cannot be sent. Look for a copying mistake in "
+            f"{provider.key_variable or 'backend_kwargs'}."
+        )
+
+
+def _secrets(
+    kwargs: Mapping[str, Any], key: object, headers: Mapping[str, str | None], options: Any
+) -> Iterable[str]:
+    found = {*secret_values(dict(kwargs)), *secret_values(options)}
+    found.update(value for value in headers.values() if value)
+    if isinstance(key, str):
+        found.add(key)
+    return found - {EMPTY}

@@ -1,0 +1,200 @@
+"""Turning what goes wrong at a provider into an error that says what to do about it."""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+from rlm.backends.endpoint import EMPTY
+from rlm.backends.redaction import public_url, scrub
+from rlm.errors import BackendError, ContextWindowError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rlm.backends.endpoint import Endpoint
+
+LONGEST = 500
+"""Characters of a provider's own words that a message quotes."""
+
+REQUEST_TIMEOUT, CONFLICT, TOO_LARGE, TOO_MANY = 408, 409, 413, 429
+REDIRECTS, SERVER_ERRORS = range(300, 400), 500
+
+_TOO_LONG = re.compile(
+    r"context[_ ]length|context[_ ]window|context[_ ]size|context limit|maximum context"
+    r"|prompt is too long|input is too long|string too long|max_model_len"
+    r"|maximum number of tokens|(input|prompt).{0,40}exceeds? the .{0,20}(limit|maximum)"
+    r"|reduce the length of the (messages|input|prompt)|too many (input )?tokens"
+    r"|request_too_large|maximum (prompt|input) length",
+    re.IGNORECASE,
+)
+_HOPELESS = re.compile(
+    r"insufficient_quota|exceeded your current quota|request too large", re.IGNORECASE
+)
+_TAGS = re.compile(r"<(script|style).*?</\1>|<[^>]*>", re.DOTALL)
+
+
+def from_status(
+    endpoint: Endpoint,
+    model: str,
+    status: int,
+    body: Any,
+    headers: Mapping[str, str] | None = None,
+) -> BackendError:
+    """Return the error for a provider's refusal.
+
+    Args:
+        endpoint: Whom the request was for.
+        model: The model that was asked.
+        status: The HTTP status.
+        body: The reply's body: parsed JSON, or text.
+        headers: The reply's headers.
+    """
+    headers = headers or {}
+    said = provider_words(body)
+    quoted = scrub(said, endpoint.secrets)
+    if len(quoted) > LONGEST:
+        quoted = quoted[:LONGEST] + " ..."
+    backend = endpoint.provider.name
+    first = f"{backend} answered HTTP {status} for the model {model!r}: {quoted or 'no message'}"
+    if not first.endswith((".", "!", "?")):
+        first += "."
+    if status in {400, TOO_LARGE, 422, 500} and _TOO_LONG.search(said):
+        return ContextWindowError(
+            f"{first} The prompt is longer than the model takes: send less text at once.",
+            backend=backend,
+            model=model,
+            status=status,
+        )
+    again = status in {REQUEST_TIMEOUT, CONFLICT, TOO_MANY} or status >= SERVER_ERRORS
+    if headers.get("x-should-retry") == "false" or (status == TOO_MANY and _HOPELESS.search(said)):
+        again = False
+    return BackendError(
+        " ".join(part for part in (first, _advice(endpoint, status, headers)) if part),
+        backend=backend,
+        model=model,
+        status=status,
+        retryable=again,
+        retry_after=retry_after(headers),
+    )
+
+
+def from_network(endpoint: Endpoint, model: str, cause: BaseException) -> BackendError:
+    """Return the error for a request that got no reply, or only a part of one."""
+    backend = endpoint.provider.name
+    if "Timeout" in type(cause).__name__:
+        text = f"{backend} did not answer in time at {endpoint.shown} for the model {model!r}."
+    else:
+        inner: BaseException = cause
+        while inner.__cause__ is not None:
+            inner = inner.__cause__
+        reason = scrub(str(inner) or type(inner).__name__, endpoint.secrets)[:LONGEST]
+        text = (
+            f"{backend} could not be reached at {endpoint.shown} for the model {model!r}: "
+            f"{reason.rstrip('.')}. Check the network and base_url."
+        )
+    return BackendError(text, backend=backend, model=model, retryable=True)
+
+
+def malformed(endpoint: Endpoint, model: str, what: str) -> BackendError:
+    """Return the error for a reply that is no reply of the API's."""
+    backend = endpoint.provider.name
+    said = scrub(what, endpoint.secrets)
+    if len(said) > LONGEST:
+        said = said[:LONGEST] + " ..."
+    return BackendError(
+        f"{backend} sent a malformed reply for the model {model!r}: {said} "
+        f"Check that base_url ({endpoint.shown}) is the API's.",
+        backend=backend,
+        model=model,
+        retryable=True,
+    )
+
+
+def unsendable(endpoint: Endpoint, model: str, cause: Exception) -> BackendError:
+    """Return the error for a request that the SDK could not even build."""
+    backend = endpoint.provider.name
+    return BackendError(
+        f"The request to {backend} for the model {model!r} could not be built: "
+        f"{scrub(f'{type(cause).__name__}: {cause}', endpoint.secrets)[:LONGEST]}. "
+        "Check backend_kwargs and sampling_args.",
+        backend=backend,
+        model=model,
+    )
+
+
+def cut(endpoint: Endpoint, model: str, characters: int) -> BackendError:
+    """Return the error for a streamed reply that ended before its end."""
+    backend = endpoint.provider.name
+    return BackendError(
+        f"{backend} broke off its reply for the model {model!r} after {characters:,} characters.",
+        backend=backend,
+        model=model,
+        retryable=True,
+    )
+
+
+def provider_words(body: Any) -> str:
+    """Return what a provider says in an error's body, in whatever shape it says it."""
+    if isinstance(body, list) and body:  # Gemini wraps its errors so
+        body = body[0]
+    if not isinstance(body, dict):
+        return " ".join(_TAGS.sub(" ", body).split()) if isinstance(body, str) else ""
+    error = body.get("error", body)
+    if not isinstance(error, dict):
+        return str(error)
+    message = error.get("message") or error.get("detail") or error.get("msg") or ""
+    if isinstance(message, list):  # FastAPI; `input` would quote the whole prompt
+        message = "; ".join(
+            f"{i.get('loc')}: {i.get('msg')}" if isinstance(i, dict) else str(i) for i in message
+        )
+    code = error.get("code") or error.get("type") or ""
+    words = [str(message)] if message else []
+    if isinstance(code, str) and code and code not in str(message):
+        words.append(f"({code})")
+    raw = (error.get("metadata") or {}).get("raw") if isinstance(error.get("metadata"), dict) else 0
+    if isinstance(raw, str) and raw:  # OpenRouter: what the provider behind it said
+        words.append(f"[{raw}]")
+    return " ".join(words)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that a reply's headers ask to wait (RFC 9110, section 10.2.3)."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            seconds = float(value) * unit
+        except ValueError:
+            try:
+                seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
+            except ValueError:
+                continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
+    return None
+
+
+def _advice(endpoint: Endpoint, status: int, headers: Mapping[str, str]) -> str:
+    provider = endpoint.provider
+    if status in REDIRECTS:
+        target = public_url(headers.get("location", "")) or "another address"
+        return f"It redirects to {target}: set base_url to the address that answers."
+    if status in {401, 403}:
+        if endpoint.api_key == EMPTY and provider.name != "portkey":
+            return (
+                f"No key was sent to {endpoint.shown}, as none was given for that address: "
+                "pass backend_kwargs['api_key']."
+            )
+        variable = provider.key_variable
+        where = f"the environment variable {variable} or " if variable else ""
+        return f"Check the key in {where}backend_kwargs['api_key']."
+    return {
+        402: "The account has no credit left.",
+        404: f"Check model_name ({endpoint.shown} was asked).",
+        TOO_MANY: "Its rate limit or the account's quota is used up.",
+    }.get(status, "")

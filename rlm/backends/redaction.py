@@ -1,0 +1,120 @@
+"""Keeping secrets out of logs and error messages."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+MASK = "***"
+SHORTEST = 6
+"""A value shorter than this is no key; to replace it everywhere would garble the text."""
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# `max_tokens`, `stop_token_ids` and `budget_tokens` are figures: hence whole words.
+_SECRET_NAME = re.compile(
+    r"(^|_)(key|keys|key_id|apikey|token|token_provider|auth|authorization|cookie|cookies|sig"
+    r"|signature|headers?|config|identity|pwd|passwd|proxy)$"
+    r"|secret|password|credential|private_key|virtual_key|access_key|(auth|access)_tokens"
+    r"|^(key|auth|workload_identity)"
+)
+_KEY_SHAPED = re.compile(
+    r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|vck)[-_][A-Za-z0-9*_\-]{6,}|\bAIza[A-Za-z0-9_\-]{20,}"
+    r"|\b(?i:bearer)\s+[A-Za-z0-9._~+/=*\-]{6,}"
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a keyword, header or query parameter of this name may hold a secret."""
+    snake = _CAMEL.sub("_", name).replace("-", "_").lower()
+    return _SECRET_NAME.search(snake) is not None
+
+
+def public_kwargs(backend_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what of `backend_kwargs` may be shown and logged, as JSON values.
+
+    Keys, tokens, headers and the like are left out at any depth, so are the user and the
+    secret query parameters of URLs. What JSON cannot hold is named by its type.
+
+    Args:
+        backend_kwargs: As the user gave them.
+    """
+    kwargs = dict(backend_kwargs or {})
+    secrets = tuple(secret_values(kwargs))
+    return {name: _public(value, secrets) for name, value in kwargs.items() if _shown(name)}
+
+
+def secret_values(value: Any, *, secret: bool = False) -> Iterator[str]:
+    """Yield every text that stands under a secret name, at any depth.
+
+    Args:
+        value: Keywords, headers or anything below them.
+        secret: Whether `value` itself stands under such a name.
+    """
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from secret_values(item, secret=secret or is_secret_name(str(name)))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from secret_values(item, secret=secret)
+    elif isinstance(value, str):
+        if secret:
+            yield value
+        if "://" in value:
+            yield from _url_secrets(value)
+
+
+def scrub(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return a text without the secrets given and without anything that has a key's shape."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= SHORTEST:
+            text = text.replace(secret, MASK)
+    return _KEY_SHAPED.sub(MASK, text)
+
+
+def public_url(url: str) -> str:
+    """Return a URL without its user, password and secret query parameters."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+        query = [
+            (name, value)
+            for name, value in parse_qsl(parts.query, keep_blank_values=True)
+            if not is_secret_name(name)
+        ]
+    except ValueError:
+        return MASK
+    return urlunsplit((parts.scheme, host, parts.path, urlencode(query), ""))
+
+
+def _url_secrets(url: str) -> Iterator[str]:
+    try:
+        parts = urlsplit(url)
+        if parts.password:
+            yield parts.password
+        if parts.username:
+            yield parts.username
+        for name, value in parse_qsl(parts.query):
+            if is_secret_name(name):
+                yield value
+    except ValueError:
+        return
+
+
+def _shown(name: object) -> bool:
+    return not is_secret_name(str(name))
+
+
+def _public(value: Any, secrets: tuple[str, ...]) -> Any:
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    if isinstance(value, str):
+        return scrub(public_url(value) if "://" in value else value, secrets)
+    if isinstance(value, dict):
+        return {str(k): _public(v, secrets) for k, v in value.items() if _shown(k)}
+    if isinstance(value, (list, tuple)):
+        return [_public(item, secrets) for item in value]
+    return f"<{type(value).__name__}>"

@@ -1,0 +1,196 @@
+"""The gate that every LM call of a tree goes through: how many at once, and what is tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from rlm.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from rlm.backends.base import LMClient, LMReply
+    from rlm.events import Message
+
+    RetryCallback = Callable[[str, dict[str, Any]], None]
+
+WIDTH = 64
+ATTEMPTS = 5
+FIRST_DELAY = 0.5
+LONGEST_DELAY = 30.0
+LONGEST_WAIT = 120.0
+TOO_MANY_REQUESTS = 429
+
+
+class Gate:
+    """Bounds calls at once, and asks again what may succeed later.
+
+    The width is halved when a provider answers 429 and grows back by one place for every
+    full width of calls that succeed (additive increase, multiplicative decrease). One gate
+    belongs to one event loop.
+
+    Args:
+        width: Calls at once.
+        attempts: How often a call is made at most; a client's own `max_retries` goes before it.
+        first_delay: Seconds before the second attempt, doubled from one to the next.
+        longest_wait: Seconds that a provider may ask to wait (`Retry-After`); more is an error.
+    """
+
+    def __init__(
+        self,
+        width: int = WIDTH,
+        *,
+        attempts: int = ATTEMPTS,
+        first_delay: float = FIRST_DELAY,
+        longest_wait: float = LONGEST_WAIT,
+    ) -> None:
+        self._limit = float(max(1, width))
+        self._widest = self._limit
+        self._attempts = max(1, attempts)
+        self._first_delay = first_delay
+        self._longest_wait = longest_wait
+        self._running = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._halved_at = -1.0
+        # A provider's wish to be left alone concerns its own clients only.
+        self._not_before: WeakKeyDictionary[LMClient, float] = WeakKeyDictionary()
+
+    @property
+    def width(self) -> int:
+        """How many calls may run at once now."""
+        return max(1, int(self._limit))
+
+    @property
+    def running(self) -> int:
+        """How many calls run now."""
+        return self._running
+
+    async def ask(
+        self,
+        client: LMClient,
+        messages: Sequence[Message],
+        *,
+        model: str | None = None,
+        stream: bool = False,
+        on_retry: RetryCallback | None = None,
+    ) -> LMReply:
+        """Ask a client, when there is a place, as often as it takes.
+
+        Args:
+            client: Whom to ask.
+            messages: The chat so far.
+            model: Another model of the same provider.
+            stream: Whether to have the reply streamed.
+            on_retry: Told before each wait: a sentence, and `attempt`, `attempts`, `wait`
+                (seconds), `status`, `backend` and `model`.
+
+        Raises:
+            BackendError: The provider refused, or failed every time.
+            ContextWindowError: The prompt is longer than the model takes.
+        """
+        retries = getattr(client, "max_retries", None)
+        attempts = self._attempts if retries is None else retries + 1
+        attempt = 1
+        while True:
+            failure: BackendError
+            async with self._place(client):
+                began = time.monotonic()
+                try:
+                    reply = await client.complete(messages, model=model, stream=stream)
+                except BackendError as error:
+                    failure = error
+                else:
+                    self._widen()
+                    return reply
+            wait = self._wait(client, failure, attempt, began)
+            if wait is None or attempt >= attempts:
+                if attempt > 1:
+                    failure.add_note(f"Asked {attempt} times.")
+                raise failure
+            attempt += 1
+            if on_retry is not None:
+                on_retry(
+                    f"{failure} Asking again in {wait:.1f} s (attempt {attempt} of {attempts}).",
+                    {
+                        "attempt": attempt,
+                        "attempts": attempts,
+                        "wait": round(wait, 3),
+                        "status": failure.status,
+                        "backend": failure.backend,
+                        "model": failure.model,
+                    },
+                )
+            await asyncio.sleep(wait)
+
+    def _wait(
+        self, client: LMClient, failure: BackendError, attempt: int, began: float
+    ) -> float | None:
+        """Return the seconds to wait before the next attempt; None when there is to be none."""
+        if failure.status == TOO_MANY_REQUESTS:
+            self._halve(began)
+        if not failure.retryable:
+            return None
+        asked = failure.retry_after
+        if asked is not None and asked > self._longest_wait:
+            failure.add_note(
+                f"The provider asks to wait {asked:,.0f} s; more than {self._longest_wait:,.0f} s "
+                "is not waited for."
+            )
+            return None
+        delay = min(self._first_delay * 2.0 ** (attempt - 1), LONGEST_DELAY)
+        delay *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads callers, hides nothing
+        if asked is None:
+            return delay
+        until = time.monotonic() + asked
+        self._not_before[client] = max(until, self._not_before.get(client, 0.0))
+        # All who wait for the same moment should not come in the same moment.
+        return asked + min(delay, self._first_delay) * bool(asked)
+
+    def _halve(self, began: float) -> None:
+        # Calls that were on their way together fail together: that is one sign, not many.
+        if began > self._halved_at:
+            self._limit = max(1.0, self._limit / 2)
+            self._halved_at = time.monotonic()
+
+    def _widen(self) -> None:
+        if self._limit < self._widest:
+            self._limit = min(self._widest, self._limit + 1 / self._limit)
+
+    @contextlib.asynccontextmanager
+    async def _place(self, client: LMClient) -> AsyncIterator[None]:
+        """Wait for a place, first come first served, and hold it."""
+        while (rest := self._not_before.get(client, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110 - a time, not a condition; another 429 may put it off
+            await asyncio.sleep(rest)
+        if self._running >= self.width or self._queue:
+            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._queue.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._running -= 1  # the place came at the very moment of the cancellation
+                else:
+                    self._queue.remove(turn)
+                self._admit()
+                raise
+        else:
+            self._running += 1
+        try:
+            yield
+        finally:
+            self._running -= 1
+            self._admit()
+
+    def _admit(self) -> None:
+        """Give free places to those who wait longest; a place is held from then on."""
+        while self._queue and self._running < self.width:
+            turn = self._queue.popleft()
+            if not turn.done():
+                self._running += 1
+                turn.set_result(None)

@@ -1,0 +1,254 @@
+"""What the clients on the `openai` and `anthropic` SDKs have in common: one request, one outcome.
+
+Requests go through the SDK's `post`, its documented way to an endpoint of one's own choice:
+authentication, address, encoding and errors are the SDK's, without the walk over every message
+(0.3 ms each) and the pydantic models that the typed methods add. A reply is read here, where a
+malformed one is told from a good one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rlm.backends import failures, transport
+from rlm.backends.base import LMReply
+from rlm.backends.chat_format import InBandError, MalformedReplyError
+from rlm.backends.sse import event_data
+from rlm.errors import BackendError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import ModuleType
+
+    from rlm.backends.endpoint import Endpoint
+    from rlm.events import CallUsage
+
+LINGER = 0.5
+"""Seconds to wait for the end of a stream after its last event, so that the connection is kept."""
+
+Outcome = LMReply | BackendError
+
+
+class Incoming(Protocol):
+    """A streamed reply in the making."""
+
+    finish_reason: str | None
+    complete: bool
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        ...
+
+    @property
+    def usage(self) -> CallUsage:
+        """What the call took, as far as that is known."""
+        ...
+
+    def add(self, chunk: Any) -> None:
+        """Take in one event's data."""
+        ...
+
+
+class SDKClient:
+    """A client on an SDK, built at its first call, on the event loop that makes it.
+
+    Args:
+        sdk: The SDK's package.
+        endpoint: Where requests go.
+        backend_kwargs: As the user gave them.
+        sampling_args: Fields for every request, over those of `backend_kwargs`.
+
+    Attributes:
+        backend: The backend's name.
+        model_name: The model that it asks unless told otherwise.
+        reports_cost: Whether the provider reports what a call cost.
+        max_retries: How often the gate may ask again; None is the gate's default.
+    """
+
+    path: str
+
+    def __init__(
+        self,
+        sdk: ModuleType,
+        endpoint: Endpoint,
+        backend_kwargs: Mapping[str, Any],
+        sampling_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.backend = endpoint.provider.name
+        self.model_name: str = backend_kwargs["model_name"]
+        self.reports_cost = endpoint.provider.reports_cost
+        self.max_retries: int | None = backend_kwargs.get("max_retries")
+        self._sdk = sdk
+        self._sdk_error = sdk.OpenAIError if hasattr(sdk, "OpenAIError") else sdk.AnthropicError
+        self._http = transport.http_module(sdk)
+        self._endpoint = endpoint
+        self._kwargs = dict(backend_kwargs)
+        sampling = {**(backend_kwargs.get("sampling_args") or {}), **(sampling_args or {})}
+        self._extra_body: dict[str, Any] = sampling.pop("extra_body", None) or {}
+        # What is to be taken away has to be said with each request: the SDK checks there.
+        self._extra_headers: dict[str, Any] = {
+            **{name: sdk.Omit() for name, value in endpoint.headers.items() if value is None},
+            **(sampling.pop("extra_headers", None) or {}),
+        }
+        self._extra_query: dict[str, Any] = sampling.pop("extra_query", None) or {}
+        self._sampling = {name: value for name, value in sampling.items() if value is not None}
+        self._client: Any = None
+
+    async def close(self) -> None:
+        """Close the client's connections; an `http_client` of the user's stays open."""
+        client, self._client = self._client, None
+        if client is not None and self._kwargs.get("http_client") is None:
+            await client.close()
+
+    def _build(self, constructor: Any, **arguments: Any) -> Any:
+        """Build the SDK's client so that nothing ambient remains in it.
+
+        Args:
+            constructor: The SDK's class.
+            arguments: What it takes beyond what is common.
+        """
+        timeout = transport.timeouts(self._http, self._kwargs.get("timeout"))
+        headers = {k: v for k, v in self._endpoint.headers.items() if v is not None}
+        own = {*headers, *self._extra_headers}
+        for name, header in (
+            ("organization", "openai-organization"),
+            ("project", "openai-project"),
+        ):
+            if arguments.get(name):
+                own.add(header)
+        client = constructor(
+            max_retries=0,
+            timeout=timeout,
+            default_headers=headers,
+            default_query=self._kwargs.get("default_query"),
+            http_client=self._kwargs.get("http_client")
+            or transport.connections(self._http, timeout, own),
+            **arguments,
+        )
+        # Both SDKs fill in what is None, and add headers, from the environment.
+        client._custom_headers = headers  # noqa: SLF001 - no public way takes ambient headers out
+        return client
+
+    def _open(self) -> Any:
+        """Return the SDK's client."""
+        raise NotImplementedError
+
+    def _read(self, data: Any) -> tuple[str, CallUsage, str | None]:
+        """Read a whole reply: text, usage, finish reason."""
+        raise NotImplementedError
+
+    def _incoming(self) -> Incoming:
+        """Return an empty streamed reply."""
+        raise NotImplementedError
+
+    async def _ask(self, body: dict[str, Any], model: str, *, stream: bool) -> Outcome:
+        """Send one request; return the reply, or the error to raise (outside of any `except`)."""
+        if self._client is None:
+            self._client = self._open()
+        body = {**body, **self._extra_body}
+        try:
+            try:
+                response = await self._post(body, stream=stream)
+            except UnicodeEncodeError:
+                # Half a character, from a context cut in its middle, say.
+                response = await self._post(_sendable(body), stream=stream)
+        except self._sdk.APIStatusError as error:
+            return failures.from_status(
+                self._endpoint, model, error.status_code, error.body, error.response.headers
+            )
+        except (self._sdk.APIConnectionError, self._http.HTTPError) as error:
+            return failures.from_network(self._endpoint, model, error)
+        except (self._sdk_error, self._http.InvalidURL, TypeError, ValueError) as error:
+            return failures.unsendable(self._endpoint, model, error)
+        try:
+            return await self._receive(response, model, stream=stream)
+        except InBandError as error:
+            return failures.from_status(self._endpoint, model, error.status, error.body)
+        except MalformedReplyError as error:
+            return failures.malformed(self._endpoint, model, str(error))
+        except (self._http.HTTPError, OSError, EOFError) as error:
+            return failures.from_network(self._endpoint, model, error)
+        finally:
+            await response.aclose()
+
+    async def _post(self, body: dict[str, Any], *, stream: bool) -> Any:
+        options: dict[str, Any] = {}
+        if self._extra_headers:
+            options["headers"] = self._extra_headers
+        if self._extra_query:
+            options["params"] = self._extra_query
+        if stream:
+            # The SDK then leaves the body to be read as it comes.
+            return await self._client.post(
+                self.path,
+                cast_to=self._http.Response,
+                body=body,
+                options=options,
+                stream=True,
+                stream_cls=self._sdk.AsyncStream[object],
+            )
+        return await self._client.post(
+            self.path, cast_to=self._http.Response, body=body, options=options
+        )
+
+    async def _receive(self, response: Any, model: str, *, stream: bool) -> Outcome:
+        """Read a reply to its end: an event stream, or JSON from a server that does not stream."""
+        if stream and "json" not in response.headers.get("content-type", ""):
+            incoming = self._incoming()
+            try:
+                await self._listen(response, incoming)
+            except MalformedReplyError:
+                if not incoming.text:
+                    raise
+            except (self._http.HTTPError, self._http.StreamError, OSError, EOFError) as error:
+                if isinstance(error, self._http.TimeoutException) and not incoming.complete:
+                    raise
+            if not incoming.complete:
+                return failures.cut(self._endpoint, model, len(incoming.text))
+            return self._reply(model, incoming.text, incoming.usage, incoming.finish_reason)
+        return self._reply(model, *self._read(_json(await response.aread())))
+
+    @staticmethod
+    async def _listen(response: Any, incoming: Incoming) -> None:
+        """Take in a stream's events up to the last one, and let the body end."""
+        chunks = response.aiter_bytes()
+        async with contextlib.aclosing(event_data(chunks)) as events:
+            async for data in events:
+                if data == "[DONE]":
+                    incoming.complete = True
+                    break
+                incoming.add(_json(data))
+        # A body that was read to its end leaves a connection that serves again.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                async for _ in chunks:
+                    pass
+
+    @staticmethod
+    def _reply(model: str, text: str, usage: CallUsage, finish_reason: str | None) -> LMReply:
+        return LMReply(text=text, model=model, usage=usage, finish_reason=finish_reason)
+
+
+def _sendable(value: Any) -> Any:
+    """Return a JSON value with U+FFFD for each lone surrogate, which UTF-8 cannot hold."""
+    if isinstance(value, str):
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        return {_sendable(name): _sendable(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_sendable(item) for item in value]
+    return value
+
+
+def _json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        shown = text.decode(errors="replace") if isinstance(text, bytes) else text
+        raise MalformedReplyError(
+            f"it is not JSON: {failures.provider_words(shown)!r}." if shown else "it is empty."
+        ) from None
