@@ -104,6 +104,12 @@ class SDKClient:
         if client is not None and self._kwargs.get("http_client") is None:
             await client.close()
 
+    def sdk_client(self) -> Any:
+        """Return the SDK's client, built when it is first asked for."""
+        if self._client is None:
+            self._client = self._open()
+        return self._client
+
     def _build(self, constructor: Any, **arguments: Any) -> Any:
         """Build the SDK's client so that nothing ambient remains in it.
 
@@ -147,8 +153,6 @@ class SDKClient:
 
     async def _ask(self, body: dict[str, Any], model: str, *, stream: bool) -> Outcome:
         """Send one request; return the reply, or the error to raise (outside of any `except`)."""
-        if self._client is None:
-            self._client = self._open()
         body = {**body, **self._extra_body}
         try:
             try:
@@ -183,7 +187,7 @@ class SDKClient:
             options["params"] = self._extra_query
         if stream:
             # The SDK then leaves the body to be read as it comes.
-            return await self._client.post(
+            return await self.sdk_client().post(
                 self.path,
                 cast_to=self._http.Response,
                 body=body,
@@ -191,7 +195,7 @@ class SDKClient:
                 stream=True,
                 stream_cls=self._sdk.AsyncStream[object],
             )
-        return await self._client.post(
+        return await self.sdk_client().post(
             self.path, cast_to=self._http.Response, body=body, options=options
         )
 
