@@ -50,7 +50,7 @@ demo: $(INSTALLED)
 	$(RUN) rlm demo
 
 bench: $(INSTALLED)
-	$(RUN) benchmarks
+	$(VENV)/bin/python benchmarks/run.py
 
 docs: $(INSTALLED)
 	$(RUN) rlm.cli.reference docs/cli.md

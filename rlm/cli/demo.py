@@ -1,0 +1,123 @@
+"""`rlm demo`: the whole thing on real input, without a key."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from rlm.cli.exit_codes import Exit
+from rlm.cli.settings import check_save
+from rlm.cli.summary import Summary, told
+from rlm.demo import model
+from rlm.demo.question import QUESTION, Count, collect, count, read_answer
+from rlm.demo.server import StandInServer
+from rlm.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+    from rlm.core.types import RLMChatCompletion
+
+STAND_IN = """\
+The model is a STAND-IN, not a language model: a fixed policy that reads what it is sent, served
+over HTTP on this machine. The run is real: the engine, the kernels, every call and the count."""
+
+REAL = "OPENAI_API_KEY=... rlm demo --backend openai --model gpt-5-mini"
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Answer the demo's question and check the answer.
+
+    Returns:
+        The exit code; 1 when the stand-in's answer is wrong.
+
+    Raises:
+        RLMError: The run failed.
+    """
+    from rlm import RLM  # noqa: PLC0415 - after the arguments are known to be right
+    from rlm.logger import RLMLogger  # noqa: PLC0415 - same
+
+    check_save(options.save)
+    real = _real_model(options)
+    sources = collect()
+    size = sum(map(len, sources.values()))
+    _say(f"{'real model: ' + options.model if real else STAND_IN}\n")
+    _say(f"Input: {len(sources):,} files, {size:,} characters: this Python's own sources.")
+    _say(f"Question: {QUESTION}\n")
+    with ExitStack() as running:
+        backend, backend_kwargs = real or _stand_in(running)
+        logger = RLMLogger(log_dir=options.log_dir, file_name="demo")
+        rlm = running.enter_context(
+            RLM(
+                backend=backend,
+                backend_kwargs=backend_kwargs,
+                max_depth=2,
+                logger=logger,
+                verbose=not options.quiet,
+            )
+        )
+        result = rlm.completion(sources, root_prompt=QUESTION)
+    _say("")
+    sys.stdout.write(f"{result.response}\n")
+    sys.stdout.flush()
+    agrees = _check(result.response, sources)
+    _report(result, options.save, logger.log_file_path)
+    if real is None:
+        _say(f"\nThe same with a real model (it costs money):\n  {REAL}")
+    return Exit.ANSWER if agrees or real else Exit.ERROR
+
+
+def _real_model(options: argparse.Namespace) -> tuple[str, dict[str, Any]] | None:
+    """Return the backend and its keywords when a real model is asked for."""
+    if not (options.backend or options.model or options.base_url):
+        return None
+    if not options.model:
+        raise ConfigurationError(f"Name the real model with --model, such as: {REAL}")
+    backend_kwargs = {"model_name": options.model}
+    if options.base_url:
+        backend_kwargs["base_url"] = options.base_url
+    return options.backend or "openai", backend_kwargs
+
+
+def _stand_in(running: ExitStack) -> tuple[str, dict[str, Any]]:
+    """Start the stand-in and return how the ordinary `openai` backend reaches it."""
+    server = running.enter_context(StandInServer(model.reply, record=False))
+    return "openai", {
+        "model_name": model.NAME,
+        "base_url": server.base_url,
+        "api_key": "EMPTY",
+    }
+
+
+def _check(answer: str, sources: Mapping[str, str]) -> bool:
+    """Compare the answer with a plain count over the same files, and say how it went."""
+    truth = count(sources)
+    said = read_answer(answer)
+    if said == truth:
+        _say(f"\nCheck: a plain line-by-line count of the same files agrees ({_figures(truth)}).")
+        return True
+    if said is None:
+        _say(f"\nCheck: the answer lacks the closing line; the plain count is {_figures(truth)}.")
+        return False
+    _say(f"\nCheck: WRONG. The answer says {_figures(said)}; a plain count is {_figures(truth)}.")
+    return False
+
+
+def _report(result: RLMChatCompletion, save: str | None, log: str | None) -> None:
+    _say(f"Took: {told(Summary.of(result.trajectory), result.usage_summary)}")
+    _say(f"Log: {log}")
+    if save and result.trajectory is not None:
+        _say(f"Saved: {result.trajectory.save(save)}")
+
+
+def _figures(found: Count) -> str:
+    return (
+        f"raises={found.raises}; files={found.files}; most={found.most or '-'}; in_it={found.in_it}"
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,78 @@
+"""Where the command starts: arguments in, exit code out, errors as one readable paragraph."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING
+
+from rlm.cli.exit_codes import Exit
+from rlm.cli.parser import parser
+from rlm.errors import (
+    ArgumentError,
+    CancellationError,
+    ConfigurationError,
+    MissingPackageError,
+    RLMError,
+)
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code (`Exit`).
+    """
+    options = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An answer may hold what the terminal's encoding cannot: better an escape than a crash.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        code = _command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Who read our output has gone (`rlm run ... | head`): nobody is left to be told.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.ERROR
+    except (KeyboardInterrupt, CancellationError) as stop:
+        return _complain(options, stop, "Stopped.", Exit.CANCELLED)
+    except (ConfigurationError, ArgumentError, MissingPackageError) as error:
+        return _complain(options, error, f"rlm: {error}", Exit.USAGE)
+    except RLMError as error:
+        return _complain(options, error, f"rlm: {error}", Exit.ERROR)
+    except Exception as error:  # noqa: BLE001 - a person shall never meet a bare traceback
+        name = type(error).__name__
+        text = f"rlm: {name}: {error}\nThis is a fault of rlm: --debug shows where."
+        return _complain(options, error, text, Exit.ERROR)
+    return code
+
+
+def _command(options: argparse.Namespace) -> int:
+    # Imported when used: `rlm --help` must not wait for the engine.
+    if options.command == "run":
+        from rlm.cli.run import run  # noqa: PLC0415 - see above
+
+        return run(options)
+    if options.command == "doctor":
+        from rlm.cli.doctor import doctor  # noqa: PLC0415 - see above
+
+        return doctor(options)
+    from rlm.cli.demo import demo  # noqa: PLC0415 - see above
+
+    return demo(options)
+
+
+def _complain(options: argparse.Namespace, error: BaseException, text: str, code: Exit) -> Exit:
+    if options.debug:
+        traceback.print_exception(error)
+    sys.stderr.write(f"{text}\n")
+    return code

@@ -1,0 +1,15 @@
+"""What the command's exit code says."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """The exit codes of `rlm`."""
+
+    ANSWER = 0
+    ERROR = 1
+    USAGE = 2
+    LIMIT = 3
+    CANCELLED = 130

@@ -1,0 +1,91 @@
+"""From the command's options to what `RLM` is made with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlm.errors import ConfigurationError
+from rlm.trajectory import SUFFIXES
+
+if TYPE_CHECKING:
+    import argparse
+
+_PAIR = 2
+
+
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return `RLM`'s keyword arguments for `rlm run`.
+
+    Raises:
+        ConfigurationError: An option is missing or makes no sense.
+    """
+    if not options.model:
+        raise ConfigurationError(
+            "No model is named. Give --model NAME, or set RLM_MODEL (`rlm demo` needs neither)."
+        )
+    check_save(options.save)
+    backend_kwargs = {"model_name": options.model}
+    if options.base_url:
+        backend_kwargs["base_url"] = options.base_url
+    chosen: dict[str, Any] = {
+        "backend": options.backend,
+        "backend_kwargs": backend_kwargs,
+        "environment": options.environment,
+        "max_depth": options.max_depth,
+        "max_iterations": options.max_iterations,
+        "max_budget": options.budget,
+        "max_timeout": options.timeout,
+        "max_tokens": options.tokens,
+        "max_errors": options.max_errors,
+        "prices": _prices(options),
+    }
+    if options.sub_model:
+        chosen["other_backends"] = [options.backend]
+        chosen["other_backend_kwargs"] = [backend_kwargs | {"model_name": options.sub_model}]
+    return chosen
+
+
+def check_save(path: str | None) -> None:
+    """Refuse a path that `--save` cannot write, before anything is spent.
+
+    Raises:
+        ConfigurationError: Its suffix is none that we write.
+    """
+    if path is not None and Path(path).suffix.lower() not in SUFFIXES:
+        raise ConfigurationError(
+            f"Cannot save to {path!r}: the suffix must be one of {', '.join(SUFFIXES)}."
+        )
+
+
+def _prices(options: argparse.Namespace) -> dict[str, tuple[float, float]] | None:
+    prices = {} if options.prices is None else _read_prices(options.prices)
+    given = (options.price_in, options.price_out)
+    if given != (None, None):
+        if None in given:
+            raise ConfigurationError("Give --price-in and --price-out together.")
+        prices[options.model] = given
+    return prices or None
+
+
+def _read_prices(source: str) -> dict[str, tuple[float, float]]:
+    try:
+        text = source if source.lstrip().startswith("{") else Path(source).read_text("utf-8")
+        parsed = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"--prices {source!r} cannot be read: {error}.") from error
+    if not isinstance(parsed, dict) or not all(map(_is_price, parsed.values())):
+        raise ConfigurationError(
+            "--prices must be a JSON object of the form "
+            '{"MODEL": [USD per 1M input tokens, USD per 1M output tokens]}.'
+        )
+    return {model: (float(pair[0]), float(pair[1])) for model, pair in parsed.items()}
+
+
+def _is_price(value: object) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == _PAIR
+        and all(isinstance(number, int | float) and number >= 0 for number in value)
+    )
