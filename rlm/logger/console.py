@@ -61,6 +61,8 @@ class ConsoleReader:
         self._numbers: dict[str, int] = {}
         self._several = False
         self._live: Live | None = None
+        self._refresher: threading.Thread | None = None
+        self._stop = threading.Event()
         self._frame: RenderableType | None = None
         self._frame_time = 0.0
         self._lock = threading.RLock()
@@ -89,7 +91,9 @@ class ConsoleReader:
         """Give the terminal back; safe to call again."""
         with self._lock:
             live, self._live = self._live, None
-            if live is not None:
+            if live is not None and self._refresher is not None:
+                self._stop.set()
+                self._refresher.join()
                 live.stop()
                 atexit.unregister(self.close)
 
@@ -100,16 +104,22 @@ class ConsoleReader:
         if self._live is None and console.is_terminal:
             from rich.live import Live  # noqa: PLC0415  (rich is loaded with the first event)
 
-            # The streams stay the program's own: other threads print to them too.
+            # The streams stay the program's own: other threads print to them too. The thread
+            # is ours, because rich's own may outlive the display.
             self._live = Live(
                 console=console,
                 get_renderable=self._moving,
-                refresh_per_second=REFRESH_PER_SECOND,
+                auto_refresh=False,
                 transient=True,
                 redirect_stdout=False,
                 redirect_stderr=False,
             )
             self._live.start()
+            self._stop = threading.Event()
+            self._refresher = threading.Thread(
+                target=_refresh, args=(self._live, self._stop), name="rlm-console", daemon=True
+            )
+            self._refresher.start()
             atexit.register(self.close)
 
     def _end(self, tree: Trajectory, root: RunNode) -> None:
@@ -190,6 +200,15 @@ class ConsoleReader:
             # In a notebook rich would publish HTML of its own; we want plain lines there.
             self._console = Console(stderr=True, force_jupyter=False, highlight=False)
         return self._console
+
+
+def _refresh(live: Live, stop: threading.Event) -> None:
+    """Draw the moving part again and again until told to stop, or until nobody looks any more."""
+    while not stop.wait(1 / REFRESH_PER_SECOND):
+        try:
+            live.refresh()
+        except (OSError, ValueError):  # stderr was closed
+            return
 
 
 def _lines(event: Event, tree: Trajectory) -> Iterable[Line]:

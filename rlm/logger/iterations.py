@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlm.core.types import ModelUsageSummary, UsageSummary
+from rlm.logger.safe_text import one_line
 from rlm.logger.secrets import without_secrets
 from rlm.logger.streams import streams
 
@@ -120,12 +121,11 @@ def _code_block(run: RunNode, cell: CellNode, prompts: Prompts) -> dict[str, Any
 def _locals(run: RunNode, cell: CellNode) -> dict[str, str]:
     """Return previews of the model's variables; the context is described, never copied."""
     context = run.started.context
-    kind, length = context.get("type", "object"), context.get("length")
-    size = "" if length is None else f" of length {length:,}" if isinstance(length, int) else ""
+    shown = f"<{one_line(str(context.get('description') or context.get('type')), 300)}>"
     variables = {} if cell.finished is None else cell.finished.variables
-    previews = {name: str(shown.get("preview", "")) for name, shown in variables.items()}
+    previews = {name: str(value.get("preview", "")) for name, value in variables.items()}
     contexts = [name for name in previews if name.startswith("context_") and name[8:].isdigit()]
-    return {**previews, **dict.fromkeys(["context", *contexts], f"<{kind}{size}>")}
+    return {**previews, **dict.fromkeys(["context", *contexts], shown)}
 
 
 def _call(call: SubCallNode, prompts: Prompts) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from rlm.logger.outline import (
     Line,
+    amounts,
     dollars,
     first_words,
     group_text,
     seconds,
-    usage_text,
 )
 from rlm.logger.safe_text import one_line
 
@@ -54,7 +54,7 @@ def _state(run: RunNode, now: float) -> str:
     if cell is None or cell.finished is not None:
         return f"{number} · {first_words(reply.text)}"
     code = next((line for line in cell.started.code.split("\n") if line.strip()), "")
-    return f"{number} · running {seconds(now - cell.started.time)} · {one_line(code, 80)}"
+    return f"{number} · running {seconds(now - cell.started.time)} · {one_line(code, 60)}"
 
 
 def _running_cells(run: RunNode) -> list[CellNode]:
@@ -79,14 +79,15 @@ def _totals(run: RunNode, now: float) -> str:
     limits = run.started.config.get("limits")
     limits = limits if isinstance(limits, dict) else {}
     usage = run.usage
-    elapsed = seconds(now - run.started.time)
     budget, tokens, timeout = (
         limits.get(name) for name in ("max_budget", "max_tokens", "max_timeout")
     )
+    elapsed = seconds(now - run.started.time)
+    cost = None if usage.total_cost is None else dollars(usage.total_cost)
     parts = [
-        usage_text(usage),
-        f"budget {dollars(budget)}" if isinstance(budget, int | float) else "",
-        f"limit {tokens:,} tokens" if isinstance(tokens, int) else "",
         f"{elapsed} of {seconds(timeout)}" if isinstance(timeout, int | float) else elapsed,
+        f"{cost or '$?'} of {dollars(budget)}" if isinstance(budget, int | float) else cost,
+        amounts(usage.total_input_tokens, usage.total_output_tokens, None),
+        f"at most {tokens:,} tokens" if isinstance(tokens, int) else "",
     ]
     return " · ".join(filter(None, parts))

@@ -22,8 +22,6 @@ OUTPUT_LINES = 10
 CHILDREN_SHOWN = 4
 """How many children of one kind are told turn by turn; the others have one line together."""
 
-_UNITS = {"str": "characters", "bytes": "bytes"}
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -75,12 +73,10 @@ def run_head(run: RunNode, level: int = 0) -> Iterator[Line]:
         level: Where it stands.
     """
     config = run.started.config
-    context = run.started.context
-    kind, length = str(context.get("type", "")), context.get("length")
-    size = f" of {length:,} {_UNITS.get(kind, 'items')}" if isinstance(length, int) else ""
+    context = run.started.context.get("description") or run.started.context.get("type")
     parts = [
         run.started.model,
-        f"context: {kind}{size}" if kind else "",
+        f"context: {one_line(str(context), 100)}" if context else "",
         str(config.get("environment_type") or ""),
     ]
     yield Line(level, "run", one_line(" · ".join(filter(None, parts)), 160))
@@ -164,9 +160,8 @@ def run_end(run: RunNode, level: int = 0) -> Iterator[Line]:
         yield Line(level, "error", one_line(f"{kind}: {message}", 300))
     if run.finished.answer is not None:
         what = "answer" if run.finished.status in {"answered", "exhausted"} else "partial answer"
-        yield Line(level, "answer", f"{what}:")
-        for line in some_lines(run.finished.answer, lines=40, limit=400):
-            yield Line(level + 1, "answer", line)
+        for line in some_lines(f"{what}: {run.finished.answer}", lines=40, limit=400):
+            yield Line(level, "answer", line)
     yield Line(level, "run", summary(run))
 
 
@@ -202,7 +197,7 @@ def summary(run: RunNode) -> str:
 
 
 def group_text(group: list[SubCallNode]) -> str:
-    """Return sub-calls that are alike as one line: ``llm_query x 16 · m · 0.8 s · 1,204 tokens``.
+    """Return sub-calls that are alike as one line: ``llm_query x 16 · m · 0.8 s``.
 
     Args:
         group: One or more calls of one function to one model.
@@ -254,18 +249,22 @@ def seconds(duration: float) -> str:
         return f"{duration * 1000:.0f} ms"
     if duration < 100:  # noqa: PLR2004  (where people begin to count in minutes)
         return f"{duration:.1f} s"
-    return f"{int(duration) // 60} min {int(duration) % 60} s"
+    minutes, rest = divmod(int(duration), 60)
+    if minutes < 100:  # noqa: PLR2004  (and in hours)
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def amounts(tokens_in: int | None, tokens_out: int | None, cost: float | None) -> str:
-    """Return tokens and cost, as far as they are known: ``1,204 + 88 tokens · $0.0031``.
+    """Return tokens and cost, as far as they are known: ``1,204 tokens in, 88 out``.
 
     Args:
         tokens_in: The prompts'.
         tokens_out: The replies'.
         cost: USD.
     """
-    tokens = f"{tokens_in or 0:,} + {tokens_out or 0:,} tokens" if tokens_in or tokens_out else ""
+    tokens = f"{tokens_in or 0:,} tokens in, {tokens_out or 0:,} out"
+    tokens = tokens if tokens_in or tokens_out else ""
     return " · ".join(filter(None, [tokens, "" if cost is None else dollars(cost)]))
 
 

@@ -15,9 +15,10 @@ from rlm.logger.safe_text import safe_text
 _FENCE = re.compile(r"^[ ]*(`{3,}|~{3,})[ ]*([\w+#.-]*)[^`\n]*$")
 _CODE_SPAN = re.compile(r"(?<![`\\])(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 _IMAGE = re.compile(r"!\[([^\[\]]*)\]\(\s*<?([^\s()<>]*)>?[^()]*\)")
-_LINK_END = re.compile(
-    r"\]\((?!(?:https?://|mailto:)(?:[^\s()<>\"'\\&]|&(?![#\w]*;)|\([^\s()<>\"'\\&]*\))*\))"
-)
+# What follows a link's text, unless it is an address of a kind that we keep, with at most a
+# title: no spaces, quotes, escapes or entities, parentheses only in pairs.
+_ADDRESS = r"(?:https?://|mailto:)(?:[^\s()<>\"'\\&]|&(?![#\w]*;)|\([^\s()<>\"'\\&]*\))*"
+_LINK_END = re.compile(rf"\]\((?!{_ADDRESS}(?:[ ]\"[^\"<>\\&]*\")?\))")
 _DEFINITION = re.compile(r"\]:(?!\s+(?:https?://|mailto:)[^\s<>\"'\\]*\s*$)", re.MULTILINE)
 # TeX that reaches out of the formula: links, attributes, packages, and ways to spell them.
 _TEX = re.compile(
@@ -74,7 +75,10 @@ def fenced(code: str, language: str = "") -> str:
     code = safe_text(code)
     longest = max((len(run) for run in re.findall("`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
-    return f"{fence}{re.sub(r'[^A-Za-z0-9+#.-]', '', language)}\n{code}\n{fence}"
+    tag = re.sub(r"[^A-Za-z0-9+#.-]", "", language)
+    # A notebook would draw it: that is one more interpreter for a model's text.
+    tag = "" if tag.lower() == "mermaid" else tag
+    return f"{fence}{tag}\n{code}\n{fence}"
 
 
 def plain_as_markdown(text: str) -> str:

@@ -72,7 +72,9 @@ def as_markdown(trajectory: Trajectory) -> str:
         elif role in {"output", "error"}:
             parts.append(fenced(text, "text"))
         elif role == "turn":
-            parts.append(f"**{plain_as_markdown(text)}**")
+            # Markdown has no indentation to show that a turn is a child's.
+            child = "↳ " * (block[0].level > 1)
+            parts.append(f"{child}**{plain_as_markdown(text)}**")
         else:
             parts.append("\\\n".join(plain_as_markdown(line.text) for line in block))
     if run.answer is not None:
