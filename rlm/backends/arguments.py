@@ -126,8 +126,10 @@ def _check_litellm(install: str) -> None:
 
 
 def _check_numbers(kwargs: Mapping[str, Any]) -> None:
-    retries = kwargs.get("max_retries", 0)
-    if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+    retries = kwargs.get("max_retries")
+    if retries is not None and (
+        not isinstance(retries, int) or isinstance(retries, bool) or retries < 0
+    ):
         raise ConfigurationError(
             f"backend_kwargs['max_retries'] must be 0 or a larger integer, not {retries!r}."
         )

@@ -229,16 +229,14 @@ class LiteLLMClient:
 
     def _clean(self, provider: Provider, base_url: str | None, key: str | None) -> dict[str, Any]:
         """Return key, address and an `openai` client that adds nothing to them."""
-        kwargs: dict[str, Any] = {"model_name": self.model_name, "timeout": None}
-        for name, value in (
-            ("base_url", base_url),
-            ("api_key", key),
-            ("timeout", self._kwargs.get("timeout")),
-            ("organization", self._kwargs.get("organization")),
-            ("default_headers", self._kwargs.get("default_headers")),
-        ):
-            if value is not None:
-                kwargs[name] = value
+        kwargs = {
+            "model_name": self.model_name,
+            "base_url": base_url,
+            "api_key": key,
+            "timeout": self._kwargs.get("timeout"),
+            "organization": self._kwargs.get("organization"),
+            "default_headers": self._kwargs.get("default_headers"),
+        }
         endpoint = resolve(provider, kwargs)
         client = OpenAIClient(endpoint, kwargs)
         self._clients.append(client)
@@ -256,7 +254,8 @@ class LiteLLMClient:
         headers = getattr(error, "litellm_response_headers", None) or getattr(
             response, "headers", {}
         )
-        said = f"{error} ({error.code})" if getattr(error, "code", None) else str(error)
+        code = getattr(error, "code", None)
+        said = f"{error} ({code})" if code else str(error)
         return failures.from_status(self._endpoint, model, status, said, headers)
 
 

@@ -175,9 +175,9 @@ class Gate:
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
                     self._running -= 1  # the place came at the very moment of the cancellation
-                else:
+                    self._admit()
+                with contextlib.suppress(ValueError):
                     self._queue.remove(turn)
-                self._admit()
                 raise
         else:
             self._running += 1

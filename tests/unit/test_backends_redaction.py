@@ -1,0 +1,74 @@
+"""What may be shown of `backend_kwargs`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rlm.backends import public_kwargs
+
+SECRET_NAMES = (
+    *("api_key", "apiKey", "API-KEY", "x-api-key", "subscription-key", "access_token"),
+    *("azure_ad_token", "azure_ad_token_provider", "auth_token", "Authorization", "virtual_key"),
+    *("aws_secret_access_key", "aws_access_key_id", "aws_session_token", "password", "cookie"),
+    *("default_headers", "extra_headers", "client_secret", "vertex_credentials", "config"),
+    *("workload_identity", "admin_api_key", "webhook_secret"),
+)
+HARMLESS = (
+    *("model_name", "temperature", "max_tokens", "max_completion_tokens", "stop_token_ids"),
+    *("base_url", "timeout", "organization", "project", "metadata", "skip_special_tokens"),
+)
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_secrets_are_left_out_at_any_depth(name: str) -> None:
+    shown = public_kwargs({name: "hidden", "outer": {"inner": [{name: "hidden", "a": 1}]}})
+    assert shown == {"outer": {"inner": [{"a": 1}]}}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_is_no_secret_stays(name: str) -> None:
+    assert public_kwargs({name: "shown"}) == {name: "shown"}
+
+
+def test_urls_lose_their_user_and_their_secret_parameters() -> None:
+    url = "https://me:hunter22@host:8000/v1?api-version=2&sig=hidden&key=hidden#token=hidden"
+    assert public_kwargs({"base_url": url}) == {"base_url": "https://host:8000/v1?api-version=2"}
+
+
+def test_a_secret_is_hidden_wherever_else_it_stands() -> None:
+    shown = public_kwargs({"api_key": "very-secret", "metadata": "of very-secret fame"})
+    assert shown == {"metadata": "of *** fame"}
+
+
+@pytest.mark.parametrize("value", ["sk-abcdefgh1234", "Bearer abcdefgh1234", "AIza" + "x" * 35])
+def test_what_has_a_keys_shape_is_hidden_under_any_name(value: str) -> None:
+    assert public_kwargs({"metadata": {"note": f"uses {value}"}}) == {
+        "metadata": {"note": "uses ***"}
+    }
+
+
+def test_what_json_cannot_hold_is_named_by_its_type() -> None:
+    shown = public_kwargs({"http_client": object(), "sampling_args": {"stop": ("a", "b")}})
+    assert json.loads(json.dumps(shown)) == {
+        "http_client": "<object>",
+        "sampling_args": {"stop": ["a", "b"]},
+    }
+
+
+def test_no_keywords_are_no_keywords() -> None:
+    assert public_kwargs(None) == {}
+
+
+@given(
+    st.recursive(
+        st.text(max_size=10),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=10), inner),
+    )
+)
+def test_a_secret_never_comes_through_whatever_it_is_put_in(wrapping: object) -> None:
+    shown = public_kwargs({"api_key": "planted-secret", "a": [wrapping, "x planted-secret y"]})
+    assert "planted-secret" not in json.dumps(shown)
