@@ -12,9 +12,10 @@ import re
 
 from rlm.logger.safe_text import safe_text
 
-_FENCE = re.compile(r"^[ ]*(`{3,}|~{3,})[ ]*([\w+#.-]*)[^`\n]*$")
+# Possessive repeats: a hostile text must not make a search go back and forth for hours.
+_FENCE = re.compile(r"^[ ]*+(`{3,}+|~{3,}+)[ ]*+([\w+#.-]*+)[^`\n]*+$")
 _CODE_SPAN = re.compile(r"(?<![`\\])(`+)(?!`)(.+?)(?<!`)\1(?!`)")
-_IMAGE = re.compile(r"!\[([^\[\]]*)\]\(\s*<?([^\s()<>]*)>?[^()]*\)")
+_IMAGE = re.compile(r"!\[([^\[\]]*+)\]\(\s*+<?+([^\s()<>]*+)>?+[^()]*+\)")
 # What follows a link's text, unless it is an address of a kind that we keep, with at most a
 # title: no spaces, quotes, escapes or entities, parentheses only in pairs.
 _ADDRESS = r"(?:https?://|mailto:)(?:[^\s()<>\"'\\&]|&(?![#\w]*;)|\([^\s()<>\"'\\&]*\))*"

@@ -24,7 +24,6 @@ _INVISIBLE = re.compile(
     "[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _LINE_ENDS = re.compile("\r\n|[\x0b\x0c\x85\u2028\u2029]")
-_OVERWRITTEN = re.compile(r"[^\n]*\r(?=[^\n])")
 _HARMLESS = re.compile(r"[\n -~]*")
 
 
@@ -50,7 +49,9 @@ def safe_text(text: str) -> str:
     if _HARMLESS.fullmatch(text):
         return text
     text = _LINE_ENDS.sub("\n", without_ansi(text)).expandtabs(4)
-    text = _OVERWRITTEN.sub("", text)
+    if "\r" in text:
+        # What stands before a carriage return was overwritten.
+        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     text = _CONTROLS.sub("", text)
     return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
 

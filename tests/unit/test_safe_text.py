@@ -184,3 +184,25 @@ def test_long_text_is_cut_where_people_see_that_it_was() -> None:
     assert some_lines("x" * 10_000_000, lines=5, limit=10) == ["xxxxxxxxx…", "…", "xxxxxxxxx…"]
     assert some_lines("", lines=5) == []
     assert some_lines("a\n\n", lines=5) == ["a"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "![](a",
+        "![a](http://b",
+        "](http://",
+        "](http://a(",
+        "`a``",
+        "~~~",
+        "![",
+        "\x1b]0;",
+        "é",
+        "]: a",
+    ],
+)
+def test_no_text_makes_the_searches_go_on_for_hours(text: str) -> None:
+    # A search that is quadratic in the length runs into the timeout of the test.
+    for long in (text * 100_000, text + "a" * 500_000, text + "~" * 500_000 + "`"):
+        assert safe_markdown(long) is not None
+        assert safe_text(long) is not None
