@@ -1,1 +1,1 @@
-"""The engine: the loop, what it asks models, what it answers kernels, and its limits."""
+"""The engine: one run is a loop over a kernel, told in events."""

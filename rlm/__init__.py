@@ -1,0 +1,78 @@
+"""Recursive language models: the model works on its context in a REPL, and calls models there."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from rlm.errors import (
+    ArgumentError,
+    BackendError,
+    BudgetExceededError,
+    CancellationError,
+    ConfigurationError,
+    ContextError,
+    ContextWindowError,
+    ErrorThresholdExceededError,
+    KernelDiedError,
+    LimitExceededError,
+    MissingKeyError,
+    MissingPackageError,
+    RLMError,
+    SandboxError,
+    TimeoutExceededError,
+    TokenLimitExceededError,
+)
+
+if TYPE_CHECKING:
+    from rlm.core.types import ModelUsageSummary, RLMChatCompletion, UsageSummary
+    from rlm.logger.jsonl import RLMLogger
+    from rlm.rlm import RLM
+    from rlm.trajectory import Trajectory
+
+__all__ = [
+    "RLM",
+    "ArgumentError",
+    "BackendError",
+    "BudgetExceededError",
+    "CancellationError",
+    "ConfigurationError",
+    "ContextError",
+    "ContextWindowError",
+    "ErrorThresholdExceededError",
+    "KernelDiedError",
+    "LimitExceededError",
+    "MissingKeyError",
+    "MissingPackageError",
+    "ModelUsageSummary",
+    "RLMChatCompletion",
+    "RLMError",
+    "RLMLogger",
+    "SandboxError",
+    "TimeoutExceededError",
+    "TokenLimitExceededError",
+    "Trajectory",
+    "UsageSummary",
+]
+
+_MODULES = {
+    "RLM": "rlm.rlm",
+    "ModelUsageSummary": "rlm.core.types",
+    "RLMChatCompletion": "rlm.core.types",
+    "RLMLogger": "rlm.logger.jsonl",
+    "Trajectory": "rlm.trajectory",
+    "UsageSummary": "rlm.core.types",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the rest when asked for: errors are cheap, the engine is not."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'rlm' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

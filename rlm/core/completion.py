@@ -1,0 +1,182 @@
+"""One `completion()` on the engine's loop: builds the tree, runs the root, says how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlm.backends.retry import Gate
+from rlm.core.context import describe, read_path
+from rlm.core.kernels import KeptKernel
+from rlm.core.limits import Limits
+from rlm.core.loop import uncancellable
+from rlm.core.models import Clients, Models
+from rlm.core.plain import answer_plainly
+from rlm.core.repl import StoppedByUserError
+from rlm.core.run import run
+from rlm.core.tree import Assignment, Tree
+from rlm.core.types import RLMChatCompletion, UsageSummary
+from rlm.errors import CancellationError, RLMError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rlm.core.config import RunConfig
+    from rlm.core.recorder import Recorder
+    from rlm_kernel.sandbox import Sandbox
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One call of `completion()`.
+
+    Attributes:
+        prompt: The context, as the user gave it.
+        root_prompt: The question.
+        started: When it was called (`time.perf_counter`).
+    """
+
+    prompt: Any
+    root_prompt: str | None
+    started: float
+
+
+class Holdings:
+    """What an `RLM` object holds between completions, all of it on one event loop.
+
+    Its clients, a lease on the fork server, and, when it is persistent, its kernel.
+    """
+
+    def __init__(self, *, persistent: bool) -> None:
+        self.clients = Clients()
+        self.kept = KeptKernel() if persistent else None
+        self._lease: Any = None
+
+    def sandbox(self) -> Sandbox:
+        """Return a new tree's sandbox; the fork server begins to start, and stays between trees."""
+        from rlm_kernel.local import lease, local_sandbox  # noqa: PLC0415 - loads subprocess & co.
+
+        if self._lease is None:
+            self._lease = lease()
+        return local_sandbox()
+
+    async def close(self) -> None:
+        """Close everything."""
+        lease, self._lease = self._lease, None
+        try:
+            if self.kept is not None:
+                await self.kept.close()
+            await self.clients.close()
+        finally:
+            if lease is not None:
+                lease.release()
+
+
+async def complete(
+    config: RunConfig, holdings: Holdings, request: Request, recorder: Recorder
+) -> RLMChatCompletion | RLMError:
+    """Answer one request.
+
+    Args:
+        config: The configuration.
+        holdings: What is kept between completions.
+        request: What is asked.
+        recorder: Whom to tell.
+
+    Returns:
+        The result, or the error to be raised where the user waits: a `CancellationError`, which
+        is a `KeyboardInterrupt` too, must never be raised on the engine's loop, it would end it.
+    """
+    limits = Limits(
+        max_budget=config.max_budget,
+        max_tokens=config.max_tokens,
+        max_timeout=config.max_timeout,
+        started=request.started,
+    )
+    failure: RLMError
+    try:
+        answer = await _answer(config, holdings, request, recorder, limits)
+    except asyncio.CancelledError:
+        failure = limits.crossed or CancellationError()
+    except StoppedByUserError as error:
+        failure = CancellationError(message=str(error))
+    except RLMError as error:
+        failure = error
+    else:
+        return RLMChatCompletion(
+            root_model=config.root.name,
+            prompt=request.prompt,
+            response=answer,
+            usage_summary=recorder.trajectory.usage or UsageSummary(),
+            execution_time=time.perf_counter() - request.started,
+            trajectory=recorder.trajectory,
+        )
+    root = recorder.trajectory.root
+    failure.trajectory = recorder.trajectory
+    if root is not None and failure.partial_answer is None:
+        failure.partial_answer = root.answer
+    return failure
+
+
+async def _answer(
+    config: RunConfig, holdings: Holdings, request: Request, recorder: Recorder, limits: Limits
+) -> str:
+    tree = Tree(
+        config=config,
+        models=Models(
+            config=config,
+            clients=holdings.clients,
+            gate=Gate(config.max_concurrent_queries),
+            limits=limits,
+        ),
+        limits=limits,
+        recorder=recorder,
+    )
+    timer = tree.arm()
+    try:
+        if config.depth >= config.max_depth:
+            return await answer_plainly(tree, await _assignment(config, request))
+        async with _sandbox(config, holdings) as sandbox:
+            tree.sandbox = sandbox
+            return await run(tree, await _assignment(config, request), kept=holdings.kept)
+    finally:
+        tree.disarm()
+        if timer is not None:
+            timer.cancel()
+
+
+@asynccontextmanager
+async def _sandbox(config: RunConfig, holdings: Holdings) -> AsyncIterator[Sandbox]:
+    """Open the tree's sandbox; the SDK is imported while the fork server boots."""
+    if holdings.kept is not None:
+        async with holdings.kept.turn_of(holdings.sandbox) as sandbox:
+            holdings.clients.prepare(config.root)
+            yield sandbox
+        return
+    sandbox = holdings.sandbox()
+    holdings.clients.prepare(config.root)
+    try:
+        await sandbox.start()
+        yield sandbox
+    finally:
+        await uncancellable(sandbox.close())
+
+
+async def _assignment(config: RunConfig, request: Request) -> Assignment:
+    context, remark = request.prompt, ""
+    if isinstance(context, Path):
+        context, remark = await asyncio.to_thread(read_path, context)
+    return Assignment(
+        context=context,
+        info=describe(context, remark),
+        root_prompt=request.root_prompt,
+        depth=config.depth,
+        model=config.root,
+        tools=config.custom_tools,
+        sub_tools=config.custom_sub_tools,
+        user_prologue=config.user_prologue,
+    )

@@ -1,0 +1,358 @@
+"""A run's configuration: the constructor's arguments, checked once and frozen."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rlm import backends
+from rlm.core.tools import Tool, parse_tools
+from rlm.errors import ArgumentError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+ENVIRONMENTS: dict[str, tuple[str, ...]] = {
+    "local": ("setup_code", "memory_limit", "output_limit", "env"),
+    "docker": (),
+    "modal": (),
+}
+"""Every environment's name, with the `environment_kwargs` it takes."""
+
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelSpec:
+    """A model that a run may ask, and through which client.
+
+    Attributes:
+        name: The model's name, by which code asks for it.
+        backend: The backend's name.
+        backend_kwargs: What its client takes.
+        sampling_args: What each request carries, such as a temperature.
+    """
+
+    name: str
+    backend: str
+    backend_kwargs: dict[str, Any]
+    sampling_args: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunConfig:
+    """Everything that shapes a run; see `RLM` for what each field means.
+
+    Attributes are the constructor's arguments, except: `root` and `subs` are the models made of
+    `backend`, `other_backends` and the sampling arguments (a sub-call that names no model goes to
+    the first of `subs`), and `memory_limit` is in bytes.
+    """
+
+    root: ModelSpec
+    subs: tuple[ModelSpec, ...]
+    other_backends: tuple[str, ...] | None = None
+    environment: str = "local"
+    environment_kwargs: dict[str, Any] = field(default_factory=dict)
+    memory_limit: int | None = None
+    depth: int = 0
+    max_depth: int = 1
+    max_iterations: int = 30
+    max_budget: float | None = None
+    max_timeout: float | None = None
+    max_tokens: int | None = None
+    max_errors: int | None = None
+    custom_system_prompt: str | None = None
+    persistent: bool = False
+    custom_tools: tuple[Tool, ...] = ()
+    custom_sub_tools: tuple[Tool, ...] = ()
+    compaction: bool = False
+    compaction_threshold_pct: float = 0.85
+    max_concurrent_subcalls: int = 16
+    max_concurrent_queries: int = 64
+    orchestrator: bool = True
+    user_prologue: str | None = None
+    prices: dict[str, tuple[float, float]] = field(default_factory=dict)
+    context_window: dict[str, int] = field(default_factory=dict)
+    cell_timeout: float | None = 600.0
+    max_restarts: int = 3
+    approve: Callable[[str, int], Any] | None = None
+    head_only: bool = False
+    show_images: bool = False
+    python_fences: bool = False
+
+    @property
+    def models(self) -> tuple[ModelSpec, ...]:
+        """Every model that may be asked, the root's first."""
+        return (self.root, *self.subs)
+
+    def public(self) -> dict[str, Any]:
+        """Return what logs say of the configuration, without secrets and as JSON values."""
+        limits = {
+            name: getattr(self, name)
+            for name in ("max_budget", "max_timeout", "max_tokens", "max_errors")
+        }
+        return {
+            "backend": self.root.backend,
+            "backend_kwargs": backends.public_kwargs(self.root.backend_kwargs),
+            "environment_type": self.environment,
+            "environment_kwargs": backends.public_kwargs(self.environment_kwargs),
+            "other_backends": None if self.other_backends is None else list(self.other_backends),
+            "max_depth": self.max_depth,
+            "max_iterations": self.max_iterations,
+            "limits": limits,
+        }
+
+
+def run_config(
+    *,
+    backend: str,
+    backend_kwargs: dict[str, Any] | None,
+    other_backends: list[str] | None,
+    other_backend_kwargs: list[dict[str, Any]] | None,
+    sampling_args: dict[str, Any] | None,
+    sub_sampling_args: dict[str, Any] | None,
+    environment: str,
+    environment_kwargs: dict[str, Any] | None,
+    custom_tools: dict[str, Any] | None,
+    custom_sub_tools: dict[str, Any] | None,
+    prices: Mapping[str, Iterable[float]] | None,
+    context_window: Mapping[str, int] | None,
+    **rest: Any,
+) -> RunConfig:
+    """Check the constructor's arguments and make the configuration of them.
+
+    Args:
+        backend: See `RLM`, as all others.
+        backend_kwargs: The same.
+        other_backends: The same.
+        other_backend_kwargs: The same.
+        sampling_args: The same.
+        sub_sampling_args: The same.
+        environment: The same.
+        environment_kwargs: The same.
+        custom_tools: The same.
+        custom_sub_tools: The same.
+        prices: The same.
+        context_window: The same.
+        rest: Fields of `RunConfig` that are taken as they are.
+
+    Raises:
+        ConfigurationError: A value is not allowed; the message says which are.
+        ArgumentError: A keyword or a type is wrong.
+    """
+    root = _model(backend, backend_kwargs, sampling_args, "backend_kwargs")
+    others = _others(other_backends, other_backend_kwargs, sub_sampling_args)
+    # Sub-calls to the root's own model need a client of their own when they are sampled otherwise.
+    mirror = root
+    if sub_sampling_args is not None:
+        mirror = _model(backend, backend_kwargs, sub_sampling_args, "backend_kwargs")
+    kwargs = _environment(environment, environment_kwargs)
+    tools = parse_tools(custom_tools, "custom_tools")
+    config = RunConfig(
+        root=root,
+        subs=(*others, mirror),
+        other_backends=None if other_backends is None else tuple(other_backends),
+        environment=environment,
+        environment_kwargs=kwargs,
+        memory_limit=_bytes(kwargs.get("memory_limit")),
+        custom_tools=tools,
+        custom_sub_tools=tools
+        if custom_sub_tools is None
+        else parse_tools(custom_sub_tools, "custom_sub_tools"),
+        prices=_prices(prices),
+        context_window=_windows(context_window),
+        **rest,
+    )
+    _check_numbers(config)
+    _check_types(config)
+    _check_budget(config)
+    return config
+
+
+def unknown_arguments(given: Iterable[str], allowed: Iterable[str], where: str) -> ArgumentError:
+    """Return the error for keywords that are not taken, with those that are.
+
+    Args:
+        given: The keywords that are not taken.
+        allowed: Those that are.
+        where: What takes them, such as ``"RLM()"``.
+    """
+    given, allowed = sorted(given), sorted(allowed)
+    close = difflib.get_close_matches(given[0], allowed, n=1)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    names = ", ".join(map(repr, given))
+    return ArgumentError(
+        f"{where} takes no argument {names}.{guess} It takes: {', '.join(allowed) or 'none'}."
+    )
+
+
+def _model(
+    backend: str, kwargs: dict[str, Any] | None, sampling: dict[str, Any] | None, argument: str
+) -> ModelSpec:
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise ArgumentError(f"{argument} must be a dict, not {type(kwargs).__name__}.")
+    kwargs = dict(kwargs or {})
+    backends.validate(backend, kwargs)
+    merged = {**(kwargs.pop("sampling_args", None) or {}), **(sampling or {})}
+    name = kwargs.get("model_name")
+    if not isinstance(name, str) or not name:
+        raise ConfigurationError(
+            f"{argument} of the backend {backend!r} must name a model, for example "
+            '{"model_name": "gpt-5-mini"}' + ("." if name is None else f", not {name!r}.")
+        )
+    return ModelSpec(
+        name=name, backend=backend, backend_kwargs=kwargs, sampling_args=merged or None
+    )
+
+
+def _others(
+    names: list[str] | None, kwargs: list[dict[str, Any]] | None, sampling: dict[str, Any] | None
+) -> tuple[ModelSpec, ...]:
+    for argument, value in (("other_backends", names), ("other_backend_kwargs", kwargs)):
+        if value is not None and not isinstance(value, list | tuple):
+            raise ArgumentError(f"{argument} must be a list, not {type(value).__name__}.")
+    names, kwargs = list(names or ()), list(kwargs or ())
+    if len(names) != len(kwargs):
+        raise ConfigurationError(
+            f"other_backends has {len(names)} entries and other_backend_kwargs has {len(kwargs)}: "
+            "each backend needs its own dict, in the same order."
+        )
+    return tuple(
+        _model(name, options, sampling, f"other_backend_kwargs[{index}]")
+        for index, (name, options) in enumerate(zip(names, kwargs, strict=True))
+    )
+
+
+def _environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any]:
+    if name not in ENVIRONMENTS:
+        raise ConfigurationError(
+            f"Unknown environment {name!r}. Known are {', '.join(map(repr, ENVIRONMENTS))}."
+        )
+    if name != "local":
+        raise ConfigurationError(
+            f"The environment {name!r} is not available in this version yet; use 'local'."
+        )
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise ArgumentError(f"environment_kwargs must be a dict, not {type(kwargs).__name__}.")
+    kwargs = dict(kwargs or {})
+    if unknown := set(kwargs) - set(ENVIRONMENTS[name]):
+        where = f"The environment {name!r} (environment_kwargs)"
+        raise unknown_arguments(unknown, ENVIRONMENTS[name], where)
+    setup_code = kwargs.get("setup_code")
+    if setup_code is not None and not isinstance(setup_code, str):
+        raise ArgumentError(f"setup_code must be a str, not {type(setup_code).__name__}.")
+    _require("output_limit", kwargs.get("output_limit"), int, minimum=1)
+    env = kwargs.get("env")
+    if env is not None and not (
+        isinstance(env, dict) and all(isinstance(x, str) for pair in env.items() for x in pair)
+    ):
+        raise ArgumentError("env must be a dict of str to str.")
+    return kwargs
+
+
+def _bytes(limit: Any) -> int | None:
+    """Read a memory limit such as 4e9, ``"4g"`` or ``"512 MiB"``."""
+    if limit is None:
+        return None
+    match = None
+    if isinstance(limit, str):
+        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", limit.lower())
+    elif isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0:
+        return int(limit)
+    if match is None or not float(match[1]):
+        raise ConfigurationError(
+            f"memory_limit must be bytes or text such as '4g' or '512m', not {limit!r}."
+        )
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+def _prices(prices: Mapping[str, Iterable[float]] | None) -> dict[str, tuple[float, float]]:
+    if prices is not None and not isinstance(prices, dict):
+        raise ArgumentError(f"prices must be a dict, not {type(prices).__name__}.")
+    found: dict[str, tuple[float, float]] = {}
+    for model, pair in (prices or {}).items():
+        try:
+            into, out = (float(price) for price in pair)
+        except (TypeError, ValueError):
+            into = out = math.nan
+        if not (into >= 0 and out >= 0 and math.isfinite(into + out)):
+            raise ConfigurationError(
+                f"prices[{model!r}] must be (USD per 1M input tokens, USD per 1M output tokens), "
+                f"not {pair!r}."
+            )
+        found[model] = (into, out)
+    return found
+
+
+def _windows(windows: Mapping[str, int] | None) -> dict[str, int]:
+    if windows is not None and not isinstance(windows, dict):
+        raise ArgumentError(
+            f"context_window must be a dict of model to tokens, not {type(windows).__name__}."
+        )
+    for model, tokens in (windows or {}).items():
+        _require(f"context_window[{model!r}]", tokens, int, minimum=1)
+    return dict(windows or {})
+
+
+def _require(name: str, value: Any, kind: type[int | float], *, minimum: float) -> None:
+    """Check an optional number; NaN is never one."""
+    if value is None:
+        return
+    allowed = int if kind is int else (int, float)
+    if isinstance(value, bool) or not isinstance(value, allowed):
+        noun = "a whole number" if kind is int else "a number"
+        raise ArgumentError(f"{name} must be {noun}, not {value!r}.")
+    if not value >= minimum or value == math.inf:
+        raise ConfigurationError(f"{name} must be at least {minimum:g}, not {value!r}.")
+
+
+def _check_numbers(config: RunConfig) -> None:
+    for name, minimum in (
+        ("depth", 0),
+        ("max_depth", 0),
+        ("max_iterations", 1),
+        ("max_concurrent_subcalls", 1),
+        ("max_concurrent_queries", 1),
+        ("max_restarts", 0),
+    ):
+        if getattr(config, name) is None:
+            raise ArgumentError(f"{name} must be a whole number, not None.")
+        _require(name, getattr(config, name), int, minimum=minimum)
+    _require("max_tokens", config.max_tokens, int, minimum=1)
+    _require("max_errors", config.max_errors, int, minimum=1)
+    _require("max_budget", config.max_budget, float, minimum=0)
+    for name in ("max_timeout", "cell_timeout"):
+        value = getattr(config, name)
+        _require(name, value, float, minimum=0)
+        if value == 0:
+            raise ConfigurationError(f"{name} must be more than 0 seconds.")
+    part = config.compaction_threshold_pct
+    if isinstance(part, bool) or not isinstance(part, int | float) or not 0 < part <= 1:
+        raise ConfigurationError(
+            f"compaction_threshold_pct must be more than 0 and at most 1, not {part!r}."
+        )
+
+
+def _check_types(config: RunConfig) -> None:
+    for name in ("custom_system_prompt", "user_prologue"):
+        value = getattr(config, name)
+        if value is not None and not isinstance(value, str):
+            raise ArgumentError(f"{name} must be a str, not {type(value).__name__}.")
+    if config.approve is not None and not callable(config.approve):
+        raise ArgumentError(f"approve must be callable, not {type(config.approve).__name__}.")
+
+
+def _check_budget(config: RunConfig) -> None:
+    """Refuse a budget that nobody could watch."""
+    if config.max_budget is None:
+        return
+    for spec in config.models:
+        if spec.name not in config.prices and not backends.reports_cost(spec.backend):
+            raise ConfigurationError(
+                f"max_budget={config.max_budget} cannot be kept: the backend {spec.backend!r} does "
+                f"not report what {spec.name!r} costs. Give its price: prices={{{spec.name!r}: "
+                "(USD per 1M input tokens, USD per 1M output tokens)}."
+            )

@@ -1,0 +1,196 @@
+"""What the model is told of its context before it looks: type, size and shape, never the text."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rlm.errors import ContextError
+
+_PREVIEW = 200
+_NAMES = 20
+_LEFT_OUT_FOLDERS = frozenset(
+    {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".tox", ".mypy_cache"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContextInfo:
+    """What is known of a context without reading it.
+
+    Attributes:
+        type: The value's type, such as ``"str"`` or ``"pandas.DataFrame"``.
+        length: Characters, bytes or items; 0 where there is no such thing.
+        description: A noun phrase with all of it, such as ``"a str of 12 characters"``.
+        preview: Its first 200 characters, for logs and viewers, not for the model.
+    """
+
+    type: str
+    length: int
+    description: str
+    preview: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form that `RunStarted.context` holds."""
+        return {
+            "type": self.type,
+            "length": self.length,
+            "description": self.description,
+            "preview": self.preview,
+        }
+
+
+def describe(value: Any, remark: str = "") -> ContextInfo:
+    """Describe any Python object by what it says of itself; a lying one is named by type only.
+
+    Args:
+        value: The context.
+        remark: What else to say, such as which files were left out.
+    """
+    kind = _type_name(value)
+    try:
+        length, phrase = _measure(value, kind)
+    except Exception:  # noqa: BLE001 - a foreign object's own methods may raise anything
+        length, phrase = 0, f"an object of type {kind}"
+    return ContextInfo(
+        type=kind, length=length, description=phrase + remark, preview=_preview(value)
+    )
+
+
+def read_path(path: Path) -> tuple[Any, str]:
+    """Return what a path stands for as a context, and a remark on it.
+
+    A file is its text, or its bytes when it is not UTF-8; a folder is a dictionary of relative
+    path to text, without version control, caches and what is not text.
+
+    Raises:
+        ContextError: There is no such file or folder, or it cannot be read.
+    """
+    try:
+        if path.is_dir():
+            return _read_folder(path)
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ContextError(f"The context {str(path)!r} does not exist.") from error
+    except OSError as error:
+        raise ContextError(f"The context {str(path)!r} cannot be read: {error}.") from error
+    try:
+        return data.decode(), f", read from the file {path.name!r}"
+    except UnicodeDecodeError:
+        return data, f", read from the file {path.name!r}, which is not UTF-8 text"
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, str], str]:
+    texts: dict[str, str] = {}
+    left_out: list[str] = []
+    for root, folders, files in os.walk(folder):
+        here = Path(root)
+        left_out += [
+            f"{(here / name).relative_to(folder).as_posix()}/"
+            for name in folders
+            if name in _LEFT_OUT_FOLDERS
+        ]
+        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT_FOLDERS)
+        for name in sorted(files):
+            path = here / name
+            relative = path.relative_to(folder).as_posix()
+            try:
+                if not path.is_file():  # A socket or a pipe would block us for ever.
+                    raise OSError  # noqa: TRY301 - it is left out like any unreadable file
+                texts[relative] = path.read_bytes().decode()
+            except (UnicodeDecodeError, OSError):
+                left_out.append(relative)
+    remark = f", the text files of the folder {folder.name!r} by relative path"
+    if left_out:
+        named = ", ".join(left_out[:_NAMES]) + ", ..." * (len(left_out) > _NAMES)
+        remark += f" ({len(left_out):,} left out: {named})"
+    return texts, remark
+
+
+def _measure(value: Any, kind: str) -> tuple[int, str]:
+    """Return a value's length and the phrase that describes it."""
+    if isinstance(value, str):
+        return len(value), f"a {kind} of {len(value):,} characters"
+    if isinstance(value, bytes | bytearray):
+        return len(value), f"a {kind} of {len(value):,} bytes"
+    if isinstance(value, dict):
+        size = _characters(value.values())
+        return len(value), f"a {kind} of {len(value):,} keys{size}{_named(value)}"
+    if isinstance(value, list | tuple | set | frozenset):
+        return len(value), f"a {kind} of {len(value):,} {_item_types(value)}{_characters(value)}"
+    shape = getattr(value, "shape", None)
+    columns = getattr(value, "columns", None)
+    if columns is not None and shape is not None:
+        return int(shape[0]), (
+            f"a {kind} of {shape[0]:,} rows x {shape[1]:,} columns{_columns(value)}"
+        )
+    if shape is not None:
+        size = " x ".join(f"{int(side):,}" for side in shape) or "no dimensions"
+        length = int(shape[0]) if len(shape) else 1
+        return length, f"a {kind} of shape {size} and dtype {getattr(value, 'dtype', 'unknown')}"
+    if hasattr(value, "size") and hasattr(value, "mode"):  # PIL
+        width, height = value.size
+        return int(width) * int(height), f"a {kind} of {width} x {height} pixels ({value.mode})"
+    if hasattr(value, "__len__"):
+        return len(value), f"a {kind} of {len(value):,} items"
+    if value is None or isinstance(value, bool | int | float):
+        return len(str(value)), f"a {kind}"
+    return 0, f"an object of type {kind}"
+
+
+def _columns(value: Any) -> str:
+    names = [str(name) for name in list(value.columns)[:_NAMES]]
+    dtypes = [str(dtype) for dtype in list(getattr(value, "dtypes", []))[:_NAMES]]
+    if len(dtypes) == len(names):
+        names = [f"{name} ({dtype})" for name, dtype in zip(names, dtypes, strict=True)]
+    more = ", ..." if len(value.columns) > _NAMES else ""
+    return f": {', '.join(names)}{more}" if names else ""
+
+
+def _characters(values: Any) -> str:
+    """Return how much text a collection of strings holds, for one that holds only strings."""
+    if values and all(isinstance(value, str) for value in values):
+        return f" ({sum(map(len, values)):,} characters in total)"
+    return ""
+
+
+def _item_types(values: Any) -> str:
+    kinds = sorted({type(value).__name__ for value in values})
+    if len(kinds) == 1:
+        return f"items, all {kinds[0]}"
+    return f"items of types {', '.join(kinds[:_NAMES])}" if kinds else "items"
+
+
+def _named(value: dict[Any, Any]) -> str:
+    if not value or len(value) > _NAMES:
+        return ""
+    text = ", ".join(repr(key)[:40] for key in value)
+    return f": {text}"
+
+
+def _type_name(value: Any) -> str:
+    kind = type(value)
+    if kind.__module__ == "builtins":
+        return kind.__name__
+    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+
+
+def _preview(value: Any) -> str:
+    """Return the first characters of a value without rendering a big one whole."""
+    if isinstance(value, str):
+        return value[:_PREVIEW]
+    if isinstance(value, bytes | bytearray):
+        return repr(bytes(value[:_PREVIEW]))[:_PREVIEW]
+    if isinstance(value, dict):
+        return "{" + ", ".join(_item_preview(item) for item in list(value)[:10]) + ", ...}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_item_preview(item) for item in value[:5])[:_PREVIEW] + ", ...]"
+    return ""
+
+
+def _item_preview(value: Any) -> str:
+    if isinstance(value, str):
+        return repr(value[:40])
+    return repr(value) if value is None or isinstance(value, int | float) else _type_name(value)

@@ -1,0 +1,57 @@
+"""The messages of one run, and how much of them the model has seen already."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlm.core.models import count_characters
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rlm.events import CallUsage, Message
+
+
+class Conversation:
+    """A growing chat that knows what is new in it and about how long it is.
+
+    Attributes:
+        messages: The chat; every request sends all of it.
+    """
+
+    def __init__(self, opening: Iterable[Message]) -> None:
+        self.messages: list[Message] = list(opening)
+        self._sent = 0
+        self._counted = 0
+        self._counted_messages = 0
+
+    def add(self, *messages: Message) -> None:
+        """Append messages."""
+        self.messages.extend(messages)
+
+    def replace(self, messages: list[Message], *, kept: int) -> None:
+        """Go on with other messages, of which the first `kept` are the same as before."""
+        self.messages = messages
+        self._sent = min(self._sent, kept)
+        self._counted = self._counted_messages = 0
+
+    def news(self) -> tuple[int, tuple[Message, ...]]:
+        """Return how many messages were sent before, and those that were not; now all are."""
+        kept, self._sent = self._sent, len(self.messages)
+        return kept, tuple(self.messages[kept:])
+
+    def counted(self, usage: CallUsage) -> None:
+        """Take note of how long the provider found the chat as it is now."""
+        if usage.input_tokens:
+            self._counted = usage.input_tokens
+            self._counted_messages = len(self.messages)
+
+    def tokens(self, characters_per_token: float) -> int:
+        """Estimate the chat's length: what the provider counted, and the rest by its characters."""
+        rest = count_characters(self.messages[self._counted_messages :])
+        return self._counted + round(rest / characters_per_token)
+
+    @property
+    def characters(self) -> int:
+        """The length of all text in it."""
+        return count_characters(self.messages)

@@ -1,0 +1,241 @@
+"""What is said between us and the root model of one run: turns, replies, outputs, hints."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlm.core import compaction, prompts
+from rlm.core.conversation import Conversation
+from rlm.core.fences import parse_reply
+from rlm.core.tools import tools_section
+from rlm.errors import ContextWindowError
+from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from rlm.backends.base import LMReply
+    from rlm.core.fences import ParsedReply
+    from rlm.core.kernels import KeptKernel
+    from rlm.core.repl import Cell, Repl
+    from rlm.core.tree import Assignment, Tree
+    from rlm.events import Message
+
+_NO_CODE = "Your last reply had no ```repl``` block, so nothing was run."
+_OTHER_CODE = "Your last reply's code was not run: only blocks tagged `repl` are."
+_EMPTY = "Your last reply was empty."
+_CUT_SHORT = "Your last reply was cut off inside a block; that block was not run."
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn that is going on.
+
+    Attributes:
+        number: 1 for the first.
+        answer: The final answer, once the turn has brought it.
+    """
+
+    number: int
+    answer: str | None = None
+
+
+class Dialogue:
+    """One run's talk with its model.
+
+    Args:
+        tree: The run's tree.
+        assignment: What the run is to do.
+        kept: The kernel of a persistent RLM, which may hold earlier contexts and histories.
+    """
+
+    def __init__(self, tree: Tree, assignment: Assignment, kept: KeptKernel | None) -> None:
+        config = tree.config
+        self._tree = tree
+        self._spec = assignment.model
+        self._kept = kept
+        self._conversation = Conversation(
+            prompts.opening(
+                prompts.system_prompt(
+                    config.custom_system_prompt,
+                    tools_section=tools_section(assignment.tools),
+                    orchestrator=config.orchestrator,
+                    compaction=config.compaction,
+                ),
+                description=assignment.info.description,
+                root_prompt=assignment.root_prompt,
+                user_prologue=assignment.user_prologue,
+            )
+        )
+        self._hint = ""
+        self._draft = ""
+        self._last_reply: str | None = None
+        self._compactions = 0
+        self._in_history = len(self._conversation.messages)
+
+    def partial(self) -> str | None:
+        """Return the best answer so far: the newest draft, else the newest reply."""
+        return self._draft or self._last_reply
+
+    @property
+    def messages(self) -> list[Message]:
+        """The chat as it is now."""
+        return self._conversation.messages
+
+    @contextmanager
+    def turn(self, number: int) -> Iterator[Turn]:
+        """Open a turn: its prompt is added to the chat, its begin and end are told.
+
+        Args:
+            number: One more than `max_iterations`: the turn that asks for the answer outright.
+        """
+        of = self._tree.config.max_iterations
+        if number > of:
+            self._conversation.add({"role": "user", "content": prompts.FINAL_REQUEST})
+        else:
+            contexts, histories = (
+                (self._kept.contexts, self._kept.histories) if self._kept else (1, 0)
+            )
+            self._conversation.add(
+                prompts.turn(number, of, contexts=contexts, histories=histories, hint=self._hint)
+            )
+        self._hint = ""
+        recorder, turn, began = self._tree.recorder, Turn(number), time.perf_counter()
+        with recorder.span():
+            kept, news = self._conversation.news()
+            recorder.tell(TurnStarted, number=number, of=of, kept=kept, messages=news)
+            try:
+                yield turn
+            finally:
+                recorder.tell(
+                    TurnFinished,
+                    number=number,
+                    final_answer=turn.answer,
+                    duration=time.perf_counter() - began,
+                )
+
+    async def ask(self, repl: Repl) -> LMReply | None:
+        """Ask the model for the turn's reply.
+
+        Args:
+            repl: Where the full record of a compacted conversation is kept.
+
+        Returns:
+            Its reply; None when the chat was too long for it and was compacted instead.
+
+        Raises:
+            BackendError: The model failed.
+            LimitExceededError: A limit was reached.
+        """
+        began = time.perf_counter()
+        try:
+            reply = await self._tree.models.ask(
+                self._spec, self._conversation.messages, stream=True, on_retry=self._retried
+            )
+        except ContextWindowError:
+            if not self._tree.config.compaction or not compaction.is_possible(self._conversation):
+                raise
+            await self._compact(repl)
+            return None
+        self._conversation.counted(reply.usage)
+        self._tree.recorder.tell(
+            ModelReply,
+            model=self._spec.name,
+            text=reply.text,
+            usage=reply.usage,
+            duration=time.perf_counter() - began,
+            finish_reason=reply.finish_reason,
+        )
+        if reply.text.strip():
+            self._last_reply = reply.text
+        self._tree.limits.check()
+        return reply
+
+    def read(self, reply: LMReply) -> ParsedReply:
+        """Find what a reply asks for, and add it to the chat; imitated output is cut off."""
+        parsed = parse_reply(
+            reply.text,
+            python_fences=self._tree.config.python_fences,
+            complete=reply.finish_reason != "length",
+        )
+        if parsed.cut:
+            self._tree.recorder.tell_under(
+                None,
+                Note,
+                kind="warning",
+                text=f"The reply imitated the REPL's output; its last {parsed.cut:,} characters "
+                "were cut off.",
+                data={"cut": parsed.cut},
+            )
+        if parsed.text.strip():
+            self._conversation.add({"role": "assistant", "content": parsed.text})
+        else:
+            self._hint = _EMPTY
+        if parsed.cut_short:
+            self._hint = _CUT_SHORT
+        elif parsed.text.strip() and not parsed.blocks:
+            self._hint = _OTHER_CODE if parsed.other_code else _NO_CODE
+        return parsed
+
+    async def answer_in_text(self, parsed: ParsedReply, repl: Repl) -> str | None:
+        """Return the answer that a reply gives outside its code; None when it gives none."""
+        if parsed.answer is None:
+            return None
+        if parsed.answer.kind == "text":
+            return parsed.answer.value
+        value = await repl.variable(parsed.answer.value)
+        if value is None:
+            self._hint = f"FINAL_VAR: the REPL has no variable {parsed.answer.value!r}."
+        return value
+
+    def heard(self, cell: Cell) -> None:
+        """Take note of the draft that a cell left."""
+        self._draft = cell.draft or self._draft
+
+    async def show(self, cells: Sequence[Cell], repl: Repl) -> None:
+        """Add what the blocks did to the chat, and compact it when it has grown too long."""
+        if cells:
+            images = self._tree.config.show_images
+            self._conversation.add(
+                prompts.repl_output(
+                    [(cell.shown.text, cell.shown.images if images else ()) for cell in cells]
+                )
+            )
+        if self._tree.config.compaction:
+            await self._keep_history(repl)
+            if compaction.is_due(self._tree, self._spec, self._conversation):
+                await self._compact(repl)
+
+    async def last_words(self, repl: Repl) -> str:
+        """Ask for the answer outright: the turns are used up."""
+        with self.turn(self._tree.config.max_iterations + 1) as turn:
+            reply = await self.ask(repl)
+            if reply is None:
+                self._conversation.add({"role": "user", "content": prompts.FINAL_REQUEST})
+                reply = await self.ask(repl)
+            text = "" if reply is None else reply.text
+            self._conversation.add({"role": "assistant", "content": text})
+            turn.answer = text if text.strip() else self.partial() or ""
+        return turn.answer
+
+    async def _compact(self, repl: Repl) -> None:
+        self._compactions += 1
+        await self._keep_history(repl)
+        summary = await compaction.compact(
+            self._tree, self._spec, self._conversation, count=self._compactions
+        )
+        await repl.remember([{"type": "summary", **summary}])
+        self._in_history = len(self._conversation.messages)
+
+    async def _keep_history(self, repl: Repl) -> None:
+        """Append what is new to the REPL's `history`."""
+        news = self._conversation.messages[self._in_history :]
+        if news:
+            await repl.remember(news)
+        self._in_history = len(self._conversation.messages)
+
+    def _retried(self, text: str, data: dict[str, Any]) -> None:
+        self._tree.recorder.tell_under(None, Note, kind="retry", text=text, data=data)

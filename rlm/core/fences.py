@@ -1,0 +1,232 @@
+"""What to execute in a model's reply: its fenced code, and answers in plain text.
+
+Fences follow CommonMark (section 4.5), bent where models bend it: a fence line
+inside a triple-quoted string does not close the block, a missing last fence is
+forgiven, and so is a fence that somebody forgot to close before ```` ```repl ````.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OPENING = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^\s`{]*)[^`\n]*$", re.MULTILINE)
+_QUOTE = re.compile(r"#[^\n]*|'''|\"\"\"|'|\"")
+_IMITATION = re.compile(
+    r"^[ \t>*#]*(?:REPL output(?: \(block \d+\))?|Turn \d+/\d+)[ \t*]*:",
+    re.MULTILINE | re.IGNORECASE,
+)
+_FINAL = re.compile(r"^[ \t]*(FINAL|FINAL_VAR)\(", re.MULTILINE)
+_PROSE = frozenset({"markdown", "md", "text", "txt"})
+_PYTHON = frozenset({"python", "py", "python3", "ipython"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextAnswer:
+    """A final answer given outside code, as older prompts teach it.
+
+    Attributes:
+        kind: `text`: the answer itself; `variable`: the name of a variable that holds it.
+        value: The answer or the name.
+    """
+
+    kind: Literal["text", "variable"]
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParsedReply:
+    """What a reply asks for.
+
+    Attributes:
+        text: The reply up to where it begins to imitate the REPL; what the history keeps.
+        blocks: The code to execute, in order; its lines end in a line feed alone.
+        answer: A final answer in the text outside code, if any.
+        cut: How many characters of imitation were cut off.
+        cut_short: Whether the reply ended inside a block, which is therefore not among them.
+        other_code: Whether there is fenced Python that is not to be executed.
+    """
+
+    text: str
+    blocks: tuple[str, ...]
+    answer: TextAnswer | None
+    cut: int = 0
+    cut_short: bool = False
+    other_code: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fence:
+    language: str
+    code: str
+    start: int
+    end: int
+    closed: bool
+
+
+def parse_reply(text: str, *, python_fences: bool = False, complete: bool = True) -> ParsedReply:
+    """Find the code and the final answer in a reply.
+
+    Args:
+        text: The model's reply.
+        python_fences: Whether ```` ```python ```` fences are executed when the reply has no
+            ```` ```repl ```` fence.
+        complete: Whether the model said all it had to say; else a last block without a closing
+            fence was cut short and must not be executed.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    fences = list(_fences(text))
+    wanted = frozenset({"repl"})
+    if python_fences and not any(fence.language == "repl" for fence in fences):
+        wanted = _PYTHON
+    end = _imitation_start(text, fences, wanted)
+    kept = [fence for fence in fences if fence.start < end]
+    code = [fence for fence in kept if fence.language in wanted and fence.code.strip()]
+    cut_short = bool(code) and not code[-1].closed and not complete
+    return ParsedReply(
+        text=text[:end].rstrip() if end < len(text) else text,
+        blocks=tuple(fence.code for fence in (code[:-1] if cut_short else code)),
+        answer=_text_answer(text[:end], kept),
+        cut=len(text) - end,
+        cut_short=cut_short,
+        other_code=any(fence.language in _PYTHON - wanted for fence in kept),
+    )
+
+
+def _fences(text: str) -> Iterator[_Fence]:
+    """Yield the outermost fenced blocks; of what is fenced inside them nothing is said."""
+    position = 0
+    while opening := _OPENING.search(text, position):
+        indent, marks, language = opening[1], opening[2], opening[3].lower()
+        start = min(opening.end() + 1, len(text))
+        code_end, end, closed = _closing(text, start, marks, language)
+        yield _Fence(
+            language=language,
+            code=_without_indent(text[start:code_end], indent),
+            start=opening.start(),
+            end=end,
+            closed=closed,
+        )
+        position = end
+
+
+def _closing(text: str, start: int, marks: str, language: str) -> tuple[int, int, bool]:
+    """Return where the code ends, where the block ends, and whether a fence closes it."""
+    if language == "repl" or language in _PYTHON:
+        return _code_closing(text, start, marks)
+    line = re.compile(rf"^[ \t]*({re.escape(marks[0])}{{{len(marks)},}})([^\n]*)$", re.MULTILINE)
+    depth = 1
+    for match in line.finditer(text, start):
+        words = match[2].split()
+        if not words:
+            depth -= 1
+            if not depth:
+                return max(start, match.start() - 1), match.end(), True
+        elif words[0].lower() == "repl":
+            if language not in _PROSE:  # Somebody forgot to close this one: code is code.
+                return max(start, match.start() - 1), match.start(), True
+            depth += 1
+    return len(text), len(text), False
+
+
+def _code_closing(text: str, start: int, marks: str) -> tuple[int, int, bool]:
+    line = re.compile(rf"^[ \t]*{re.escape(marks[0])}{{{len(marks)},}}[ \t]*$", re.MULTILINE)
+    closings = list(line.finditer(text, start))
+    if not closings:
+        bare = text[start:].rstrip()
+        if bare.endswith(marks):  # ``print(1)``` `` on one line
+            return start + len(bare) - len(marks), len(text), True
+        return len(text), len(text), False
+    chosen = closings[0]
+    spans: tuple[tuple[int, int], ...] = ()
+    if any(mark in text[start : chosen.start()] for mark in ('"""', "'''")):
+        spans = tuple(_triple_quoted(text, start, closings[-1].start()))
+    if any(begin < chosen.start() < end for begin, end in spans):
+        for closing in closings[1:]:
+            code = text[start : closing.start()]
+            if not any(b < closing.start() < e for b, e in spans) and _is_python(code):
+                chosen = closing
+                break
+    return max(start, chosen.start() - 1), chosen.end(), True
+
+
+def _triple_quoted(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Yield the spans of triple-quoted strings of the Python code that begins at `start`."""
+    position = start
+    while (quote := _QUOTE.search(text, position)) and quote.start() <= stop:
+        position = quote.end()
+        mark = quote[0]
+        if mark.startswith("#"):
+            continue
+        ending = re.compile(
+            rf"(?:\\.|[^\\])*?{mark}" if len(mark) == len('"""') else rf"(?:\\.|[^\\\n])*?{mark}",
+            re.DOTALL,
+        ).match(text, position)
+        if ending:
+            if len(mark) == len('"""'):
+                yield quote.start(), ending.end()
+            position = ending.end()
+
+
+def _is_python(code: str) -> bool:
+    """Whether the code parses, IPython's line magics taken out."""
+    plain = re.sub(r"^([ \t]*)[%!?][^\n]*$", r"\1pass", code, flags=re.MULTILINE)
+    try:
+        compile(plain, "<reply>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+def _without_indent(code: str, indent: str) -> str:
+    if not indent:
+        return code
+    return re.sub(rf"^[ \t]{{1,{len(indent)}}}", "", code, flags=re.MULTILINE)
+
+
+def _imitation_start(text: str, fences: list[_Fence], wanted: frozenset[str]) -> int:
+    """Return where, after a block of code, the reply plays the REPL itself; else its length."""
+    first = next((fence.end for fence in fences if fence.language in wanted), None)
+    if first is None:
+        return len(text)
+    for match in _IMITATION.finditer(text, first):
+        if not any(fence.start <= match.start() < fence.end for fence in fences):
+            return match.start()
+    return len(text)
+
+
+def _text_answer(text: str, fences: list[_Fence]) -> TextAnswer | None:
+    """Return the first `FINAL(...)` or `FINAL_VAR(...)` that begins a line outside code."""
+    for match in _FINAL.finditer(text):
+        if any(fence.start <= match.start() < fence.end for fence in fences):
+            continue
+        inside = _in_parentheses(text[match.end() :])
+        literal = _string_literal(inside)
+        if match[1] == "FINAL":
+            return TextAnswer(kind="text", value=inside.strip() if literal is None else literal)
+        name = (inside if literal is None else literal).strip()
+        if name.isidentifier():
+            return TextAnswer(kind="variable", value=name)
+    return None
+
+
+def _in_parentheses(text: str) -> str:
+    depth = 1
+    for match in re.finditer(r"[()]", text):
+        depth += 1 if match[0] == "(" else -1
+        if not depth:
+            return text[: match.start()]
+    return text[: text.rfind(")")] if ")" in text else text
+
+
+def _string_literal(text: str) -> str | None:
+    try:
+        value = ast.literal_eval(text.strip())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return value if isinstance(value, str) else None

@@ -1,0 +1,185 @@
+"""Where a run's kernel comes from: forked for it, or kept from the completion before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import sysconfig
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from rlm.core.loop import uncancellable
+from rlm_kernel.answering import Call, CallAnswer
+from rlm_kernel.options import OUTPUT_LIMIT, KernelOptions
+from rlm_kernel.payload import context_value
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rlm.core.config import RunConfig
+    from rlm.core.tools import Tool
+    from rlm.core.tree import Assignment
+    from rlm.events import Message
+    from rlm_kernel.answering import CallHandler
+    from rlm_kernel.payload import PlacedContext
+    from rlm_kernel.sandbox import Sandbox
+    from rlm_kernel.session import Session
+
+
+@asynccontextmanager
+async def forked_kernel(
+    config: RunConfig, sandbox: Sandbox, assignment: Assignment, on_call: CallHandler
+) -> AsyncIterator[Session]:
+    """Fork a kernel for one run, with its context and tools in it; it ends with the run.
+
+    Raises:
+        ContextError: The context cannot be brought into it.
+        SandboxError: It cannot be started.
+    """
+    # The context is written while the kernel starts.
+    placed: PlacedContext | BaseException
+    session: Session | BaseException
+    placed, session = await asyncio.gather(
+        _place(sandbox, assignment.context),
+        sandbox.spawn(_options(config, assignment.tools), on_call),
+        return_exceptions=True,
+    )
+    if isinstance(session, BaseException):
+        raise session
+    try:
+        if isinstance(placed, BaseException):
+            raise placed
+        await session.attach("context_0", placed)
+        await _give_values(sandbox, session, assignment.tools)
+        yield session
+    finally:
+        await uncancellable(session.close())
+
+
+class KeptKernel:
+    """The kernel of a `persistent` RLM: one run at a time, contexts and histories add up.
+
+    Attributes:
+        contexts: How many contexts it has.
+        histories: How many conversations it remembers.
+    """
+
+    def __init__(self) -> None:
+        self.contexts = 0
+        self.histories = 0
+        self._lock = asyncio.Lock()
+        self._sandbox: Sandbox | None = None
+        self._session: Session | None = None
+        self._handler: CallHandler | None = None
+
+    @asynccontextmanager
+    async def turn_of(self, make_sandbox: Any) -> AsyncIterator[Sandbox]:
+        """Wait until no other run has the kernel, and keep it; yields its sandbox.
+
+        Args:
+            make_sandbox: Makes the sandbox when there is none yet.
+        """
+        async with self._lock:
+            if self._sandbox is None:
+                self._sandbox = make_sandbox()
+            await self._sandbox.start()
+            yield self._sandbox
+
+    @asynccontextmanager
+    async def lent(
+        self, config: RunConfig, assignment: Assignment, on_call: CallHandler
+    ) -> AsyncIterator[Session]:
+        """Lend the kernel to one run; its context becomes one more.
+
+        Raises:
+            ContextError: The context cannot be brought into it.
+            SandboxError: It cannot be started.
+        """
+        assert self._sandbox is not None
+        if self._session is None:
+            options = _options(config, assignment.tools)
+            self._session = await self._sandbox.spawn(options, self._answer)
+            await _give_values(self._sandbox, self._session, assignment.tools)
+        session = self._session
+        placed = await _place(self._sandbox, assignment.context)
+        await session.attach(f"context_{self.contexts}", placed)
+        self.contexts += 1
+        self._handler = on_call
+        try:
+            yield session
+        finally:
+            self._handler = None
+
+    async def remember(self, messages: list[Message]) -> None:
+        """Keep a conversation in the REPL as one more history."""
+        if self._session is not None:
+            await self._session.assign(f"history_{self.histories}", messages)
+            self.histories += 1
+
+    async def close(self) -> None:
+        """End the kernel and its sandbox."""
+        session, self._session = self._session, None
+        sandbox, self._sandbox = self._sandbox, None
+        self.contexts = self.histories = 0
+        if session is not None:
+            await session.close()
+        if sandbox is not None:
+            await sandbox.close()
+
+    async def _answer(self, call: Call) -> CallAnswer:
+        if self._handler is None:  # A thread that a cell left behind.
+            return CallAnswer(error="no run is under way")
+        return await self._handler(call)
+
+
+def _options(config: RunConfig, tools: tuple[Tool, ...]) -> KernelOptions:
+    kwargs = config.environment_kwargs
+    return KernelOptions(
+        setup_code=kwargs.get("setup_code"),
+        memory_limit=config.memory_limit,
+        output_limit=kwargs.get("output_limit", OUTPUT_LIMIT),
+        env=dict(kwargs.get("env") or {}),
+        tools=tuple(tool.name for tool in tools if tool.is_callable),
+        sys_path=_own_folders(),
+    )
+
+
+def _own_folders() -> tuple[str, ...]:
+    """Return the folders of the user's own modules, which a pickled context may need."""
+    installed = {os.path.realpath(path) for path in sysconfig.get_paths().values()}
+    installed.add(os.path.realpath(os.path.dirname(os.__file__)))  # noqa: PTH120 - plain strings
+    found = []
+    for entry in sys.path:
+        folder = os.path.realpath(entry or ".")
+        inside = any(folder == path or folder.startswith(path + os.sep) for path in installed)
+        if not inside and os.path.isdir(folder):  # noqa: PTH112 - plain strings, often
+            found.append(folder)
+    return tuple(dict.fromkeys(found))
+
+
+async def _place(sandbox: Sandbox, value: Any) -> PlacedContext:
+    if not isinstance(value, str | bytes):
+        # Pickling a big frame must not hold up the other runs.
+        return await sandbox.place(await asyncio.to_thread(context_value, value))
+    return await sandbox.place(context_value(value))
+
+
+async def _give_values(sandbox: Sandbox, session: Session, tools: tuple[Tool, ...]) -> None:
+    """Bind the tools that are not callable as variables."""
+    for tool in tools:
+        if not tool.is_callable:
+            if _is_small_json(tool.value):
+                await session.assign(tool.name, tool.value)
+            else:
+                await session.attach(tool.name, await _place(sandbox, tool.value))
+
+
+def _is_small_json(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) < 1 << 20
+    try:
+        return bool(json.loads(json.dumps(value, allow_nan=False)) == value)
+    except (TypeError, ValueError, RecursionError):
+        return False

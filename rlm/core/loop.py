@@ -1,0 +1,169 @@
+"""The one background event loop on which every run of this process lives.
+
+The engine is asynchronous inside and synchronous at its edge: `completion()` waits
+here for a job, whether or not the caller has a running loop of its own (a notebook
+has), and `acompletion()` awaits the same job from the caller's loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import os
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+T = TypeVar("T")
+
+_CANCEL_GRACE = 5.0
+"""Seconds that a cancelled job has to free what it holds before we stop waiting for it."""
+
+
+class Job(Generic[T]):
+    """A coroutine on the engine's loop, which can be waited for and cancelled from any thread.
+
+    It exists before anything is scheduled, so that a Ctrl-C at any moment finds it.
+
+    Attributes:
+        future: What becomes of it.
+        interrupted: Whether a Ctrl-C ended the wait for it.
+    """
+
+    def __init__(self, loop: EngineLoop, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._loop = loop
+        self._coroutine = coroutine
+        self._context = contextvars.copy_context()
+        self._task: asyncio.Task[T] | None = None
+        self._cancelled = False
+        self.interrupted = False
+        self.future: Future[T] = Future()
+
+    def start(self) -> None:
+        """Schedule the job."""
+        self._loop.call(self._start)
+
+    def cancel(self) -> None:
+        """Cancel the job; it frees what it holds before its future is done."""
+        self._loop.call(self._cancel)
+
+    def wait(self) -> T:
+        """Start the job and wait for it; a Ctrl-C cancels it.
+
+        Raises:
+            KeyboardInterrupt: The user pressed Ctrl-C and the job had nothing to say about it.
+        """
+        try:
+            self.start()
+            return self.future.result()
+        except KeyboardInterrupt:
+            self.interrupted = True
+            self.cancel()
+            with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+                return self.future.result(_CANCEL_GRACE)
+            raise
+
+    async def wait_async(self) -> T:
+        """Start the job and wait for it from another loop; cancelling the waiter cancels it."""
+        self.start()
+        waiter = asyncio.wrap_future(self.future)
+        try:
+            return await asyncio.shield(waiter)
+        except asyncio.CancelledError:
+            self.cancel()
+            await asyncio.wait({waiter}, timeout=_CANCEL_GRACE)
+            if waiter.done() and not waiter.cancelled():
+                waiter.exception()  # It was cancelled: nobody will ask what became of it.
+            raise
+
+    def _start(self) -> None:
+        if self._cancelled:
+            return
+        self._task = self._loop.loop.create_task(self._coroutine, context=self._context)
+        self._task.add_done_callback(self._finish)
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        elif not self._cancelled:
+            self._coroutine.close()
+            self.future.set_exception(asyncio.CancelledError())
+        self._cancelled = True
+
+    def _finish(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.future.set_exception(asyncio.CancelledError())
+        elif error := task.exception():
+            self.future.set_exception(error)
+        else:
+            self.future.set_result(task.result())
+
+
+class EngineLoop:
+    """An event loop on a daemon thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="rlm-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
+        """Run a coroutine on the loop and return its future."""
+        job = Job(self, coroutine)
+        job.start()
+        return job.future
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call a function soon on the loop, from any thread."""
+        self.loop.call_soon_threadsafe(function)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        self.loop.run_forever()
+
+
+class _Current:
+    """The process's loop; a forked child forgets its parent's, whose thread it does not have."""
+
+    loop: EngineLoop | None = None
+    lock = threading.Lock()
+
+    @classmethod
+    def forget(cls) -> None:
+        cls.loop = None
+        cls.lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_Current.forget)
+
+
+def engine_loop() -> EngineLoop:
+    """Return the loop of this process, started at the first use."""
+    with _Current.lock:
+        if _Current.loop is None:
+            _Current.loop = EngineLoop()
+        return _Current.loop
+
+
+async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Await clean-up to its end even when cancelled meanwhile; the cancellation comes after."""
+    task = asyncio.ensure_future(coroutine)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError as error:
+            if task.cancelled():
+                raise
+            cancelled = error
+        except BaseException:  # noqa: BLE001 - told by `task.result()` below
+            break
+    if cancelled is not None:
+        if not task.cancelled():
+            task.exception()
+        raise cancelled
+    return task.result()

@@ -1,0 +1,259 @@
+"""Asking models: which one a sub-call goes to, whether it may be sent, and what it took."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from rlm import backends
+from rlm.backends.windows import context_window
+from rlm.errors import ContextWindowError, RLMError
+from rlm.events import CallUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rlm.backends.base import LMClient, LMReply
+    from rlm.backends.retry import Gate
+    from rlm.core.config import ModelSpec, RunConfig
+    from rlm.core.limits import Limits
+    from rlm.events import Message
+
+_FIRST_GUESS = 4.0
+"""Characters per token until a provider has counted."""
+
+_AT_MOST = 6.0
+"""Characters per token that no text exceeds in earnest: only what would not fit even so is
+refused."""
+
+_MILLION = 1_000_000
+
+
+class UnknownModelError(RLMError, LookupError):
+    """A sub-call named a model that the run does not know."""
+
+
+class Clients:
+    """The clients of one `RLM` object: made when first asked, alive as long as it."""
+
+    def __init__(self) -> None:
+        self._tasks: dict[ModelSpec, asyncio.Task[LMClient]] = {}
+
+    def prepare(self, spec: ModelSpec) -> asyncio.Task[LMClient]:
+        """Begin to make a client, which imports its SDK, and return at once."""
+        task = self._tasks.get(spec)
+        if task is None or (task.done() and (task.cancelled() or task.exception())):
+            task = asyncio.create_task(
+                asyncio.to_thread(
+                    backends.create, spec.backend, spec.backend_kwargs, spec.sampling_args
+                )
+            )
+            task.add_done_callback(_look_at)
+            self._tasks[spec] = task
+        return task
+
+    async def get(self, spec: ModelSpec) -> LMClient:
+        """Return a model's client."""
+        return await asyncio.shield(self.prepare(spec))
+
+    async def close(self) -> None:
+        """Close every client."""
+        tasks, self._tasks = list(self._tasks.values()), {}
+        for task in tasks:
+            await asyncio.wait({task})
+            if not task.cancelled() and task.exception() is None:
+                await task.result().close()
+
+
+def _look_at(task: asyncio.Task[Any]) -> None:
+    """Take note of a failure, which whoever asks next is told; nobody may ask."""
+    if not task.cancelled():
+        task.exception()
+
+
+@dataclass(slots=True)
+class _Meter:
+    """What the calls so far tell about the next ones."""
+
+    characters: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    calls: int = 0
+    cost: float = 0.0
+
+    def count(self, characters: int, tokens_in: int, tokens_out: int, cost: float) -> None:
+        self.characters += characters
+        self.input_tokens += tokens_in
+        self.output_tokens += tokens_out
+        self.calls += 1
+        self.cost += cost
+
+    @property
+    def characters_per_token(self) -> float:
+        """0 when nobody has counted yet."""
+        return self.characters / self.input_tokens if self.input_tokens else 0.0
+
+    @property
+    def cost_per_token(self) -> float:
+        tokens = self.input_tokens + self.output_tokens
+        return self.cost / tokens if tokens else 0.0
+
+    @property
+    def mean_output(self) -> float:
+        return self.output_tokens / self.calls if self.calls else 0.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Models:
+    """The models of one tree.
+
+    Attributes:
+        config: The run's configuration.
+        clients: Where the clients are.
+        gate: How many may be asked at once.
+        limits: What may be spent.
+    """
+
+    config: RunConfig
+    clients: Clients
+    gate: Gate
+    limits: Limits
+    _all: _Meter = field(default_factory=_Meter)
+    _each: dict[ModelSpec, _Meter] = field(default_factory=dict)
+
+    def route(self, name: str | None) -> ModelSpec:
+        """Return the model that a sub-call goes to.
+
+        Args:
+            name: What the code asked for; None leaves it to us: the first of `other_backends`,
+                else the root's backend.
+
+        Raises:
+            UnknownModelError: There is no such model; the message lists those there are.
+        """
+        if name is None:
+            return self.config.subs[0]
+        for spec in self.config.subs:
+            if spec.name == name:
+                return spec
+        known = ", ".join(dict.fromkeys(repr(spec.name) for spec in self.config.models))
+        raise UnknownModelError(f"Unknown model {name!r}. Known models: {known}.")
+
+    def window(self, spec: ModelSpec) -> int | None:
+        """Return a model's context window in tokens; None when it is not known."""
+        return self.config.context_window.get(spec.name) or context_window(spec.name)
+
+    def tokens(self, characters: int) -> int:
+        """Estimate the tokens of a text by this run's own characters per token."""
+        measured = self._all.characters_per_token or _FIRST_GUESS
+        return round(characters / min(max(measured, 1.0), _AT_MOST))
+
+    def require_fit(self, spec: ModelSpec, characters: int) -> None:
+        """Make sure that a prompt may fit into the model's window.
+
+        Raises:
+            ContextWindowError: It cannot, however it is counted.
+        """
+        window = self.window(spec)
+        if window is not None and characters / _AT_MOST > window:
+            raise ContextWindowError(
+                f"The prompt is too long for {spec.name!r}: {characters:,} characters, about "
+                f"{self.tokens(characters):,} tokens, and its window is {window:,} tokens. "
+                "Split it into smaller prompts.",
+                backend=spec.backend,
+                model=spec.name,
+            )
+
+    async def ask(
+        self,
+        spec: ModelSpec,
+        messages: Sequence[Message],
+        *,
+        stream: bool = False,
+        on_retry: Callable[..., Any] | None = None,
+    ) -> LMReply:
+        """Ask a model once, within the limits.
+
+        Args:
+            spec: The model.
+            messages: The chat.
+            stream: Whether to have the reply streamed.
+            on_retry: Told of each retry.
+
+        Returns:
+            The reply; its usage has the cost that the provider or the user's prices give.
+
+        Raises:
+            LimitExceededError: A limit is reached; nothing was sent.
+            BackendError: The provider failed, retries included.
+        """
+        characters = count_characters(messages)
+        reservation = self.limits.reserve(*self._estimate(spec, characters))
+        usage = CallUsage()
+        tokens = 0
+        try:
+            if self.limits.bounded:
+                # Let the other calls of a fan-out reserve before the first of them is sent.
+                await asyncio.sleep(0)
+                self.limits.check()
+            client = await self.clients.get(spec)
+            reply = await self.gate.ask(client, messages, stream=stream, on_retry=on_retry)
+            usage = self._priced(spec, reply.usage, characters, len(reply.text))
+            tokens_in, tokens_out = self._counts(reply.usage, characters, len(reply.text))
+            tokens = tokens_in + tokens_out
+            if reply.usage.input_tokens:
+                for meter in (self._all, self._each.setdefault(spec, _Meter())):
+                    meter.count(characters, tokens_in, tokens_out, usage.cost or 0.0)
+        finally:
+            self.limits.settle(reservation, tokens=tokens, cost=usage.cost or 0.0)
+        return replace(reply, usage=usage)
+
+    def _estimate(self, spec: ModelSpec, characters: int) -> tuple[float, float]:
+        """Return the tokens and the cost to reserve: nothing before anything was measured."""
+        ratio = self._all.characters_per_token
+        if not self.limits.bounded or not ratio:
+            return 0.0, 0.0
+        meter = self._each.get(spec, self._all)
+        tokens_in, tokens_out = characters / ratio, meter.mean_output
+        price = self.config.prices.get(spec.name)
+        if price is not None:
+            return tokens_in + tokens_out, _cost(price, tokens_in, tokens_out)
+        return tokens_in + tokens_out, (tokens_in + tokens_out) * meter.cost_per_token
+
+    def _counts(self, usage: CallUsage, characters: int, written: int) -> tuple[int, int]:
+        """Return tokens in and out, estimated where the provider did not count."""
+        into, out = usage.input_tokens, usage.output_tokens
+        return (
+            self.tokens(characters) if into is None else into,
+            self.tokens(written) if out is None else out,
+        )
+
+    def _priced(
+        self, spec: ModelSpec, usage: CallUsage, characters: int, written: int
+    ) -> CallUsage:
+        """Return the usage with the user's price where the provider named none."""
+        price = self.config.prices.get(spec.name)
+        if usage.cost is not None or price is None:
+            return usage
+        return replace(usage, cost=_cost(price, *self._counts(usage, characters, written)))
+
+
+def count_characters(messages: Sequence[Message]) -> int:
+    """Return how much text a chat has; images do not count."""
+    total = 0
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, str):
+            total += len(content)
+        elif isinstance(content, list):
+            total += sum(
+                len(part["text"])
+                for part in content
+                if isinstance(part, dict) and isinstance(part.get("text"), str)
+            )
+    return total
+
+
+def _cost(price: tuple[float, float], tokens_in: float, tokens_out: float) -> float:
+    return (price[0] * tokens_in + price[1] * tokens_out) / _MILLION

@@ -1,0 +1,120 @@
+"""What the model is shown of a cell: bounded text, and images when it takes them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SHOWN_CHARACTERS = 20_000
+_NAMES_SHOWN = 200
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
+_IMAGES = ("image/png", "image/jpeg")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What the model is shown of one cell.
+
+    Attributes:
+        text: The text.
+        images: The images, as `data:` URLs.
+    """
+
+    text: str
+    images: tuple[str, ...] = ()
+
+
+def shown(
+    outputs: Sequence[dict[str, Any]],
+    variables: Iterable[str],
+    *,
+    dropped: int = 0,
+    remarks: Sequence[str] = (),
+    head_only: bool = False,
+) -> Shown:
+    """Say what a cell did, as the model reads it.
+
+    Args:
+        outputs: The cell's outputs (nbformat 4).
+        variables: Names of the model's variables after it.
+        dropped: Characters that the cell wrote beyond what a cell may write.
+        remarks: Our own sentences about the cell, such as that it ran out of time.
+        head_only: Whether a long output keeps its beginning only; else head and tail are kept.
+    """
+    parts = []
+    if text := "".join(_texts(outputs)).rstrip("\n"):
+        parts.append(cut(text, SHOWN_CHARACTERS, head_only=head_only))
+    if dropped:
+        parts.append(f"[The cell wrote too much: {dropped:,} more characters were dropped.]")
+    parts.extend(remarks)
+    if names := list(variables):
+        more = len(names) - _NAMES_SHOWN
+        listed = ", ".join(map(repr, names[:_NAMES_SHOWN])) + (f", ... + {more}" * (more > 0))
+        parts.append(f"REPL variables: [{listed}]")
+    return Shown(text="\n\n".join(parts) or "No output", images=tuple(_images(outputs)))
+
+
+def cut(text: str, limit: int, *, head_only: bool = False) -> str:
+    """Return at most `limit` characters of the text, with the number of those left out.
+
+    Args:
+        text: Any text.
+        limit: Characters to keep.
+        head_only: Whether only the beginning is kept; else as much of the end.
+    """
+    left_out = len(text) - limit
+    if left_out <= 0:
+        return text
+    if head_only:
+        return f"{text[:limit]}... + [{left_out} chars...]"
+    head = limit - limit // 2
+    return f"{text[:head]}... + [{left_out} chars...]\n{text[-(limit // 2) :]}"
+
+
+def _texts(outputs: Sequence[dict[str, Any]]) -> Iterable[str]:
+    """Yield the text of each output; results and errors begin and end on lines of their own."""
+    fresh_line = True
+    for output in outputs:
+        kind = output.get("output_type")
+        if kind == "stream":
+            text = _joined(output.get("text", ""))
+        elif kind == "error":
+            text = "\n".join(output.get("traceback") or ()) or (
+                f"{output.get('ename', 'Error')}: {output.get('evalue', '')}"
+            )
+        else:
+            text = _bundle_text(output.get("data") or {})
+        text = _ANSI.sub("", text)
+        if not text:
+            continue
+        if kind != "stream":
+            text = f"{'' if fresh_line else chr(10)}{text}\n"
+        fresh_line = text.endswith("\n")
+        yield text
+
+
+def _bundle_text(data: dict[str, Any]) -> str:
+    """Return a result's plain text, which is what every rich result also has."""
+    if "text/plain" in data:
+        return _joined(data["text/plain"])
+    if "text/markdown" in data:
+        return _joined(data["text/markdown"])
+    return f"[{', '.join(sorted(data))}]" if data else ""
+
+
+def _images(outputs: Sequence[dict[str, Any]]) -> Iterable[str]:
+    for output in outputs:
+        data = output.get("data") or {}
+        for mime in _IMAGES:
+            if mime in data:
+                yield f"data:{mime};base64,{_joined(data[mime]).replace(chr(10), '')}"
+                break
+
+
+def _joined(text: Any) -> str:
+    """Return a notebook's multiline text, which may be a list of lines, as one string."""
+    return "".join(map(str, text)) if isinstance(text, list | tuple) else str(text)

@@ -1,0 +1,135 @@
+"""How the engine tells what happens: one recorder a tree, and a span that says where we are.
+
+Nesting is a `ContextVar`, not an argument handed down: what is told within
+`with recorder.span()` hangs on the node that the span is about.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+import uuid
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlm.core.types import UsageSummary
+from rlm.trajectory import RunNode, Trajectory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from rlm.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A node that is going on.
+
+    Attributes:
+        id: The node.
+        parent_id: The node above it; None for a root run.
+        run_id: The run it belongs to.
+    """
+
+    id: str
+    parent_id: str | None
+    run_id: str
+
+
+_here: ContextVar[Span | None] = ContextVar("rlm_span", default=None)
+
+
+class Recorder:
+    """Makes events with ids and times, and hands them to the trajectory and to listeners.
+
+    Attributes:
+        trajectory: The record of the tree.
+    """
+
+    def __init__(self, listeners: tuple[Callable[[Event], object], ...] = ()) -> None:
+        """Start an empty record.
+
+        Args:
+            listeners: Called with each event on the engine's loop; they must neither wait nor
+                raise.
+        """
+        self.trajectory = Trajectory()
+        self._listeners = listeners
+        self._prefix = uuid.uuid4().hex[:12]
+        self._numbers = itertools.count(1)
+
+    @contextmanager
+    def span(self, *, under: Span | None = None, new_run: bool = False) -> Iterator[Span]:
+        """Open a node under the current one; what is told inside is about it.
+
+        Args:
+            under: The node above, where the current one is not it.
+            new_run: Whether the node is a run.
+        """
+        above = under or _here.get()
+        node_id = self._new_id()
+        span = Span(
+            node_id,
+            above.id if above else None,
+            node_id if new_run or above is None else above.run_id,
+        )
+        token = _here.set(span)
+        try:
+            yield span
+        finally:
+            _here.reset(token)
+
+    def tell(self, event: type[Event], /, **fields: Any) -> None:
+        """Tell an event about the current node.
+
+        Args:
+            event: The event's class.
+            fields: Its own fields.
+        """
+        span = _here.get()
+        assert span is not None
+        self._emit(
+            event(
+                id=span.id,
+                parent_id=span.parent_id,
+                run_id=span.run_id,
+                time=time.time(),
+                **fields,
+            )
+        )
+
+    def tell_under(self, span: Span | None, event: type[Event], /, **fields: Any) -> None:
+        """Tell an event that is a node of its own, such as an output or a note.
+
+        Args:
+            span: The node it hangs on; None for the current one.
+            event: The event's class.
+            fields: Its own fields.
+        """
+        span = span or _here.get()
+        assert span is not None
+        self._emit(
+            event(
+                id=self._new_id(),
+                parent_id=span.id,
+                run_id=span.run_id,
+                time=time.time(),
+                **fields,
+            )
+        )
+
+    def usage(self) -> UsageSummary:
+        """Return what the current run and all its descendants took so far."""
+        span = _here.get()
+        run = self.trajectory.node(span.run_id) if span else None
+        return run.usage if isinstance(run, RunNode) else UsageSummary()
+
+    def _new_id(self) -> str:
+        return f"{self._prefix}-{next(self._numbers)}"
+
+    def _emit(self, event: Event) -> None:
+        self.trajectory.add(event)
+        for listener in self._listeners:
+            listener(event)

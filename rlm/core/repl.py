@@ -1,0 +1,169 @@
+"""A run's REPL as the loop sees it: give it a block, learn what to show and whether it answered."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rlm.core.output import Shown, shown
+from rlm.core.tools import on_host_thread
+from rlm.errors import KernelDiedError, RLMError
+from rlm.events import CellFinished, CellOutput, CellStarted, Note
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from rlm.core.subcalls import SubCalls
+    from rlm.core.tree import Tree
+    from rlm_kernel.session import CellResult, Session
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What the loop needs to know of an executed block.
+
+    Attributes:
+        shown: What the model is shown.
+        answer: The final answer, when it gave one.
+        draft: The answer's content so far.
+        error: What went wrong; None when nothing did.
+    """
+
+    shown: Shown
+    answer: str | None
+    draft: str
+    error: str | None
+
+
+class StoppedByUserError(RLMError):
+    """The user's `approve` said no."""
+
+
+class Repl:
+    """Executes blocks in a run's kernel and tells what happens.
+
+    Args:
+        tree: The run's tree.
+        session: The kernel.
+        subcalls: Who answers the cells' calls.
+    """
+
+    def __init__(self, tree: Tree, session: Session, subcalls: SubCalls) -> None:
+        self._tree = tree
+        self._session = session
+        self._subcalls = subcalls
+        self._restarts = 0
+
+    async def execute(self, code: str, *, number: int, turn: int) -> Cell:
+        """Execute one block.
+
+        Args:
+            code: The block.
+            number: 1 for the first block of its turn.
+            turn: The turn's number, which `approve` is told.
+
+        Raises:
+            KernelDiedError: The kernel died more often than `max_restarts` allows.
+            StoppedByUserError: `approve` refused the block.
+        """
+        config, recorder = self._tree.config, self._tree.recorder
+        if config.approve is not None:
+            code = await self._approved(code, turn)
+        with recorder.span() as span:
+            recorder.tell(CellStarted, number=number, code=code)
+            self._subcalls.cell = span
+            began = time.perf_counter()
+            try:
+                result = await self._session.execute(
+                    code,
+                    timeout=config.cell_timeout,
+                    on_output=lambda output: recorder.tell_under(span, CellOutput, output=output),
+                )
+            except asyncio.CancelledError:
+                self._finish(began, "interrupted", None, "The cell was interrupted.")
+                raise
+            try:
+                remarks = await self._remarks(result)
+            except RLMError as error:
+                self._finish(began, result.status, result, str(error))
+                raise
+            what = shown(
+                result.outputs,
+                result.variables,
+                dropped=result.dropped,
+                remarks=remarks,
+                head_only=config.head_only,
+            )
+            self._finish(began, result.status, result, what.text)
+        failed = result.error or result.status if result.status != "ok" else None
+        return Cell(shown=what, answer=result.answer, draft=result.draft, error=failed)
+
+    async def variable(self, name: str) -> str | None:
+        """Return a variable as text; None when there is none of that name."""
+        return await self._session.variable(name)
+
+    async def remember(self, entries: list[dict[str, Any]]) -> None:
+        """Append to the REPL's `history`, the full record beside a compacted conversation."""
+        await self._session.assign("history", entries, append=True)
+
+    def _finish(self, began: float, status: Any, result: CellResult | None, text: str) -> None:
+        self._tree.recorder.tell(
+            CellFinished,
+            status=status,
+            execution_count=result.execution_count if result else None,
+            variables=result.variables if result else {},
+            final_answer=result.answer if result else None,
+            duration=time.perf_counter() - began,
+            shown=text,
+        )
+
+    async def _remarks(self, result: CellResult) -> list[str]:
+        """Return what to tell the model beside the output; bring a lost kernel back."""
+        remarks = []
+        if result.status in ("timeout", "interrupted", "died") and result.error:
+            remarks.append(result.error)
+        if result.dropped:
+            self._tree.recorder.tell_under(
+                None,
+                Note,
+                kind="output",
+                text=f"The cell wrote too much; {result.dropped:,} characters were dropped.",
+                data={"dropped": result.dropped},
+            )
+        if result.restarted:
+            await self._restart(result.error or "The kernel was lost.")
+            remarks.append(
+                "The kernel was lost and a new one started: all your variables are gone. "
+                "`context` and the helper functions are back."
+            )
+        return remarks
+
+    async def _restart(self, why: str) -> None:
+        self._restarts += 1
+        limit = self._tree.config.max_restarts
+        if self._restarts > limit:
+            raise KernelDiedError(
+                f"The kernel was lost {self._restarts} times (max_restarts={limit}). {why}"
+            )
+        await self._session.restart()
+        self._tree.recorder.tell_under(
+            None,
+            Note,
+            kind="restart",
+            text=f"A new kernel was started: {why}",
+            data={"restarts": self._restarts, "max_restarts": limit},
+        )
+
+    async def _approved(self, code: str, turn: int) -> str:
+        assert self._tree.config.approve is not None
+        try:
+            allowed = await on_host_thread(self._tree.config.approve, code, turn)
+        except Exception as error:
+            raise RLMError(f"approve() failed: {type(error).__name__}: {error}") from error
+        if allowed is None:
+            raise StoppedByUserError(
+                f"The run was stopped: approve() refused a cell of turn {turn}."
+            )
+        return str(allowed)

@@ -1,0 +1,165 @@
+"""One run: ask the model, find its code, run it, until it answers.
+
+This is Algorithm 1 of "Recursive Language Models" (Zhang, Kraska, Khattab, 2025): the context
+lives in the REPL, the model sees what its code shows, and its code may call models in turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rlm.core.dialogue import Dialogue
+from rlm.core.kernels import forked_kernel
+from rlm.core.limits import ErrorStreak
+from rlm.core.loop import uncancellable
+from rlm.core.repl import Repl, StoppedByUserError
+from rlm.core.subcalls import SubCalls
+from rlm.errors import LimitExceededError
+from rlm.events import RunFinished, RunStarted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+
+    from rlm.backends.base import LMReply
+    from rlm.core.kernels import KeptKernel
+    from rlm.core.repl import Cell
+    from rlm.core.tree import Assignment, Tree
+    from rlm.events import RunStatus
+
+_GOOD_ENDS = ("answered", "exhausted")
+
+
+async def run(tree: Tree, assignment: Assignment, *, kept: KeptKernel | None = None) -> str:
+    """Run to the answer, and tell of it.
+
+    Args:
+        tree: What it shares with all runs of its tree.
+        assignment: What it is to do.
+        kept: The kernel of a persistent RLM, instead of a new one.
+
+    Returns:
+        The final answer.
+
+    Raises:
+        RLMError: The run ended without one.
+    """
+    dialogue = Dialogue(tree, assignment, kept)
+    with told(tree, assignment) as end:
+        end.partial = dialogue.partial
+        async with _repl(tree, assignment, kept) as repl:
+            end.status, end.answer = await _converse(tree, dialogue, repl)
+            if kept is not None and not tree.config.compaction:
+                await kept.remember(dialogue.messages)
+    return end.answer
+
+
+async def _converse(tree: Tree, dialogue: Dialogue, repl: Repl) -> tuple[RunStatus, str]:
+    """Ask, find code, run it, done? The paper's Algorithm 1."""
+    streak = ErrorStreak(threshold=tree.config.max_errors)
+    for number in range(1, tree.config.max_iterations + 1):
+        with dialogue.turn(number) as turn:
+            reply = await dialogue.ask(repl)
+            if reply is None:
+                continue
+            parsed = dialogue.read(reply)
+            cells: list[Cell] = []
+            for code in parsed.blocks:
+                cell = await repl.execute(code, number=len(cells) + 1, turn=number)
+                dialogue.heard(cell)
+                cells.append(cell)
+                turn.answer = cell.answer
+                if turn.answer is not None:
+                    return "answered", turn.answer
+            turn.answer = await dialogue.answer_in_text(parsed, repl)
+            if turn.answer is not None:
+                return "answered", turn.answer
+            await dialogue.show(cells, repl)
+            streak.turn(_failure(reply, cells))
+    return "exhausted", await dialogue.last_words(repl)
+
+
+@dataclass(slots=True)
+class End:
+    """How a run ends.
+
+    Attributes:
+        status: `answered` or `exhausted` when it ends well; any other end is an exception's.
+        answer: The final answer.
+        partial: Returns the best answer so far.
+    """
+
+    status: RunStatus = "error"
+    answer: str = ""
+    partial: Callable[[], str | None] = lambda: None
+
+
+@contextmanager
+def told(tree: Tree, assignment: Assignment) -> Iterator[End]:
+    """Tell of a run's begin and end, whatever the end is.
+
+    Args:
+        tree: The run's tree.
+        assignment: The run's.
+    """
+    recorder, end, began = tree.recorder, End(), time.perf_counter()
+    problem: BaseException | None = None
+    with recorder.span(new_run=True):
+        recorder.tell(
+            RunStarted,
+            depth=assignment.depth,
+            model=assignment.model.name,
+            config=tree.config.public(),
+            root_prompt=assignment.root_prompt,
+            context=assignment.info.to_dict(),
+        )
+        try:
+            yield end
+        except asyncio.CancelledError:
+            problem = tree.limits.crossed
+            end.status = "cancelled" if problem is None else "limit"
+            raise
+        except StoppedByUserError as error:
+            problem, end.status = error, "cancelled"
+            raise
+        except LimitExceededError as error:
+            problem, end.status = error, "limit"
+            raise
+        except BaseException as error:
+            problem, end.status = error, "error"
+            raise
+        finally:
+            recorder.tell(
+                RunFinished,
+                status=end.status,
+                answer=end.answer if end.status in _GOOD_ENDS else end.partial(),
+                error=problem and {"type": type(problem).__name__, "message": str(problem)},
+                usage=recorder.usage().to_dict(),
+                duration=time.perf_counter() - began,
+            )
+
+
+@asynccontextmanager
+async def _repl(tree: Tree, assignment: Assignment, kept: KeptKernel | None) -> AsyncIterator[Repl]:
+    """Open the run's REPL, its context in it; at the end no call of it is under way any more."""
+    subcalls = SubCalls(tree, assignment, run)
+    kernel = (
+        forked_kernel(tree.config, tree.sandbox, assignment, subcalls)
+        if kept is None
+        else kept.lent(tree.config, assignment, subcalls)
+    )
+    async with kernel as session:
+        try:
+            yield Repl(tree, session, subcalls)
+        finally:
+            await uncancellable(subcalls.close())
+
+
+def _failure(reply: LMReply, cells: Sequence[Cell]) -> str | None:
+    """Return how a turn failed; None when it did not."""
+    if not reply.text.strip():
+        return "the model sent an empty reply"
+    return next((cell.error for cell in cells if cell.error is not None), None)

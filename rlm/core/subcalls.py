@@ -1,0 +1,213 @@
+"""Answers what the cells of one run call: a model once, a child run, or a tool of the host."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from rlm.core.context import describe
+from rlm.core.models import UnknownModelError, count_characters
+from rlm.core.tools import ToolFailedError, call_tool
+from rlm.core.tree import Assignment
+from rlm.errors import LimitExceededError, RLMError
+from rlm.events import CallUsage, Note, SubCallFinished, SubCallStarted
+from rlm_kernel.answering import CallAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rlm.core.config import ModelSpec
+    from rlm.core.recorder import Span
+    from rlm.core.tree import Tree
+    from rlm.events import Message, SubCallKind
+    from rlm_kernel.answering import Call
+
+_NO_USAGE = CallUsage()
+
+
+class SubCalls:
+    """The call handler of one run's kernel; what goes wrong is an answer, never an exception.
+
+    Args:
+        tree: The run's tree.
+        assignment: The run's.
+        run_child: Runs a child to its answer.
+
+    Attributes:
+        cell: The cell that runs, or ran last: calls of threads it left behind are its as well.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        assignment: Assignment,
+        run_child: Callable[[Tree, Assignment], Awaitable[str]],
+    ) -> None:
+        self._tree = tree
+        self._assignment = assignment
+        self._run_child = run_child
+        self._tools = {tool.name: tool for tool in assignment.tools if tool.is_callable}
+        self._pending: set[asyncio.Task[Any]] = set()
+        self.cell: Span | None = None
+
+    async def __call__(self, call: Call) -> CallAnswer:
+        """Answer one call; runs as a task of its own."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._pending.add(task)
+        try:
+            if call.kind == "tool":
+                return await self._tool(call)
+            return await self._query(call)
+        finally:
+            self._pending.discard(task)
+
+    async def close(self) -> None:
+        """Cancel the calls that are under way and wait until they have said so."""
+        pending = self._pending - {asyncio.current_task()}
+        for task in pending:
+            task.cancel()
+        if pending:
+            await asyncio.wait(pending)
+
+    async def _query(self, call: Call) -> CallAnswer:
+        depth = self._assignment.depth + 1
+        child = call.kind == "rlm" and depth < self._tree.config.max_depth
+        try:
+            spec = self._tree.models.route(call.model)
+        except UnknownModelError as error:
+            asked = replace(self._assignment.model, name=str(call.model))
+            return await self._told("llm", asked, call.prompt, _raising(error))
+        if child:
+            return await self._told("rlm", spec, call.prompt, self._child(call.prompt, spec, depth))
+        return await self._told("llm", spec, call.prompt, self._plain(call.prompt, spec))
+
+    async def _told(
+        self,
+        kind: SubCallKind,
+        spec: ModelSpec,
+        prompt: Any,
+        work: Awaitable[tuple[str, CallUsage]],
+    ) -> CallAnswer:
+        """Do the work of a query and tell of it."""
+        recorder = self._tree.recorder
+        with recorder.span(under=self.cell):
+            recorder.tell(SubCallStarted, kind=kind, model=spec.name, prompt=prompt)
+            began = time.perf_counter()
+            response, usage, problem = "", _NO_USAGE, None
+            try:
+                response, usage = await work
+            except asyncio.CancelledError:
+                problem = "The call was cancelled."
+                raise
+            except LimitExceededError as error:
+                problem = str(error)
+                self._tree.stop(error)
+            except Exception as error:  # noqa: BLE001 - llm_query never raises, whatever happened
+                problem = str(error) or type(error).__name__
+                if not isinstance(error, RLMError):
+                    problem = f"{type(error).__name__}: {problem}"
+            finally:
+                if problem is not None:
+                    response = f"Error: {problem}"
+                recorder.tell(
+                    SubCallFinished,
+                    kind=kind,
+                    model=spec.name,
+                    response=response,
+                    error=problem,
+                    usage=usage,
+                    duration=time.perf_counter() - began,
+                )
+        if usage is not _NO_USAGE:
+            self._check_limits()
+        return CallAnswer(value=response)
+
+    async def _plain(self, prompt: Any, spec: ModelSpec) -> tuple[str, CallUsage]:
+        messages = as_messages(prompt)
+        self._tree.models.require_fit(spec, count_characters(messages))
+        reply = await self._tree.models.ask(spec, messages, on_retry=self._retried)
+        return reply.text, reply.usage
+
+    async def _child(self, prompt: Any, spec: ModelSpec, depth: int) -> tuple[str, CallUsage]:
+        async with self._tree.child_places(depth):
+            self._tree.limits.check()
+            answer = await self._run_child(
+                self._tree,
+                Assignment(
+                    context=prompt,
+                    info=describe(prompt),
+                    root_prompt=None,
+                    depth=depth,
+                    model=spec,
+                    tools=self._assignment.sub_tools,
+                    sub_tools=self._assignment.sub_tools,
+                ),
+            )
+        return answer, _NO_USAGE
+
+    async def _tool(self, call: Call) -> CallAnswer:
+        recorder = self._tree.recorder
+        name, tool = str(call.name), self._tools.get(str(call.name))
+        with recorder.span(under=self.cell):
+            recorder.tell(SubCallStarted, kind="tool", model=name, prompt=call.prompt)
+            began = time.perf_counter()
+            value, problem = None, None
+            try:
+                value = await call_tool(
+                    tool, name, call.prompt["args"], call.prompt.get("kwargs") or {}
+                )
+            except asyncio.CancelledError:
+                problem = "The call was cancelled."
+                raise
+            except ToolFailedError as error:
+                problem = str(error)
+            finally:
+                recorder.tell(
+                    SubCallFinished,
+                    kind="tool",
+                    model=name,
+                    response=value,
+                    error=problem,
+                    usage=_NO_USAGE,
+                    duration=time.perf_counter() - began,
+                )
+        return CallAnswer(error=problem) if problem else CallAnswer(value=json.dumps(value))
+
+    def _retried(self, text: str, data: dict[str, Any]) -> None:
+        self._tree.recorder.tell_under(None, Note, kind="retry", text=text, data=data)
+
+    def _check_limits(self) -> None:
+        try:
+            self._tree.limits.check()
+        except LimitExceededError as error:
+            self._tree.stop(error)
+
+
+def as_messages(prompt: Any) -> list[Message]:
+    """Return a prompt as a chat: text is one user message, a chat stays one.
+
+    Args:
+        prompt: Text, a message, a list of messages, or any other JSON value.
+    """
+    if isinstance(prompt, str):
+        return [{"role": "user", "content": prompt}]
+    if isinstance(prompt, dict) and "role" in prompt and "content" in prompt:
+        return [prompt]
+    if (
+        isinstance(prompt, list)
+        and prompt
+        and all(
+            isinstance(message, dict) and "role" in message and "content" in message
+            for message in prompt
+        )
+    ):
+        return prompt
+    return [{"role": "user", "content": json.dumps(prompt, ensure_ascii=False, default=str)}]
+
+
+async def _raising(error: Exception) -> tuple[str, CallUsage]:
+    raise error

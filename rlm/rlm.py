@@ -1,0 +1,404 @@
+"""The class that users instantiate: `RLM`."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import inspect
+import time
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from rlm.core.completion import Holdings, Request, complete
+from rlm.core.config import run_config, unknown_arguments
+from rlm.core.loop import EngineLoop, Job, engine_loop
+from rlm.core.recorder import Recorder
+from rlm.errors import ArgumentError, CancellationError, RLMError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from rlm.core.types import RLMChatCompletion
+    from rlm.events import Event
+    from rlm.logger.delivery import Delivery, Reader
+
+_FLUSH_SECONDS = 2.0
+_CLOSE_SECONDS = 5.0
+
+
+class RLM:
+    """Recursive language model completions: the model works on its context in a REPL.
+
+    `environment="local"` is a Jupyter kernel process of its own on this machine. It gets no key,
+    but it is no boundary against hostile code: it runs as the same user, with the same files.
+
+    ::
+
+        with RLM(backend="openai", backend_kwargs={"model_name": "gpt-5-mini"}) as rlm:
+            print(rlm.completion(text, root_prompt="Who is the narrator?").response)
+
+    Completions of one object may run at once, from any threads and tasks.
+
+    Attributes:
+        config: Everything it was made with, checked and frozen.
+    """
+
+    def __init__(
+        self,
+        backend: str = "openai",
+        backend_kwargs: dict[str, Any] | None = None,
+        environment: str = "local",
+        environment_kwargs: dict[str, Any] | None = None,
+        depth: int = 0,
+        max_depth: int = 1,
+        max_iterations: int = 30,
+        custom_system_prompt: str | None = None,
+        other_backends: list[str] | None = None,
+        other_backend_kwargs: list[dict[str, Any]] | None = None,
+        logger: Reader | Sequence[Reader] | None = None,
+        verbose: bool = False,
+        *,
+        max_budget: float | None = None,
+        max_timeout: float | None = None,
+        max_tokens: int | None = None,
+        max_errors: int | None = None,
+        persistent: bool = False,
+        custom_tools: dict[str, Any] | None = None,
+        custom_sub_tools: dict[str, Any] | None = None,
+        compaction: bool = False,
+        compaction_threshold_pct: float = 0.85,
+        max_concurrent_subcalls: int = 16,
+        max_concurrent_queries: int = 64,
+        on_subcall_start: Callable[[int, str, str], Any] | None = None,
+        on_subcall_complete: Callable[[int, str, float, str | None], Any] | None = None,
+        on_iteration_start: Callable[[int, int], Any] | None = None,
+        on_iteration_complete: Callable[[int, int, float], Any] | None = None,
+        sampling_args: dict[str, Any] | None = None,
+        sub_sampling_args: dict[str, Any] | None = None,
+        orchestrator: bool = True,
+        user_prologue: str | None = None,
+        prices: dict[str, tuple[float, float]] | None = None,
+        context_window: dict[str, int] | None = None,
+        cell_timeout: float | None = 600.0,
+        max_restarts: int = 3,
+        approve: Callable[[str, int], Any] | None = None,
+        head_only: bool = False,
+        show_images: bool = False,
+        python_fences: bool = False,
+        **unknown: Any,
+    ) -> None:
+        """Check the arguments; nothing is started or imported before the first completion.
+
+        Args:
+            backend: The provider of the root model; `rlm.backends.BACKENDS` names all.
+            backend_kwargs: What its client takes: `model_name`, `api_key`, `base_url` and more.
+            environment: Where the kernels live: ``"local"``.
+            environment_kwargs: For ``"local"``: `setup_code` (run in every new kernel),
+                `memory_limit` (bytes, or ``"4g"``), `output_limit` (characters that a cell may
+                write), `env` (variables added to the kernels' scrubbed environment).
+            depth: Where in a tree this RLM stands; 0 is its root.
+            max_depth: At this depth a run is one plain LM call: 1 allows no recursion.
+            max_iterations: Turns, after which the model is asked for its answer outright.
+            custom_system_prompt: Instead of ours. ``{custom_tools_section}`` in it is replaced
+                by the description of the tools; other braces are left alone.
+            other_backends: Further providers for sub-calls. One that names no model goes to the
+                first of them.
+            other_backend_kwargs: What their clients take, in the same order.
+            logger: A reader of events, such as `rlm.logger.RLMLogger`, or a list of them.
+            verbose: Whether to show on stderr what is going on.
+            max_budget: USD for the whole tree.
+            max_timeout: Seconds for the whole tree.
+            max_tokens: Input and output tokens of the whole tree.
+            max_errors: How many failing turns in a row end a run.
+            persistent: Whether later completions reuse the kernel: each adds `context_N` and
+                `history_N` (the latter not with `compaction`, whose `history` has it all).
+                Completions then wait for each other.
+            custom_tools: ``{"name": value}`` or ``{"name": {"tool": value, "description":
+                text}}``. Callables (sync or async) run on threads of this process and exchange
+                JSON; other values become variables.
+            custom_sub_tools: The tools of children; None: the same, ``{}``: none.
+            compaction: Whether a conversation that grows too long is summed up by the model.
+            compaction_threshold_pct: The part of the model's window that is too long.
+            max_concurrent_subcalls: Children at once, at each depth.
+            max_concurrent_queries: Plain LM calls at once, in the whole tree.
+            on_subcall_start: Called with a child's depth, model and prompt's beginning.
+            on_subcall_complete: Called with a child's depth, model, seconds and error.
+            on_iteration_start: Called with a turn's depth and number.
+            on_iteration_complete: Called with a turn's depth, number and seconds.
+            sampling_args: Fields of every request to the root model, such as `temperature`.
+            sub_sampling_args: The same for sub-calls.
+            orchestrator: Whether the system prompt has a part on delegating work.
+            user_prologue: A user message before the first turn.
+            prices: Model to USD per 1M input tokens and per 1M output tokens, where the provider
+                does not say what a call cost.
+            context_window: Model to tokens, where ours is unknown or wrong.
+            cell_timeout: Seconds that one cell may take; None: any.
+            max_restarts: How often a run's lost kernel is replaced.
+            approve: Called with a cell's code and the turn's number before it runs; returns the
+                code to run, or None to stop the run.
+            head_only: Whether a long output is shown without its end, as the reference does.
+            show_images: Whether images that a cell displays are sent to the root model.
+            python_fences: Whether ```` ```python ```` blocks run when a reply has no
+                ```` ```repl ```` block.
+            unknown: Any other keyword is an error.
+
+        Raises:
+            ConfigurationError: A value is not allowed (a `ValueError`).
+            ArgumentError: A keyword or a type is wrong (a `TypeError`).
+            MissingPackageError: The backend's package is not installed (an `ImportError`).
+        """
+        if unknown:
+            names = list(inspect.signature(RLM).parameters)
+            raise unknown_arguments(unknown, [n for n in names if n != "unknown"], "RLM()")
+        self.config = run_config(
+            backend=backend,
+            backend_kwargs=backend_kwargs,
+            environment=environment,
+            environment_kwargs=environment_kwargs,
+            depth=depth,
+            max_depth=max_depth,
+            max_iterations=max_iterations,
+            custom_system_prompt=custom_system_prompt,
+            other_backends=other_backends,
+            other_backend_kwargs=other_backend_kwargs,
+            max_budget=max_budget,
+            max_timeout=max_timeout,
+            max_tokens=max_tokens,
+            max_errors=max_errors,
+            persistent=persistent,
+            custom_tools=custom_tools,
+            custom_sub_tools=custom_sub_tools,
+            compaction=compaction,
+            compaction_threshold_pct=compaction_threshold_pct,
+            max_concurrent_subcalls=max_concurrent_subcalls,
+            max_concurrent_queries=max_concurrent_queries,
+            sampling_args=sampling_args,
+            sub_sampling_args=sub_sampling_args,
+            orchestrator=orchestrator,
+            user_prologue=user_prologue,
+            prices=prices,
+            context_window=context_window,
+            cell_timeout=cell_timeout,
+            max_restarts=max_restarts,
+            approve=approve,
+            head_only=head_only,
+            show_images=show_images,
+            python_fences=python_fences,
+        )
+        callbacks = {
+            "on_subcall_start": on_subcall_start,
+            "on_subcall_complete": on_subcall_complete,
+            "on_iteration_start": on_iteration_start,
+            "on_iteration_complete": on_iteration_complete,
+        }
+        self._readers = _readers(logger)
+        self._held = _Held(
+            delivery=_delivery(self._readers, callbacks, verbose=verbose),
+            persistent=persistent,
+        )
+        _alive.add(self._held)
+        # At exit `_close_all` does it, while it can still be waited for.
+        weakref.finalize(self, self._held.drop).atexit = False
+
+    def completion(self, prompt: Any, root_prompt: str | None = None) -> RLMChatCompletion:
+        """Answer a question about a context; also inside a running event loop.
+
+        Args:
+            prompt: The context: text, JSON values, bytes, any object that can be pickled, or a
+                `pathlib.Path` to a file or folder. It becomes `context` in the REPL and never
+                enters the root model's messages.
+            root_prompt: The question, which only the root model is shown.
+
+        Returns:
+            The answer, with its usage and trajectory.
+
+        Raises:
+            LimitExceededError: A limit was reached.
+            CancellationError: The user pressed Ctrl-C, or `approve` refused a cell.
+            ContextError: The context cannot be brought into the REPL.
+            BackendError: The provider failed.
+            RLMError: Root of all these; has the `trajectory` and the `partial_answer` so far.
+        """
+        job, recorder = self._job(prompt, root_prompt)
+        try:
+            outcome = job.wait()
+            if self._held.delivery is not None:
+                self._held.delivery.flush(_FLUSH_SECONDS)
+        except KeyboardInterrupt:
+            outcome = _cancelled(recorder)
+        if job.interrupted and not isinstance(outcome, CancellationError):
+            outcome = _cancelled(recorder)
+        return self._result(outcome)
+
+    async def acompletion(self, prompt: Any, root_prompt: str | None = None) -> RLMChatCompletion:
+        """Answer a question about a context; cancelling the task cancels the run.
+
+        Args:
+            prompt: As for `completion`.
+            root_prompt: As for `completion`.
+
+        Raises:
+            RLMError: As `completion`.
+        """
+        job, _ = self._job(prompt, root_prompt)
+        outcome = await job.wait_async()
+        if self._held.delivery is not None:
+            await asyncio.to_thread(self._held.delivery.flush, _FLUSH_SECONDS)
+        return self._result(outcome)
+
+    async def stream(self, prompt: Any, root_prompt: str | None = None) -> AsyncIterator[Event]:
+        """Watch a run: yield its events as they happen; leaving the loop cancels the run.
+
+        Args:
+            prompt: As for `completion`.
+            root_prompt: As for `completion`.
+
+        Raises:
+            RLMError: As `completion`, after the last event.
+        """
+        loop = asyncio.get_running_loop()
+        events: asyncio.Queue[Event | None] = asyncio.Queue()
+
+        def push(event: Event) -> None:
+            with suppress(RuntimeError):  # The listener's loop is closed: nobody listens.
+                loop.call_soon_threadsafe(events.put_nowait, event)
+
+        job, _ = self._job(prompt, root_prompt, push)
+        waiter = asyncio.ensure_future(job.wait_async())
+        waiter.add_done_callback(lambda _: events.put_nowait(None))
+        try:
+            while (event := await events.get()) is not None:
+                yield event
+            self._result(waiter.result())
+        finally:
+            if not waiter.done():
+                waiter.cancel()
+                await asyncio.wait({waiter})
+
+    def close(self) -> None:
+        """Free everything the object holds: kernels, connections, threads; safe to call again."""
+        self._held.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        config = self.config
+        return (
+            f"RLM(backend={config.root.backend!r}, model={config.root.name!r}, "
+            f"environment={config.environment!r}, max_depth={config.max_depth})"
+        )
+
+    def _job(
+        self, prompt: Any, root_prompt: str | None, *listeners: Callable[[Event], object]
+    ) -> tuple[Job[RLMChatCompletion | RLMError], Recorder]:
+        """Prepare one completion; nothing has begun yet."""
+        if root_prompt is not None and not isinstance(root_prompt, str):
+            raise ArgumentError(f"root_prompt must be a str, not {type(root_prompt).__name__}.")
+        loop = engine_loop()
+        if self._held.delivery is not None:
+            listeners = (self._held.delivery.emit, *listeners)
+        recorder = Recorder(listeners)
+        request = Request(prompt=prompt, root_prompt=root_prompt, started=time.perf_counter())
+        holdings = self._held.on(loop)
+        return Job(loop, complete(self.config, holdings, request, recorder)), recorder
+
+    def _result(self, outcome: RLMChatCompletion | RLMError) -> RLMChatCompletion:
+        """Raise an error where its user waits; give a result the log that the user asked for."""
+        if isinstance(outcome, RLMError):
+            raise outcome
+        logger = next((r for r in self._readers if hasattr(r, "get_trajectory")), None)
+        root = outcome.trajectory.root if outcome.trajectory else None
+        if logger is not None and root is not None:
+            from rlm.logger.iterations import run_record  # noqa: PLC0415 - only for a logger
+
+            outcome.metadata = run_record(root, prompts=getattr(logger, "prompts", "full"))
+        return outcome
+
+
+class _Held:
+    """What an `RLM` must free, apart from it, so that it can be freed after it is gone."""
+
+    def __init__(self, *, delivery: Delivery | None, persistent: bool) -> None:
+        self.delivery = delivery
+        self._persistent = persistent
+        self._loop: EngineLoop | None = None
+        self._holdings: Holdings | None = None
+
+    def on(self, loop: EngineLoop) -> Holdings:
+        """Return what is held on the engine's loop; a forked child begins afresh."""
+        if self._holdings is None or self._loop is not loop:
+            self._loop, self._holdings = loop, Holdings(persistent=self._persistent)
+        return self._holdings
+
+    def close(self) -> None:
+        """Free everything and wait for it."""
+        holdings, self._holdings = self._holdings, None
+        if holdings is not None and self._loop is engine_loop():
+            Job(self._loop, holdings.close()).wait()
+        if self.delivery is not None:
+            self.delivery.close()
+
+    def drop(self) -> None:
+        """Free everything without waiting: any thread may be collecting garbage."""
+        holdings, self._holdings = self._holdings, None
+        if holdings is not None and self._loop is not None:
+            self._loop.submit(holdings.close())
+        if self.delivery is not None:
+            self.delivery.close(timeout=0.5)
+
+
+_alive: weakref.WeakSet[_Held] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Free what nobody closed, before the process ends."""
+    for held in list(_alive):
+        with suppress(Exception):
+            held.close()
+
+
+def _cancelled(recorder: Recorder) -> CancellationError:
+    root = recorder.trajectory.root
+    error = CancellationError(root.answer if root else None)
+    error.trajectory = recorder.trajectory
+    return error
+
+
+def _readers(logger: Any) -> tuple[Any, ...]:
+    readers = () if logger is None else logger if isinstance(logger, list | tuple) else (logger,)
+    for reader in readers:
+        if not callable(getattr(reader, "on_event", None)):
+            raise ArgumentError(
+                f"logger must be a reader with on_event(event), such as RLMLogger(), or a list of "
+                f"them, not {type(reader).__name__}."
+            )
+    return tuple(readers)
+
+
+def _delivery(
+    readers: tuple[Any, ...], callbacks: dict[str, Any], *, verbose: bool
+) -> Delivery | None:
+    """Return what brings events to the readers; None when there is none."""
+    for name, callback in callbacks.items():
+        if callback is not None and not callable(callback):
+            raise ArgumentError(f"{name} must be callable, not {type(callback).__name__}.")
+    owned: list[Any] = []
+    if any(callbacks.values()):
+        from rlm.logger.callbacks import CallbackReader  # noqa: PLC0415 - only when asked for
+
+        owned.append(CallbackReader(**callbacks))
+    if verbose:
+        from rlm.logger.console import ConsoleReader  # noqa: PLC0415 - imports rich
+
+        owned.append(ConsoleReader())
+    if not readers and not owned:
+        return None
+    from rlm.logger.delivery import Delivery  # noqa: PLC0415 - only for readers
+
+    return Delivery(readers, owned=owned)
