@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from rlm_kernel.bridge import INLINE_CHARACTERS
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
-
-    CallHandler = Callable[["Call"], Awaitable["CallAnswer"]]
 
 MAX_OPEN_CALLS = 20_000
 """Calls that a kernel may have open; an honest one has at most `bridge.WINDOW`."""
@@ -56,6 +52,10 @@ class CallAnswer:
 
     value: Any = None
     error: str | None = None
+
+
+CallHandler = Callable[[Call], Awaitable[CallAnswer]]
+"""Does what a call asks for."""
 
 
 class Answering:
@@ -139,7 +139,8 @@ class Answering:
 
     def _flush(self) -> None:
         numbers, self._outbox = self._outbox, []
-        answers, buffers = [], []
+        answers: list[dict[str, Any]] = []
+        buffers: list[bytes] = []
         for number in numbers:
             answer = self._answers.get(number)
             if answer is None:

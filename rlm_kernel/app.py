@@ -7,7 +7,6 @@ all that `IPKernelApp` does.
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -65,7 +64,7 @@ class ModelKernelApp(RLMKernelApp):
             key=connection["key"].encode(),
             signature_scheme="hmac-sha256",
         )
-        self.profile_dir = ProfileDir.create_profile_dir(os.path.join(spec["dir"], "profile"))
+        self.profile_dir = ProfileDir.create_profile_dir(f"{spec['dir']}/profile")
         self.init_sockets()
         self.init_heartbeat()
         self.init_io()
@@ -79,7 +78,7 @@ def _configuration(spec: dict[str, Any]) -> Config:
     config = Config()
     config.RLMKernel.model_mode = True
     config.RLMKernel.repl_options = spec["repl"]
-    config.RLMKernel._execute_sleep = 0
+    config.RLMKernel._execute_sleep = 0  # noqa: SLF001 - a configurable trait of that name
     config.HistoryManager.enabled = False
     config.InteractiveShell.colors = "nocolor"
     config.InteractiveShell.xmode = "Plain"

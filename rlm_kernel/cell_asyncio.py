@@ -43,7 +43,7 @@ def _wrap_run(entry: Callable[..., Any]) -> Callable[..., Any]:
             return entry(main, **kwargs)
         return _Helper().run(lambda awaitable: entry(awaitable, **kwargs), main)
 
-    run._rlm_kernel = True  # type: ignore[attr-defined]
+    run._rlm_kernel = True  # type: ignore[attr-defined]  # noqa: SLF001 - our own mark
     return run
 
 

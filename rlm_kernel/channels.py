@@ -40,7 +40,7 @@ class Channels:
             check_pid=False,
         )
         self._on_message = on_message
-        context = zmq.Context.instance()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         loop = IOLoop.current()
         self._streams: dict[str, ZMQStream] = {}
         for channel, kind in (("shell", zmq.DEALER), ("control", zmq.DEALER), ("iopub", zmq.SUB)):
@@ -71,7 +71,7 @@ class Channels:
     ) -> str:
         """Send a message and return its id."""
         message = self.session.msg(msg_type, content)
-        self.session.send(self._streams[channel], message, buffers=buffers)
+        self.session.send(self._streams[channel], message, buffers=[*(buffers or ())])
         msg_id: str = message["header"]["msg_id"]
         return msg_id
 

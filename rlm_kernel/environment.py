@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 
 _NAMES = frozenset(
     {
@@ -20,14 +21,14 @@ _PREFIXES = (
 _SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH", re.IGNORECASE)
 
 
-def scrubbed_environment() -> dict[str, str]:
-    """Return this process's environment as a kernel may see it.
+def scrubbed_environment(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return an environment (this process's, by default) as a kernel may see it.
 
     An allow-list, not a deny-list: a variable that nobody thought of (a database address with its
     password, say) stays out. `environment_kwargs={"env": {...}}` adds what a user wants in.
     """
     return {
         name: value
-        for name, value in os.environ.items()
+        for name, value in environment.items()
         if (name in _NAMES or name.startswith(_PREFIXES)) and not _SECRET.search(name)
     }

@@ -4,9 +4,9 @@
 ready in a tenth of the time of a cold one. It talks to the host in frames over its stdin and
 stdout. It runs no user code and holds no ZMQ context.
 
-Requests: ``spawn`` (see `_Server.spawn`), ``signal``, ``kill``, ``ping``. Reports: ``ready``, ``spawned``,
-``died``, ``pong``. When the stream ends (the host closed it, crashed, or was killed) it ends every
-descendant, removes ROOT, and exits.
+Requests: ``spawn`` (see `_Server.spawn`), ``signal``, ``kill``, ``ping``. Reports: ``ready``,
+``spawned``, ``over_memory``, ``died``, ``pong``. When the stream ends (the host closed it, crashed,
+or was killed) it ends every descendant, removes ROOT, and exits.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ import select
 import shutil
 import signal
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
 from rlm_kernel import frames, processes
 
 MEMORY_CHECK_SECONDS = 0.5
+
+REAP_ROUNDS = 1000
+"""How often what is killed is looked after, a millisecond apart."""
 
 
 def main() -> None:
@@ -92,13 +97,14 @@ class _Server:
 
     def end(self) -> None:
         """End every descendant, then remove the sandbox's directory."""
-        for _ in range(100):
+        for _ in range(REAP_ROUNDS):
             below = processes.children(os.getpid())
             if not below:
                 break
             for pid in below:
                 processes.kill_tree(pid)
-            self._reap_all()
+            time.sleep(0.001)
+            self._ended_children()
         shutil.rmtree(self._root, ignore_errors=True)
 
     def _handle(self, request: dict[str, Any]) -> None:
@@ -116,8 +122,9 @@ class _Server:
         """Fork a kernel.
 
         Args:
-            spec: `kernel` (its number), `dir` (its directory, made here), `connection`, `repl`, `env`
-                (added to ours), `sys_path` (appended), `memory_limit` (bytes, or None).
+            spec: `kernel` (its number), `dir` (its directory), `cwd`, `env` (added to ours),
+                `memory_limit` (bytes or None), and either `exec` (a person's kernel: a command) or,
+                for a model's, `connection`, `repl` and `sys_path` (appended).
         """
         server = os.getpid()
         pid = os.fork()
@@ -129,18 +136,29 @@ class _Server:
         self._report(op="spawned", kernel=spec["kernel"], pid=pid)
 
     def _reap(self) -> None:
-        """Collect ended processes, report kernels among them, end what they leave behind."""
-        numbers = {pid: number for number, pid in self._pids.items()}
-        for pid, status in self._reap_all():
-            number = numbers.get(pid)
-            if number is None:
-                continue
-            del self._pids[number]
-            self._memory.pop(number, None)
-            self._end_orphans()
-            self._report(op="died", kernel=number, code=os.waitstatus_to_exitcode(status))
+        """Collect ended processes, end what dead kernels leave behind, then report those.
 
-    def _reap_all(self) -> list[tuple[int, int]]:
+        Live kernels adopt their own orphans, so a child of ours that is no kernel is nobody's.
+        """
+        dead: list[tuple[int, int]] = []
+        for _ in range(REAP_ROUNDS):
+            numbers = {pid: number for number, pid in self._pids.items()}
+            for pid, status in self._ended_children():
+                if pid in numbers:
+                    del self._pids[numbers[pid]]
+                    self._memory.pop(numbers[pid], None)
+                    dead.append((numbers[pid], os.waitstatus_to_exitcode(status)))
+            kernels = set(self._pids.values())
+            strays = [pid for pid in processes.children(os.getpid()) if pid not in kernels]
+            if not strays:
+                break
+            for pid in strays:
+                processes.kill_tree(pid)
+            time.sleep(0.001)  # for them to end: the round after collects them
+        for number, code in dead:
+            self._report(op="died", kernel=number, code=code)
+
+    def _ended_children(self) -> list[tuple[int, int]]:
         ended = []
         with contextlib.suppress(ChildProcessError):
             while True:
@@ -149,12 +167,6 @@ class _Server:
                     break
                 ended.append((pid, status))
         return ended
-
-    def _end_orphans(self) -> None:
-        """Kill what a dead kernel left: each live kernel adopts its own, so the rest is nobody's."""
-        for pid in processes.children(os.getpid()):
-            if pid not in self._pids.values():
-                processes.kill_tree(pid)
 
     def _check_memory(self) -> None:
         for number, limit in list(self._memory.items()):
@@ -185,13 +197,14 @@ def _become_kernel(spec: dict[str, Any], server: int, stream: tuple[int, ...]) -
         os.setsid()
         processes.die_with_parent(server)
         processes.adopt_orphans()
-        os.makedirs(os.path.join(spec["dir"], "work"), mode=0o700, exist_ok=True)
-        os.chdir(os.path.join(spec["dir"], "work"))
+        os.chdir(spec["cwd"])
         os.environ.update(spec["env"])
+        _limit_memory(spec.get("memory_limit"))
+        if "exec" in spec:
+            os.execvp(spec["exec"][0], spec["exec"])  # noqa: S606 - the kernelspec's own command
         os.environ["TMPDIR"] = os.environ["IPYTHONDIR"] = spec["dir"]
         sys.path += [entry for entry in spec["sys_path"] if entry not in sys.path]
         sys.argv = ["rlm-kernel"]
-        _limit_memory(spec.get("memory_limit"))
 
         from rlm_kernel.app import start_kernel  # noqa: PLC0415 - preloaded before the fork
 
@@ -200,8 +213,8 @@ def _become_kernel(spec: dict[str, Any], server: int, stream: tuple[int, ...]) -
     except BaseException:  # noqa: BLE001 - nothing may run on in a copy of the server
         import traceback  # noqa: PLC0415 - the rare path
 
-        with contextlib.suppress(OSError), open(os.path.join(spec["dir"], "crash.txt"), "w") as log:
-            log.write(traceback.format_exc())
+        with contextlib.suppress(OSError):
+            Path(spec["dir"], "crash.txt").write_text(traceback.format_exc())
     finally:
         os._exit(code)
 

@@ -45,7 +45,8 @@ class RLMShell(ZMQInteractiveShell):
     def init_display_formatter(self) -> None:
         """Show long texts by their head and tail: a 1 GB `context` has no useful repr."""
         super().init_display_formatter()
-        plain = self.display_formatter.formatters["text/plain"]
+        formatter: Any = self.display_formatter
+        plain = formatter.formatters["text/plain"]
         for kind in (str, bytes):
             plain.for_type(kind, _print_long)
 
@@ -74,8 +75,13 @@ class RLMKernel(IPythonKernel):
     implementation = "rlm"
     shell_class = Type(RLMShell)
 
-    model_mode = Bool(True)
-    repl_options = Dict()
+    if TYPE_CHECKING:  # traits, which ipykernel declares as maybe None until start-up
+        session: Any
+        shell: Any
+        io_loop: Any
+
+    model_mode = Bool(default_value=True).tag(config=True)
+    repl_options = Dict().tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -100,7 +106,7 @@ class RLMKernel(IPythonKernel):
     def start(self) -> None:
         """Serve; an idle `await` in a cell can be interrupted, and silent calls are asked after."""
         super().start()
-        loop: Any = self.io_loop.asyncio_loop
+        loop = self.io_loop.asyncio_loop
         # SIGINT alone does not wake a loop that waits in `select`: have it write to the loop's
         # self-pipe as well.
         with contextlib.suppress(ValueError, AttributeError):
@@ -160,10 +166,12 @@ class RLMKernel(IPythonKernel):
         self._meter.start_cell()
         self.repl.put_back()
         try:
-            return await super().do_execute(*args, **kwargs)
+            reply: dict[str, Any] = await super().do_execute(*args, **kwargs)
         except KeyboardInterrupt:
             # It came between the cell's own frames: in IPython's preparations, say
             return self._interrupted_reply()
+        else:
+            return reply
         finally:
             if threading.current_thread() is threading.main_thread():
                 # From here to the reply nothing is the cell's: a late SIGINT has nothing to stop
@@ -185,7 +193,7 @@ class RLMKernel(IPythonKernel):
         self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]
     ) -> dict[str, Any]:
         """Say in the reply's metadata what the cell did to the REPL."""
-        metadata = super().finish_metadata(parent, metadata, reply_content)
+        super().finish_metadata(parent, metadata, reply_content)  # adds to `metadata`
         if self.model_mode:
             answer, draft = self.repl.answer()
             metadata["rlm"] = {

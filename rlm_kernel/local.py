@@ -210,7 +210,7 @@ class LocalSandbox:
 
     async def place(self, value: ContextValue) -> PlacedContext:
         """Write a value to a file of the tree's directory."""
-        path = self._tree() / f"c{next(self._files)}"
+        path = self.directory / f"c{next(self._files)}"
         return await asyncio.to_thread(payload.write_context, value, path)
 
     async def spawn(self, options: KernelOptions, on_call: CallHandler) -> Session:
@@ -223,13 +223,17 @@ class LocalSandbox:
         """Fork a kernel's process."""
         kernel = self._server.stream.new_kernel()
         directory = self._server.root / f"k{kernel.number}"
-        directory.mkdir(mode=0o700)
+        work = directory / "work"
+        work.mkdir(mode=0o700, parents=True)
         connection = new_connection(directory)
-        (directory / "connection.json").write_text(json.dumps(connection))
+        file = directory / "connection.json"
+        file.touch(mode=0o600)  # it holds the key
+        file.write_text(json.dumps(connection))
         self._server.stream.send(
             op="spawn",
             kernel=kernel.number,
             dir=str(directory),
+            cwd=str(work),
             connection=connection,
             repl={"tools": list(options.tools), "output_limit": options.output_limit},
             env=options.env,
@@ -238,7 +242,25 @@ class LocalSandbox:
         )
         self._kernels.append(kernel)
         kernel.died.add_done_callback(lambda _: self._forget(kernel, directory))
-        return kernel, {**connection, "connection_file": str(directory / "connection.json")}
+        return kernel, {**connection, "connection_file": str(file)}
+
+    async def start_command(
+        self, command: list[str], *, cwd: str, env: dict[str, str]
+    ) -> KernelProcess:
+        """Start a person's kernel: a command of its own, ended like all others.
+
+        Args:
+            command: The kernelspec's command, filled in.
+            cwd: Where it runs.
+            env: Environment variables added to the scrubbed ones.
+        """
+        kernel = self._server.stream.new_kernel()
+        self._server.stream.send(
+            op="spawn", kernel=kernel.number, dir=cwd, cwd=cwd, env=env, exec=command
+        )
+        self._kernels.append(kernel)
+        kernel.died.add_done_callback(lambda _: self._kernels.remove(kernel))
+        return kernel
 
     async def close(self) -> None:
         """End the tree's kernels, remove its directory, and drop the fork server."""
@@ -263,7 +285,9 @@ class LocalSandbox:
             target=shutil.rmtree, args=(directory, True), name="rlm kernel end"
         ).start()
 
-    def _tree(self) -> Path:
+    @property
+    def directory(self) -> Path:
+        """The tree's own directory; removed when the sandbox is closed."""
         if self._directory is None:
             raise SandboxError("The sandbox has not been started.")
         return self._directory

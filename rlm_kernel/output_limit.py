@@ -115,9 +115,9 @@ class BoundedSession(Session):
         """Send a message, cut to what the cell may still write."""
         if self.meter is not None:
             if isinstance(msg_or_type, dict):
-                kind, body = msg_or_type.get("msg_type", ""), msg_or_type.get("content")
+                kind, body = msg_or_type.get("msg_type", ""), msg_or_type["content"]
             else:
-                kind, body = msg_or_type, content
+                kind, body = msg_or_type, content or {}
             if kind in {"execute_result", "display_data", "update_display_data"}:
                 self._bound_bundle(body)
             elif kind == "error":

@@ -91,7 +91,7 @@ def _output(msg_type: str, content: Any) -> dict[str, Any] | None:
         if isinstance(data, dict) and data:
             kind = "execute_result" if msg_type == "execute_result" else "display_data"
             metadata = metadata if isinstance(metadata, dict) else {}
-            output = {"output_type": kind, "data": data, "metadata": metadata}
+            output: dict[str, Any] = {"output_type": kind, "data": data, "metadata": metadata}
             if kind == "execute_result":
                 count = content.get("execution_count")
                 output["execution_count"] = count if isinstance(count, int) else None

@@ -63,7 +63,7 @@ class PlacedContext:
 
 
 def _write_json(value: Any, file: BinaryIO) -> None:
-    """Write a JSON value item by item: never a second copy of the whole, and at the C encoder's speed.
+    """Write a JSON value item by item: at the C encoder's speed, without a copy of the whole.
 
     `ensure_ascii` (the default) keeps lone surrogates.
     """
@@ -115,7 +115,7 @@ def _is_json(value: Any, depth: int = 0) -> bool:
     if kind in (str, bool, type(None)):
         return True
     if kind is int:
-        return -(1 << 63) <= value < 1 << 63
+        return bool(-(1 << 63) <= value < 1 << 63)
     if kind is float:
         return math.isfinite(value)
     if depth > _MAX_JSON_DEPTH:

@@ -10,13 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+_LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
 def _prctl(option: int, value: int) -> None:
     """Call `prctl`; a no-op where there is none (macOS)."""
-    if sys.platform == "linux":
+    if _LINUX:
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
@@ -39,43 +40,34 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def _parents() -> dict[int, int]:
-    """Return every process's parent, by process id."""
-    parents: dict[int, int] = {}
-    if sys.platform == "linux":
-        for entry in os.listdir("/proc"):  # noqa: PTH208 - names only, and it is hot
-            if entry.isdigit():
-                with contextlib.suppress(OSError, ValueError, IndexError):
-                    stat = Path("/proc", entry, "stat").read_bytes()
-                    # the command's name may hold spaces and brackets: fields follow the last one
-                    parents[int(entry)] = int(stat.rpartition(b")")[2].split()[1])
-        return parents
+def children(pid: int) -> list[int]:
+    """Return the processes whose parent is `pid`."""
+    if not _LINUX:
+        return _children_by_listing(pid)
+    found: list[int] = []
+    with contextlib.suppress(OSError):  # it is gone, or its last thread is
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            found += map(int, (task / "children").read_text().split())
+    return found
+
+
+def _children_by_listing(pid: int) -> list[int]:
     listing = subprocess.run(
         ["/bin/ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=False
     )
-    for line in listing.stdout.splitlines():
-        pid, _, parent = line.strip().partition(" ")
-        parents[int(pid)] = int(parent)
-    return parents
+    pairs = [line.split() for line in listing.stdout.splitlines()]
+    return [int(child) for child, parent in pairs if int(parent) == pid]
 
 
 def descendants(pid: int) -> list[int]:
     """Return all processes below `pid`, parents before children."""
-    children: dict[int, list[int]] = {}
-    for child, parent in _parents().items():
-        children.setdefault(parent, []).append(child)
     found: list[int] = []
     queue = [pid]
     while queue:
-        below = children.get(queue.pop(0), [])
+        below = children(queue.pop(0))
         found += below
         queue += below
     return found
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes whose parent is `pid`."""
-    return [child for child, parent in _parents().items() if parent == pid]
 
 
 def send(pid: int, signum: int) -> None:
@@ -102,7 +94,7 @@ def kill_tree(pid: int) -> None:
 
 def resident_bytes(pid: int) -> int:
     """Return a process's resident memory in bytes; 0 when it cannot be told."""
-    if sys.platform != "linux":
+    if not _LINUX:
         return 0
     with contextlib.suppress(OSError, ValueError, IndexError):
         pages = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1])

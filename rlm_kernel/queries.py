@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm_kernel.bridge import CallInterruptedError
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 NO_MODEL = (
     "Error: no model is configured; set RLM_MODEL (and RLM_BACKEND) before the kernel starts."
 )
+
+
+_T = TypeVar("_T")
 
 
 class ToolError(Exception):
@@ -126,7 +129,7 @@ class Queries:
         return results
 
     def _submit(
-        self, kind: str, prompts: Sequence[Any], model: str | None
+        self, kind: str, prompts: Sequence[Any], model: Any
     ) -> tuple[list[str], dict[int, Future[Any]]]:
         """Send what can be sent; what cannot has its error text in the results already."""
         results = [""] * len(prompts)
@@ -152,7 +155,7 @@ _SUMMARY = {
 }
 
 
-def _named(function: Any, name: str, doc: str) -> Any:
+def _named(function: Callable[..., _T], name: str, doc: str) -> Callable[..., _T]:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
     return function

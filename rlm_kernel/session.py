@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from rlm_kernel.answering import Answering, Call, CallAnswer
+from rlm_kernel.answering import Answering, Call, CallAnswer, CallHandler
 from rlm_kernel.channels import Channels
 from rlm_kernel.errors import ContextError, KernelDiedError
 from rlm_kernel.outputs import CellOutputs
@@ -17,7 +17,6 @@ from rlm_kernel.outputs import CellOutputs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rlm_kernel.answering import CallHandler
     from rlm_kernel.options import KernelOptions
     from rlm_kernel.payload import PlacedContext
     from rlm_kernel.sandbox import Sandbox
@@ -30,6 +29,9 @@ START_SECONDS = 60.0
 
 INTERRUPT_SECONDS = 2.0
 """How long an interrupted cell may go on before its kernel is killed."""
+
+INTERRUPTS = 4
+"""How often it is interrupted in that time."""
 
 IDLE_SECONDS = 2.0
 """How long outputs may trail the reply; a flood can lose the `idle` that ends them."""
@@ -79,6 +81,12 @@ class _Cell:
         self.idle = asyncio.Event()
         self.started = time.monotonic()
         self.stopped_for: CellStatus | None = None
+
+    def give_up(self) -> None:
+        """Take the reply for lost: the kernel is idle and has not sent it."""
+        if not self.reply.done():
+            content = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
+            self.reply.set_result({"content": content, "metadata": {}})
 
 
 async def open_session(sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> Session:
@@ -186,9 +194,8 @@ class Session:
             KernelDiedError: The kernel died first.
         """
         try:
-            await asyncio.wait(
-                [work, self._process.died], timeout=timeout, return_when=asyncio.FIRST_COMPLETED
-            )
+            both: list[asyncio.Future[Any]] = [work, self._process.died]
+            await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
             if work.done():
                 return work.result()
             if self._process.died.done():
@@ -202,7 +209,7 @@ class Session:
         if self._process.over_memory:
             limit = (self._options.memory_limit or 0) / 1e9
             return f"The kernel was ended: it went over its memory limit of {limit:g} GB."
-        code = self._process.died.result()
+        code = self._process.died.result() if self._process.died.done() else None
         if code is None:
             return "The kernel was lost with its sandbox."
         if code < 0:
@@ -287,6 +294,7 @@ class Session:
         async with self._lock:
             if self._settling is not None:
                 await self._settling
+                self._settling = None
             channels = self._channels
             if channels is None or self._process.died.done():
                 return CellResult(
@@ -306,14 +314,22 @@ class Session:
             try:
                 return await self._finish(cell, timeout)
             except asyncio.CancelledError:
-                self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
+                self._settle_soon(cell)
                 raise
             finally:
-                del self._cells[msg_id]
+                self._retire(msg_id)
+
+    def _retire(self, msg_id: str) -> None:
+        """Forget a cell, but only once it has been stopped when it must be."""
+        if self._settling is None:
+            del self._cells[msg_id]
+        else:
+            self._settling.add_done_callback(lambda _: self._cells.pop(msg_id, None))
 
     async def _finish(self, cell: _Cell, timeout: float | None) -> CellResult:
         died = self._process.died
-        await asyncio.wait([cell.reply, died], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        both: list[asyncio.Future[Any]] = [cell.reply, died]
+        await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         if not cell.reply.done() and not died.done():
             await self._stop(cell, "timeout")
         if cell.reply.done():
@@ -325,12 +341,22 @@ class Session:
         """Interrupt a cell; kill its kernel when it goes on all the same."""
         cell.stopped_for = cell.stopped_for or why
         self._answering.cancel_all()
-        self._request("control", "interrupt_request", {})
-        waiting = [cell.reply, self._process.died]
-        await asyncio.wait(waiting, timeout=INTERRUPT_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        if not cell.reply.done() and not cell.idle.is_set():
-            self._process.kill()
-            await asyncio.wait([self._process.died], timeout=INTERRUPT_SECONDS)
+        died = self._process.died
+        for _ in range(INTERRUPTS):  # the first may come before the cell has begun
+            interrupt = self._request("control", "interrupt_request", {})
+            both: list[asyncio.Future[Any]] = [cell.reply, died]
+            await asyncio.wait(
+                both, timeout=INTERRUPT_SECONDS / INTERRUPTS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if cell.reply.done() or died.done():
+                # One that is still under way would hit the next cell
+                both = [interrupt, died]
+                await asyncio.wait(
+                    both, timeout=INTERRUPT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                return
+        self._process.kill()
+        await asyncio.wait([died], timeout=INTERRUPT_SECONDS)
 
     def _result(self, cell: _Cell) -> CellResult:
         duration = time.monotonic() - cell.started
@@ -351,7 +377,7 @@ class Session:
         interrupted = content.get("ename") in ("KeyboardInterrupt", "CancelledError")
         status: CellStatus = "ok" if ok else "error"
         error = None if ok else f"{content.get('ename')}: {content.get('evalue')}"
-        if cell.stopped_for is not None and not ok:
+        if cell.stopped_for is not None:  # also when the code swallowed the interrupt (`!command`)
             status, error = cell.stopped_for, _stop_text(cell.stopped_for)
         elif interrupted:
             status = "interrupted"
@@ -424,20 +450,22 @@ class Session:
         if kind == "status":
             if isinstance(content, dict) and content.get("execution_state") == "idle":
                 cell.idle.set()
+                # An interrupt at an unlucky moment can cost the reply itself
+                asyncio.get_running_loop().call_later(IDLE_SECONDS, cell.give_up)
             return
         cell.outputs.take(kind, content)
         if cell.outputs.overflowed:
-            self._stop_soon(cell)
+            self._settle_soon(cell)
 
     def _take_flood(self, content: Any) -> None:
         dropped = content.get("dropped") if isinstance(content, dict) else None
         if isinstance(dropped, int) and dropped >= self._options.output_limit * FLOOD_FACTOR:
             for cell in self._cells.values():
-                self._stop_soon(cell)
+                self._settle_soon(cell)
 
-    def _stop_soon(self, cell: _Cell) -> None:
-        if cell.stopped_for is None:
-            cell.stopped_for = "interrupted"
+    def _settle_soon(self, cell: _Cell) -> None:
+        """Stop a cell without waiting for it; the next one does."""
+        if self._settling is None:
             self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
 
     def _answer(self, channels: Channels, content: dict[str, Any], buffers: list[bytes]) -> None:
