@@ -57,8 +57,8 @@ async def test_a_person_s_kernel_starts_runs_interrupts_restarts_and_ends(
         )
         assert await ask(client, "__import__('os').getcwd()") == repr(str(tmp_path))
 
-        looping = client.execute("x = 1\nwhile True: pass")
-        while (await client.get_iopub_msg(timeout=20))["msg_type"] != "execute_input":
+        looping = client.execute("x = 1\nprint('go', flush=True)\nwhile True: pass")
+        while (await client.get_iopub_msg(timeout=20))["msg_type"] != "stream":
             pass
         await manager.interrupt_kernel()
         await reply_to(client, looping)

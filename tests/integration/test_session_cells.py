@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -327,8 +328,8 @@ async def test_a_kernel_works_in_a_directory_of_its_own_that_goes_with_it(open_k
     async with open_kernel() as kernel:
         await kernel.run("open('made.txt', 'w').write('x')")
         where = (await kernel.out("import os; print(os.getcwd())")).strip()
-        assert os.path.exists(f"{where}/made.txt")
-    assert not os.path.exists(where)
+        assert Path(where, "made.txt").exists()
+    assert not Path(where).exists()
 
 
 async def test_what_a_cell_started_ends_with_it_even_in_a_session_of_its_own(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import math
-import os
 import pickle
 import re
 import stat
@@ -108,9 +107,9 @@ async def test_a_missing_module_is_named(
 async def test_contexts_lie_in_private_files_that_go_with_the_sandbox(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         placed = await kernel.sandbox.place(context_value("secret"))
-        assert stat.S_IMODE(os.stat(placed.path).st_mode) == 0o600
-        assert stat.S_IMODE(os.stat(Path(placed.path).parent).st_mode) == 0o700
-    assert not os.path.exists(placed.path)
+        assert mode(placed.path) == 0o600
+        assert mode(Path(placed.path).parent) == 0o700
+    assert not Path(placed.path).exists()
 
 
 async def test_reserved_names_are_put_back_around_every_cell(open_kernel: Any) -> None:
@@ -234,7 +233,7 @@ async def test_bad_prompts_are_error_texts_never_exceptions(open_kernel: Any) ->
         shown = await kernel.out(
             "for bad in (1, None, [1], [{'role': 'user'}]): print(llm_query(bad)[:40])\n"
             "print(llm_query('x', model=3)[:30])\n"
-            "print(llm_query_batched('one prompt'), llm_query_batched([]), llm_query_batched([1, 'a'])[1])"
+            "ask = llm_query_batched\nprint(ask('one prompt'), ask([]), ask([1, 'a'])[1])"
         )
     lines = shown.splitlines()
     assert all(line.startswith("Error: a prompt must be a str") for line in lines[:4])
@@ -289,7 +288,7 @@ async def test_another_jupyter_client_can_join_by_the_connection_file(open_kerne
     async with open_kernel() as kernel:
         await kernel.run("shared = 'both see it'")
         file = kernel.session.connection_file
-        assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
+        assert mode(file) == 0o600
 
         def join() -> str:
             client = BlockingKernelClient(connection_file=file)
@@ -306,3 +305,7 @@ async def test_another_jupyter_client_can_join_by_the_connection_file(open_kerne
                 client.context.term()
 
         assert await asyncio.to_thread(join) == "'both see it'"
+
+
+def mode(path: str | Path) -> int:
+    return stat.S_IMODE(Path(path).stat().st_mode)
