@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.cli.exit_codes import Exit
 from rlm.cli.settings import check_save
-from rlm.cli.summary import Summary, told
 from rlm.demo import model
 from rlm.demo.question import QUESTION, Count, collect, count, read_answer
 from rlm.demo.server import StandInServer
@@ -106,10 +105,13 @@ def _check(answer: str, sources: Mapping[str, str]) -> bool:
 
 
 def _report(result: RLMChatCompletion, save: str | None, log: str | None) -> None:
-    _say(f"Took: {told(Summary.of(result.trajectory), result.usage_summary)}")
+    from rlm.logger.outline import summary  # noqa: PLC0415 - after the run that needed it first
+
+    if result.trajectory is not None and result.trajectory.root is not None:
+        _say(f"Took: {summary(result.trajectory.root)}")
+        if save:
+            _say(f"Saved: {result.trajectory.save(save)}")
     _say(f"Log: {log}")
-    if save and result.trajectory is not None:
-        _say(f"Saved: {result.trajectory.save(save)}")
 
 
 def _figures(found: Count) -> str:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.cli.exit_codes import Exit
 from rlm.cli.settings import settings
-from rlm.cli.summary import Summary, told
+from rlm.cli.summary import figures
 from rlm.errors import CancellationError, ConfigurationError, LimitExceededError, RLMError
 
 if TYPE_CHECKING:
     import argparse
 
-    from rlm.trajectory import Trajectory
+    from rlm.trajectory import RunNode
 
 _CHARACTERS_PER_TOKEN = 4
 
@@ -35,6 +35,7 @@ def run(options: argparse.Namespace) -> int:
     chosen = settings(options)
     context = _context(options)
     if options.dry_run:
+        RLM(**chosen)  # starts nothing, and refuses what a run would refuse
         return _dry_run(options, chosen, context)
     logger = RLMLogger(log_dir=options.log_dir) if options.log_dir else None
     verbose = options.verbose or (sys.stderr.isatty() and not options.quiet)
@@ -46,13 +47,15 @@ def run(options: argparse.Namespace) -> int:
     except RLMError as caught:
         error = caught
         answer, trajectory = caught.partial_answer or "", caught.trajectory
-    if trajectory is None:
-        raise error or ConfigurationError("The run left no record.")
+    if trajectory is None or trajectory.root is None:
+        raise error or RLMError("The run left no record.")
     files = {
         "saved": str(trajectory.save(options.save)) if options.save else None,
         "log": logger.log_file_path if logger else None,
     }
-    _print(options, answer, trajectory, error, files)
+    _print_answer(options, answer, trajectory.root, error, files)
+    if not options.quiet:
+        _print_figures(trajectory.root, files, told=verbose)
     if isinstance(error, LimitExceededError):
         sys.stderr.write(f"rlm: {error}\n")
         return Exit.LIMIT
@@ -61,28 +64,30 @@ def run(options: argparse.Namespace) -> int:
     return Exit.ANSWER
 
 
-def _print(
+def _print_answer(
     options: argparse.Namespace,
     answer: str,
-    trajectory: Trajectory,
+    root: RunNode,
     error: RLMError | None,
     files: dict[str, str | None],
 ) -> None:
-    """Print the answer to stdout, as text or in a JSON object, and the figures to stderr."""
-    summary = Summary.of(trajectory)
-    failed = error is not None and not isinstance(error, LimitExceededError | CancellationError)
+    """Print the answer to stdout, as text or in a JSON object."""
     if options.json:
-        report: dict[str, Any] = {"answer": answer, **summary.to_dict(), **files}
-        report["error"] = error and {"type": type(error).__name__, "message": str(error)}
+        said = error and {"type": type(error).__name__, "message": str(error)}
+        report = {"answer": answer, **figures(root), **files, "error": said}
         sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=2) + "\n")
-    elif answer and not failed:
+    elif answer and (error is None or isinstance(error, LimitExceededError | CancellationError)):
         sys.stdout.write(answer + "\n")
     sys.stdout.flush()
-    if not options.quiet and trajectory.root is not None:
-        sys.stderr.write(f"{summary.status}: {told(summary, trajectory.root.usage)}\n")
-        for what, path in files.items():
-            if path:
-                sys.stderr.write(f"{what}: {path}\n")
+
+
+def _print_figures(root: RunNode, files: dict[str, str | None], *, told: bool) -> None:
+    """Print what the run took, unless the console has told it, and where its files are."""
+    from rlm.logger.outline import summary  # noqa: PLC0415 - imports more than a run needs
+
+    lines = [] if told else [summary(root)]
+    lines += [f"{what}: {path}" for what, path in files.items() if path]
+    sys.stderr.write("".join(f"{line}\n" for line in lines))
 
 
 def _context(options: argparse.Namespace) -> Any:
@@ -106,10 +111,8 @@ def _context(options: argparse.Namespace) -> Any:
 
 def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) -> int:
     """Print what a run would be given; nothing is sent, and nothing is started."""
-    from rlm.backends import validate  # noqa: PLC0415 - needed here alone
-    from rlm.core.context import describe, read_path  # noqa: PLC0415 - same
+    from rlm.core.context import describe, read_path  # noqa: PLC0415 - needed here alone
 
-    validate(chosen["backend"], chosen["backend_kwargs"])
     value, remark = read_path(context) if isinstance(context, Path) else (context, "")
     about = describe(value, remark)
     characters = _characters(value)

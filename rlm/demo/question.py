@@ -19,10 +19,10 @@ ENOUGH = 10_000_000
 STATEMENT = "raise NotImplementedError"
 
 QUESTION = f"""\
-The context holds Python source files: {{path: text}}. Python code says that something is left to \
-subclasses or to the future with `{STATEMENT}`. How many lines start (after their \
-indentation) with `{STATEMENT}`, in how many files, and which file has most of them \
-(of several, the alphabetically first)? Which class or function of that file has most? \
+The context holds Python source files: {{path: text}}. Python code leaves something to subclasses
+or to the future with `{STATEMENT}`. How many lines start (after their
+indentation) with `{STATEMENT}`, in how many files, and which file has most of
+them (of several, the alphabetically first)? Which class or function of that file has most?
 Close with a line of this form:
 raises=NUMBER; files=NUMBER; most=PATH; in_it=NUMBER"""
 
