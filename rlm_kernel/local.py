@@ -59,23 +59,22 @@ def _server() -> LocalServer:
 
 
 def lease() -> Lease:
-    """Keep this event loop's fork server alive between trees until the lease is released."""
+    """Keep this event loop's fork server alive between trees until the lease is closed."""
     return Lease(_server())
 
 
 class Lease:
-    """A reference on a fork server. `release` may be called from any thread, more than once."""
+    """A reference on a fork server, dropped by `close`."""
 
     def __init__(self, server: LocalServer) -> None:
         self._server: LocalServer | None = server
         server.acquire()
 
-    def release(self) -> None:
-        """Drop the reference; the last one ends the fork server."""
+    async def close(self) -> None:
+        """Drop the reference; when it was the last, wait until the fork server has ended."""
         server, self._server = self._server, None
         if server is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: so is the server
-                server.loop.call_soon_threadsafe(server.release)
+            await server.release()
 
 
 class LocalServer:
@@ -114,15 +113,8 @@ class LocalServer:
         """Count one more user."""
         self._users += 1
 
-    def release(self) -> None:
-        """Count one user less; the last one ends the process."""
-        self._users -= 1
-        if self._users <= 0 and not self.over:
-            self._detach()
-            threading.Thread(target=self._end_process, name="rlm fork server end").start()
-
-    async def release_and_wait(self) -> None:
-        """Count one user less and, when it was the last, wait until the process is gone."""
+    async def release(self) -> None:
+        """Count one user less; when it was the last, end the process and wait until it is gone."""
         self._users -= 1
         if self._users <= 0 and not self.over:
             self._detach()
@@ -276,7 +268,7 @@ class LocalSandbox:
             if self._directory is not None:
                 await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
         finally:
-            await self._server.release_and_wait()
+            await self._server.release()
 
     def _forget(self, kernel: KernelProcess, directory: Path) -> None:
         self._kernels.remove(kernel)

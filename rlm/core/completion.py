@@ -73,7 +73,7 @@ class Holdings:
             await self.clients.close()
         finally:
             if lease is not None:
-                lease.release()
+                await lease.close()
 
 
 async def complete(
