@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rlm.errors import ConfigurationError
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rlm.trajectory import Trajectory
 
 
@@ -135,6 +140,44 @@ class RLMChatCompletion:
     def usage(self) -> UsageSummary:
         """Usage of the whole tree (the reference's `usage_summary`)."""
         return self.usage_summary
+
+    def save(self, path: str | Path) -> Path:
+        """Write the trajectory to a file; the suffix decides the format.
+
+        Args:
+            path: The file, ending in one of `rlm.trajectory.SUFFIXES`.
+
+        Raises:
+            ConfigurationError: There is no trajectory, or no format of that suffix.
+            OSError: The file cannot be written.
+        """
+        return self._recorded().save(path)
+
+    def view(self) -> None:
+        """Show the whole run: as Markdown in a notebook, as a tree in a terminal."""
+        trajectory = self._recorded()
+        from rlm.logger import view  # noqa: PLC0415 - rich and IPython only for those who look
+
+        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if shell is not None and getattr(shell, "kernel", None) is not None:
+            from IPython.display import Markdown, display  # noqa: PLC0415 - as above
+
+            display(Markdown(view.as_markdown(trajectory)))  # type: ignore[no-untyped-call]
+        else:
+            import rich  # noqa: PLC0415 - as above
+
+            rich.print(view.as_tree(trajectory))
+
+    def _recorded(self) -> Trajectory:
+        if self.trajectory is None:
+            raise ConfigurationError("This completion has no trajectory.")
+        return self.trajectory
+
+    def _repr_markdown_(self) -> str:
+        """Return the answer, made safe for a page that trusts it, and what it took."""
+        from rlm.logger.view import answer_as_markdown  # noqa: PLC0415 - only in notebooks
+
+        return answer_as_markdown(self.response, self.trajectory)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the reference's dictionary; `metadata` and `error` are left out when None."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rlm import RLM
+from rlm.demo.server import script
 from rlm_kernel.answering import Call, CallAnswer
 from rlm_kernel.local import local_sandbox
 from rlm_kernel.options import KernelOptions
@@ -16,8 +18,9 @@ from rlm_kernel.payload import context_value
 from rlm_kernel.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
+    from rlm.demo.server import LMResponse, StandInServer
     from rlm_kernel.local import LocalSandbox
 
 
@@ -78,3 +81,43 @@ def open_kernel() -> Callable[..., Any]:
             await sandbox.close()
 
     return opened
+
+
+class ScriptedRLM:
+    """Makes RLMs whose model is a script behind a real HTTP server."""
+
+    def __init__(self, serve: Callable[..., StandInServer], running: ExitStack) -> None:
+        self._serve = serve
+        self._running = running
+        self.server: StandInServer
+
+    def __call__(
+        self,
+        root: Any,
+        sub: Callable[[str], str | LMResponse] = lambda _: "ok",
+        *,
+        latency: float = 0.0,
+        model: str = "m",
+        **options: Any,
+    ) -> RLM:
+        """Return an RLM; `root` and `sub` are a `rlm.demo.server.script`'s, the rest is its own."""
+        self.server = self._serve(script(root, sub), latency=latency)
+        options["backend_kwargs"] = {
+            "model_name": model,
+            "base_url": self.server.base_url,
+            **options.get("backend_kwargs", {}),
+        }
+        return self._running.enter_context(RLM(**options))
+
+    def shown(self, turn: int) -> str:
+        """Return what the model was shown between its reply of one turn and the next request."""
+        request = next(r for r in self.server.requests if r.is_root and r.turn == turn + 1)
+        last = max(i for i, m in enumerate(request.messages) if m["role"] == "assistant")
+        return "\n".join(str(m["content"]) for m in request.messages[last + 1 :])
+
+
+@pytest.fixture
+def scripted(server: Callable[..., StandInServer]) -> Iterator[ScriptedRLM]:
+    """`scripted(root=[...], sub=...)`: an RLM with a scripted model, closed after the test."""
+    with ExitStack() as running:
+        yield ScriptedRLM(server, running)
