@@ -35,6 +35,14 @@ if TYPE_CHECKING:
     from rlm_kernel.server import KernelProcess
     from rlm_kernel.session import CallHandler, Session
 
+# Where this package lies goes last: in PYTHONPATH it would come before the standard library.
+_BOOTSTRAP = """\
+import sys
+sys.path.append(sys.argv.pop(1))
+from rlm_kernel.forkserver import main
+main()
+"""
+
 _START_SECONDS = 60.0
 _END_SECONDS = 5.0
 _LONGEST_ROOT = 80
@@ -78,26 +86,32 @@ class Lease:
 
 
 class LocalServer:
-    """The process `python -m rlm_kernel.forkserver` and our end of its pipes."""
+    """The fork server's process and our end of its pipes."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not hasattr(os, "fork"):
+            raise SandboxError(
+                f"environment='local' needs Linux or macOS; this is {sys.platform}. "
+                "Run it under WSL, or use environment='docker'."
+            )
         self.loop = loop
         self.root = _make_root()
         self.over = False
         self._users = 0
         self._trees = itertools.count(1)
-        environment = scrubbed_environment()
-        package_parent = str(Path(rlm_kernel.__file__).parent.parent)
-        environment["PYTHONPATH"] = os.pathsep.join(
-            [package_parent, *filter(None, [environment.get("PYTHONPATH")])]
-        )
         # Its own session: Ctrl-C in the host's terminal is the host's to handle.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "rlm_kernel.forkserver", str(self.root)],
+            [
+                sys.executable,
+                "-c",
+                _BOOTSTRAP,
+                str(Path(rlm_kernel.__file__).parents[1]),
+                self.root,
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if os.environ.get("RLM_KERNEL_DEBUG") else subprocess.DEVNULL,
-            env=environment,
+            env=scrubbed_environment(),
             cwd=self.root,
             start_new_session=True,
             bufsize=0,
