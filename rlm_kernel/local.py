@@ -99,15 +99,10 @@ class LocalServer:
         self.over = False
         self._users = 0
         self._trees = itertools.count(1)
+        package_parent = str(Path(rlm_kernel.__file__).parents[1])
         # Its own session: Ctrl-C in the host's terminal is the host's to handle.
         self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-c",
-                _BOOTSTRAP,
-                str(Path(rlm_kernel.__file__).parents[1]),
-                self.root,
-            ],
+            [sys.executable, "-c", _BOOTSTRAP, package_parent, self.root],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if os.environ.get("RLM_KERNEL_DEBUG") else subprocess.DEVNULL,
