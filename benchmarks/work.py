@@ -57,7 +57,8 @@ begun = time.perf_counter()
 replies = {call}
 seconds = time.perf_counter() - begun
 good = sum(reply == f"echo {{k}}" for k, reply in enumerate(replies))
-result = json.dumps({{"good": good, "seconds": seconds}})
+bad = next((r for k, r in enumerate(replies) if r != f"echo {{k}}"), None)
+result = json.dumps({{"good": good, "seconds": seconds, "bad": str(bad)[:200]}})
 """
 
 
@@ -106,10 +107,12 @@ class Task:
     def fault(self, answer: object, context: Context) -> str | None:
         """Say what is wrong with an answer; None when it is right."""
         if self.kind in {"row", "batched", "children"}:
-            good = parsed(answer).get("good", 0)
-            return (
-                None if good == self.count else f"{self.count - good} of {self.count} lost or wrong"
-            )
+            found = parsed(answer)
+            good = found.get("good", 0)
+            if good == self.count:
+                return None
+            first = found.get("bad", str(answer)[:200])
+            return f"{self.count - good} of {self.count} lost or wrong, such as {first!r}"
         nested = "".join(f"{n}(" for n in range(self.count, 0, -1)) + ")" * self.count
         turns = sum(context.size + n for n in range(1, self.count + 1))
         wanted = {
@@ -175,7 +178,8 @@ def _code(kind: str, count: int, turn: int) -> tuple[str, bool]:
             "replies = rlm_query_batched(prompts)\n"
             "seconds = time.perf_counter() - begun\n"
             'good = sum(reply == f"leaf {k * 7}" for k, reply in enumerate(replies))\n'
-            'result = json.dumps({"good": good, "seconds": seconds})\n'
+            'bad = next((r for k, r in enumerate(replies) if r != f"leaf {k * 7}"), None)\n'
+            'result = json.dumps({"good": good, "seconds": seconds, "bad": str(bad)[:200]})\n'
         ), True
     if kind in {"row", "batched"}:
         call = "[llm_query(p) for p in prompts]" if kind == "row" else "llm_query_batched(prompts)"
