@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 MAX_MESSAGE_BYTES = 256 << 20
 """A kernel that sends a longer message part is cut off."""
 
+_PARTS = ("header", "parent_header", "metadata", "content")
+
 _RECONNECT_MILLISECONDS = 2
 """ZMQ's default costs 100 ms when we connect before the kernel has bound its socket."""
 
@@ -89,6 +91,7 @@ class Channels:
                 message = self.session.deserialize(frames)
             except Exception:  # noqa: BLE001 - unsigned, replayed or malformed: dropped
                 return
-            self._on_message(channel, message)
+            if all(isinstance(message[part], dict) for part in _PARTS):
+                self._on_message(channel, message)
 
         return receive

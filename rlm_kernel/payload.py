@@ -145,3 +145,21 @@ def write_context(value: ContextValue, path: Path) -> PlacedContext:
     return PlacedContext(
         path=str(path), form=value.form, type_name=value.type_name, bytes=path.stat().st_size
     )
+
+
+def load_failure(placed: PlacedContext, reply: dict[str, Any]) -> str:
+    """Say why the kernel could not load a context, and what to do."""
+    what = f"The context ({placed.type_name}, {placed.bytes:,} bytes)"
+    why = f"{reply.get('ename')}: {reply.get('evalue')}"
+    if reply.get("ename") in ("ModuleNotFoundError", "ImportError"):
+        module = str(reply.get("module", "")).partition(".")[0]
+        return (
+            f"{what} needs the module {module!r}, which the sandbox does not have ({why}). "
+            f"Install it there: environment_kwargs={{'packages': [{module!r}]}}."
+        )
+    if reply.get("ename") == "AttributeError" and "__main__" in str(reply.get("evalue")):
+        return (
+            f"{what} has a class that is defined in your script or notebook, which the REPL cannot "
+            f"import ({why}). Put the class in a module, or pass plain values."
+        )
+    return f"{what} could not be loaded in the REPL: {why}"

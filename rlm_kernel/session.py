@@ -5,20 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.answering import Answering, Call, CallAnswer, CallHandler
+from rlm_kernel.cells import CellResult, CellStatus, RunningCell
 from rlm_kernel.channels import Channels
 from rlm_kernel.errors import ContextError, KernelDiedError
 from rlm_kernel.outputs import CellOutputs
+from rlm_kernel.payload import PlacedContext, load_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm_kernel.options import KernelOptions
-    from rlm_kernel.payload import PlacedContext
     from rlm_kernel.sandbox import Sandbox
     from rlm_kernel.server import KernelProcess
 
@@ -38,55 +37,6 @@ IDLE_SECONDS = 2.0
 
 FLOOD_FACTOR = 100
 """A cell that has tried to write this many times its limit is interrupted."""
-
-CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellResult:
-    """What became of a cell.
-
-    Attributes:
-        status: ``"died"``: the kernel did; ``"timeout"``: the cell ran over its time.
-        execution_count: Jupyter's counter; None when the kernel was lost.
-        outputs: Notebook outputs (nbformat 4).
-        answer: The final answer, once `answer["ready"]` is true (or `FINAL` was called).
-        draft: The answer's content so far.
-        variables: The model's variables: name to `{"type", "preview"}`.
-        error: One line on what went wrong; None when nothing did.
-        dropped: Characters of output that were cut off.
-        duration: Seconds.
-        restarted: Whether the kernel was lost: `Session.restart` brings a new one.
-    """
-
-    status: CellStatus
-    execution_count: int | None = None
-    outputs: tuple[dict[str, Any], ...] = ()
-    answer: str | None = None
-    draft: str = ""
-    variables: dict[str, dict[str, str]]
-    error: str | None = None
-    dropped: int = 0
-    duration: float
-    restarted: bool = False
-
-
-class _Cell:
-    """A cell that runs: what has come of it so far."""
-
-    def __init__(self, outputs: CellOutputs) -> None:
-        loop = asyncio.get_running_loop()
-        self.outputs = outputs
-        self.reply: asyncio.Future[dict[str, Any]] = loop.create_future()
-        self.idle = asyncio.Event()
-        self.started = time.monotonic()
-        self.stopped_for: CellStatus | None = None
-
-    def give_up(self) -> None:
-        """Take the reply for lost: the kernel is idle and has not sent it."""
-        if not self.reply.done():
-            content = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
-            self.reply.set_result({"content": content, "metadata": {}})
 
 
 async def open_session(sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> Session:
@@ -118,7 +68,7 @@ class Session:
         self._attached: dict[str, PlacedContext] = {}
         self._assigned: dict[str, Any] = {}
         self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
-        self._cells: dict[str, _Cell] = {}
+        self._cells: dict[str, RunningCell] = {}
         self._lock = asyncio.Lock()
         self._process: KernelProcess
         self._channels: Channels | None = None
@@ -244,7 +194,7 @@ class Session:
                 f"the REPL. {error}"
             ) from error
         if reply.get("status") != "ok":
-            raise ContextError(_load_failure(placed, reply))
+            raise ContextError(load_failure(placed, reply))
 
     async def assign(self, name: str, value: Any, *, append: bool = False) -> None:
         """Bind a JSON value in the REPL for good.
@@ -300,7 +250,7 @@ class Session:
                 return CellResult(
                     status="died", variables={}, error=self._epitaph(), duration=0.0, restarted=True
                 )
-            cell = _Cell(CellOutputs(self._options.output_limit, on_output))
+            cell = RunningCell(CellOutputs(self._options.output_limit, on_output))
             content = {
                 "code": code,
                 "silent": False,
@@ -326,7 +276,7 @@ class Session:
         else:
             self._settling.add_done_callback(lambda _: self._cells.pop(msg_id, None))
 
-    async def _finish(self, cell: _Cell, timeout: float | None) -> CellResult:
+    async def _finish(self, cell: RunningCell, timeout: float | None) -> CellResult:
         died = self._process.died
         both: list[asyncio.Future[Any]] = [cell.reply, died]
         await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
@@ -335,9 +285,9 @@ class Session:
         if cell.reply.done():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(cell.idle.wait(), IDLE_SECONDS)
-        return self._result(cell)
+        return cell.result(lost=died.done(), epitaph=self._epitaph())
 
-    async def _stop(self, cell: _Cell, why: CellStatus) -> None:
+    async def _stop(self, cell: RunningCell, why: CellStatus) -> None:
         """Interrupt a cell; kill its kernel when it goes on all the same."""
         cell.stopped_for = cell.stopped_for or why
         self._answering.cancel_all()
@@ -357,43 +307,6 @@ class Session:
                 return
         self._process.kill()
         await asyncio.wait([died], timeout=INTERRUPT_SECONDS)
-
-    def _result(self, cell: _Cell) -> CellResult:
-        duration = time.monotonic() - cell.started
-        outputs = cell.outputs.collected()
-        if not cell.reply.done():
-            lost = self._process.died.done()
-            return CellResult(
-                status=cell.stopped_for or "died",
-                outputs=outputs,
-                variables={},
-                error=_stop_text(cell.stopped_for) if cell.stopped_for else self._epitaph(),
-                duration=duration,
-                restarted=lost,
-            )
-        message = cell.reply.result()
-        content, metadata = message["content"], message["metadata"].get("rlm", {})
-        ok = content.get("status") == "ok"
-        interrupted = content.get("ename") in ("KeyboardInterrupt", "CancelledError")
-        status: CellStatus = "ok" if ok else "error"
-        error = None if ok else f"{content.get('ename')}: {content.get('evalue')}"
-        if cell.stopped_for is not None:  # also when the code swallowed the interrupt (`!command`)
-            status, error = cell.stopped_for, _stop_text(cell.stopped_for)
-        elif interrupted:
-            status = "interrupted"
-        count = content.get("execution_count")
-        dropped = metadata.get("dropped")
-        return CellResult(
-            status=status,
-            execution_count=count if isinstance(count, int) else None,
-            outputs=outputs,
-            answer=_text(metadata.get("answer")),
-            draft=_text(metadata.get("draft")) or "",
-            variables=_variables(metadata.get("variables")),
-            error=error,
-            dropped=dropped if isinstance(dropped, int) else 0,
-            duration=duration,
-        )
 
     async def interrupt(self) -> None:
         """Interrupt the running cell and fail its calls; nothing happens when none runs."""
@@ -446,7 +359,7 @@ class Session:
         elif parent in self._replies and not self._replies[parent].done():
             self._replies[parent].set_result(message)
 
-    def _take_published(self, cell: _Cell, kind: str, content: Any) -> None:
+    def _take_published(self, cell: RunningCell, kind: str, content: Any) -> None:
         if kind == "status":
             if isinstance(content, dict) and content.get("execution_state") == "idle":
                 cell.idle.set()
@@ -463,7 +376,7 @@ class Session:
             for cell in self._cells.values():
                 self._settle_soon(cell)
 
-    def _settle_soon(self, cell: _Cell) -> None:
+    def _settle_soon(self, cell: RunningCell) -> None:
         """Stop a cell without waiting for it; the next one does."""
         if self._settling is None:
             self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
@@ -471,43 +384,3 @@ class Session:
     def _answer(self, channels: Channels, content: dict[str, Any], buffers: list[bytes]) -> None:
         if self._channels is channels:
             channels.send("control", "rlm_reply", content, buffers)
-
-
-def _stop_text(why: CellStatus) -> str:
-    if why == "timeout":
-        return "TimeoutError: the cell ran over its time and was stopped."
-    return "KeyboardInterrupt: the cell was stopped."
-
-
-def _load_failure(placed: PlacedContext, reply: dict[str, Any]) -> str:
-    """Say why the kernel could not load a context, and what to do."""
-    what = f"The context ({placed.type_name}, {placed.bytes:,} bytes)"
-    why = f"{reply.get('ename')}: {reply.get('evalue')}"
-    if reply.get("ename") in ("ModuleNotFoundError", "ImportError"):
-        module = str(reply.get("module", "")).partition(".")[0]
-        return (
-            f"{what} needs the module {module!r}, which the sandbox does not have ({why}). "
-            f"Install it there: environment_kwargs={{'packages': [{module!r}]}}."
-        )
-    if reply.get("ename") == "AttributeError" and "__main__" in str(reply.get("evalue")):
-        return (
-            f"{what} has a class that is defined in your script or notebook, which the REPL cannot "
-            f"import ({why}). Put the class in a module, or pass plain values."
-        )
-    return f"{what} could not be loaded in the REPL: {why}"
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _variables(value: Any) -> dict[str, dict[str, str]]:
-    """Return a reply's variables, checked: they come from a sandbox."""
-    if not isinstance(value, dict):
-        return {}
-    found = {}
-    for name, about in list(value.items())[:1000]:
-        if isinstance(about, dict):
-            kind, preview = about.get("type"), about.get("preview")
-            found[str(name)[:200]] = {"type": str(kind)[:200], "preview": str(preview)[:500]}
-    return found

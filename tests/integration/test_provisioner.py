@@ -89,21 +89,17 @@ async def reply_to(client: Any, msg_id: str) -> dict[str, Any]:
             return reply
 
 
-def test_the_kernel_runs_without_the_provisioner_too(tmp_path: Path) -> None:
+async def test_the_kernel_runs_without_the_provisioner_too(tmp_path: Path) -> None:
     """Where a server knows no provisioner, the kernelspec's command alone is a kernel."""
-    from jupyter_client.manager import KernelManager
-
     env = {**os.environ, "IPYTHONDIR": str(tmp_path), "JUPYTER_RUNTIME_DIR": str(tmp_path)}
-    manager: Any = KernelManager(transport="ipc", ip=str(tmp_path / "s"))
+    manager: Any = AsyncKernelManager(transport="ipc", ip=str(tmp_path / "s"))
     manager.kernel_spec.argv = [sys.executable, "-m", "rlm_kernel", "-f", "{connection_file}"]
-    manager.start_kernel(env=env)
-    client = manager.blocking_client()
+    await manager.start_kernel(env=env)
+    client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=60)
-        client.execute_interactive("assert SHOW_VARS()", timeout=30)
+        await client.wait_for_ready(timeout=60)
+        assert await ask(client, "bool(SHOW_VARS())") == "True"
     finally:
         client.stop_channels()
-        client.context.term()
-        manager.shutdown_kernel(now=True)
-        manager.cleanup_resources()
+        await manager.shutdown_kernel(now=True)

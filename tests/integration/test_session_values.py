@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from jupyter_client.blocking.client import BlockingKernelClient
+from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from rlm_kernel.answering import CallAnswer
 from rlm_kernel.errors import ContextError, KernelDiedError
@@ -290,21 +290,19 @@ async def test_another_jupyter_client_can_join_by_the_connection_file(open_kerne
         file = kernel.session.connection_file
         assert mode(file) == 0o600
 
-        def join() -> str:
-            client = BlockingKernelClient(connection_file=file)
-            client.load_connection_file()
-            client.start_channels()
-            try:
-                client.wait_for_ready(timeout=20)
-                reply = client.execute_interactive(
-                    "", user_expressions={"x": "shared"}, timeout=20, store_history=False
-                )
-                return str(reply["content"]["user_expressions"]["x"]["data"]["text/plain"])
-            finally:
-                client.stop_channels()
-                client.context.term()
-
-        assert await asyncio.to_thread(join) == "'both see it'"
+        client: Any = AsyncKernelClient(connection_file=file)
+        client.load_connection_file()
+        client.start_channels()
+        try:
+            await client.wait_for_ready(timeout=20)
+            reply = await client.execute_interactive(
+                "", user_expressions={"x": "shared"}, timeout=20, store_history=False
+            )
+        finally:
+            client.stop_channels()
+            client.context.term()
+        seen = reply["content"]["user_expressions"]["x"]["data"]["text/plain"]
+        assert seen == "'both see it'"
 
 
 def mode(path: str | Path) -> int:
