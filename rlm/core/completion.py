@@ -68,9 +68,10 @@ class Holdings:
         """Close everything."""
         lease, self._lease = self._lease, None
         try:
+            # Connections first: when the interpreter ends, the kernel's end may be refused threads.
+            await self.clients.close()
             if self.kept is not None:
                 await self.kept.close()
-            await self.clients.close()
         finally:
             if lease is not None:
                 await lease.close()

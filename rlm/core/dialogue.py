@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _NO_CODE = "Your last reply had no ```repl``` block, so nothing was run."
 _OTHER_CODE = "Your last reply's code was not run: only blocks tagged `repl` are."
 _EMPTY = "Your last reply was empty."
+_LOST = "The kernel was lost since the last conversation, and the variables made there with it."
 _CUT_SHORT = "Your last reply was cut off inside a block; that block was not run."
 
 
@@ -96,9 +97,11 @@ class Dialogue:
         if number > of:
             self._conversation.add({"role": "user", "content": prompts.FINAL_REQUEST})
         else:
-            contexts, histories = (
-                (self._kept.contexts, self._kept.histories) if self._kept else (1, 0)
-            )
+            contexts, histories = 1, 0
+            if self._kept is not None:
+                contexts, histories = self._kept.contexts, self._kept.histories
+                if self._kept.lost and number == 1:
+                    self._hint = _LOST
             self._conversation.add(
                 prompts.turn(number, of, contexts=contexts, histories=histories, hint=self._hint)
             )

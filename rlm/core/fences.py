@@ -8,6 +8,8 @@ forgiven, and so is a fence that somebody forgot to close before ```` ```repl ``
 from __future__ import annotations
 
 import ast
+import bisect
+import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -15,13 +17,23 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OPENING = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^\s`{]*)[^`\n]*$", re.MULTILINE)
+# Possessive quantifiers (`*+`), because replies are anybody's text: no backtracking.
+_OPENING = re.compile(r"^([ \t]*+)(`{3,}+|~{3,}+)[ \t]*+([^\s`{]*+)[^`\n]*+$", re.MULTILINE)
 _QUOTE = re.compile(r"#[^\n]*|'''|\"\"\"|'|\"")
 _IMITATION = re.compile(
-    r"^[ \t>*#]*(?:REPL output(?: \(block \d+\))?|Turn \d+/\d+)[ \t*]*:",
+    r"^[ \t>*#]*+(?:REPL output(?: \(block \d+\))?|Turn \d+/\d+)[ \t*]*:",
     re.MULTILINE | re.IGNORECASE,
 )
-_FINAL = re.compile(r"^[ \t]*(FINAL|FINAL_VAR)\(", re.MULTILINE)
+_FINAL = re.compile(r"^[ \t]*+(FINAL|FINAL_VAR)\(", re.MULTILINE)
+_NEXT_BLOCK = re.compile(r"^[ \t]*+[`~]{3,}+[ \t]*+repl\b", re.MULTILINE)
+_MOST_STRINGS = 20
+"""Strings of one block that are looked through for fences: hostile text must not take all day."""
+
+_NAME = re.compile(r"\s*+([\"']?)(\w++)\1\s*+\)")
+_STRING_ENDS = {
+    **{mark * 3: re.compile(rf"(?:\\.|[^\\])*?{mark * 3}", re.DOTALL) for mark in "\"'"},
+    **{mark: re.compile(rf"(?:\\.|[^\\\n{mark}])*+{mark}", re.DOTALL) for mark in "\"'"},
+}
 _PROSE = frozenset({"markdown", "md", "text", "txt"})
 _PYTHON = frozenset({"python", "py", "python3", "ipython"})
 
@@ -119,7 +131,7 @@ def _closing(text: str, start: int, marks: str, language: str) -> tuple[int, int
     """Return where the code ends, where the block ends, and whether a fence closes it."""
     if language == "repl" or language in _PYTHON:
         return _code_closing(text, start, marks)
-    line = re.compile(rf"^[ \t]*({re.escape(marks[0])}{{{len(marks)},}})([^\n]*)$", re.MULTILINE)
+    line = re.compile(rf"^[ \t]*+({re.escape(marks[0])}{{{len(marks)},}}+)([^\n]*+)$", re.MULTILINE)
     depth = 1
     for match in line.finditer(text, start):
         words = match[2].split()
@@ -135,42 +147,38 @@ def _closing(text: str, start: int, marks: str, language: str) -> tuple[int, int
 
 
 def _code_closing(text: str, start: int, marks: str) -> tuple[int, int, bool]:
-    line = re.compile(rf"^[ \t]*{re.escape(marks[0])}{{{len(marks)},}}[ \t]*$", re.MULTILINE)
-    closings = list(line.finditer(text, start))
-    if not closings:
+    line = re.compile(rf"^[ \t]*+{re.escape(marks[0])}{{{len(marks)},}}+[ \t]*+$", re.MULTILINE)
+    first = line.search(text, start)
+    if first is None:
         bare = text[start:].rstrip()
         if bare.endswith(marks):  # ``print(1)``` `` on one line
             return start + len(bare) - len(marks), len(text), True
         return len(text), len(text), False
-    chosen = closings[0]
-    spans: tuple[tuple[int, int], ...] = ()
-    if any(mark in text[start : chosen.start()] for mark in ('"""', "'''")):
-        spans = tuple(_triple_quoted(text, start, closings[-1].start()))
-    if any(begin < chosen.start() < end for begin, end in spans):
-        for closing in closings[1:]:
-            code = text[start : closing.start()]
-            if not any(b < closing.start() < e for b, e in spans) and _is_python(code):
-                chosen = closing
+    chosen = first
+    for begin, end in itertools.islice(_triple_quoted(text, start), _MOST_STRINGS):
+        if begin > chosen.start():
+            break
+        if chosen.start() < end:
+            chosen = line.search(text, end) or first
+            # Another block that begins before this one ends: it ended at the first fence.
+            if chosen is first or _NEXT_BLOCK.search(text, end, chosen.start()):
+                chosen = first
                 break
+    if chosen is not first and not _is_python(text[start : chosen.start()]):
+        chosen = first
     return max(start, chosen.start() - 1), chosen.end(), True
 
 
-def _triple_quoted(text: str, start: int, stop: int) -> Iterator[tuple[int, int]]:
+def _triple_quoted(text: str, start: int) -> Iterator[tuple[int, int]]:
     """Yield the spans of triple-quoted strings of the Python code that begins at `start`."""
     position = start
-    while (quote := _QUOTE.search(text, position)) and quote.start() <= stop:
+    while quote := _QUOTE.search(text, position):
         position = quote.end()
-        mark = quote[0]
-        if mark.startswith("#"):
-            continue
-        ending = re.compile(
-            rf"(?:\\.|[^\\])*?{mark}" if len(mark) == len('"""') else rf"(?:\\.|[^\\\n])*?{mark}",
-            re.DOTALL,
-        ).match(text, position)
-        if ending:
-            if len(mark) == len('"""'):
-                yield quote.start(), ending.end()
-            position = ending.end()
+        ending = _STRING_ENDS.get(quote[0])
+        if ending is not None and (match := ending.match(text, position)):
+            position = match.end()
+            if len(quote[0]) == len("'''"):
+                yield quote.start(), position
 
 
 def _is_python(code: str) -> bool:
@@ -195,7 +203,7 @@ def _imitation_start(text: str, fences: list[_Fence], wanted: frozenset[str]) ->
     if first is None:
         return len(text)
     for match in _IMITATION.finditer(text, first):
-        if not any(fence.start <= match.start() < fence.end for fence in fences):
+        if not _is_inside(fences, match.start()):
             return match.start()
     return len(text)
 
@@ -203,25 +211,33 @@ def _imitation_start(text: str, fences: list[_Fence], wanted: frozenset[str]) ->
 def _text_answer(text: str, fences: list[_Fence]) -> TextAnswer | None:
     """Return the first `FINAL(...)` or `FINAL_VAR(...)` that begins a line outside code."""
     for match in _FINAL.finditer(text):
-        if any(fence.start <= match.start() < fence.end for fence in fences):
+        if _is_inside(fences, match.start()):
             continue
-        inside = _in_parentheses(text[match.end() :])
-        literal = _string_literal(inside)
         if match[1] == "FINAL":
+            inside = _in_parentheses(text, match.end())
+            literal = _string_literal(inside)
             return TextAnswer(kind="text", value=inside.strip() if literal is None else literal)
-        name = (inside if literal is None else literal).strip()
-        if name.isidentifier():
-            return TextAnswer(kind="variable", value=name)
+        name = _NAME.match(text, match.end())
+        if name and name[2].isidentifier():
+            return TextAnswer(kind="variable", value=name[2])
     return None
 
 
-def _in_parentheses(text: str) -> str:
+def _is_inside(fences: list[_Fence], position: int) -> bool:
+    """Whether a position lies in one of the blocks, which are in order."""
+    index = bisect.bisect_right(fences, position, key=lambda fence: fence.start) - 1
+    return index >= 0 and position < fences[index].end
+
+
+def _in_parentheses(text: str, start: int) -> str:
+    """Return the text up to the parenthesis that closes, or else up to the last one."""
     depth = 1
-    for match in re.finditer(r"[()]", text):
+    for match in re.compile(r"[()]").finditer(text, start):
         depth += 1 if match[0] == "(" else -1
         if not depth:
-            return text[: match.start()]
-    return text[: text.rfind(")")] if ")" in text else text
+            return text[start : match.start()]
+    end = text.rfind(")", start)
+    return text[start:] if end < 0 else text[start:end]
 
 
 def _string_literal(text: str) -> str | None:

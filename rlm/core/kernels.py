@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from rlm.core.loop import uncancellable
+from rlm.errors import ContextError, KernelDiedError
 from rlm_kernel.answering import Call, CallAnswer
 from rlm_kernel.options import OUTPUT_LIMIT, KernelOptions
 from rlm_kernel.payload import context_value
@@ -64,11 +65,13 @@ class KeptKernel:
     Attributes:
         contexts: How many contexts it has.
         histories: How many conversations it remembers.
+        lost: Whether the kernel was lost since the last run, and its variables with it.
     """
 
     def __init__(self) -> None:
         self.contexts = 0
         self.histories = 0
+        self.lost = False
         self._lock = asyncio.Lock()
         self._sandbox: Sandbox | None = None
         self._session: Session | None = None
@@ -104,7 +107,16 @@ class KeptKernel:
             await _give_values(self._sandbox, self._session, assignment.tools)
         session = self._session
         placed = await _place(self._sandbox, assignment.context)
-        await session.attach(f"context_{self.contexts}", placed)
+        self.lost = False
+        try:
+            await session.attach(f"context_{self.contexts}", placed)
+        except ContextError as error:
+            if not isinstance(error.__cause__, KernelDiedError):
+                raise
+            # It died since the last run; if it is this context that kills it, it will again.
+            await session.restart()
+            self.lost = True
+            await session.attach(f"context_{self.contexts}", placed)
         self.contexts += 1
         self._handler = on_call
         try:

@@ -164,7 +164,8 @@ def test_images_go_to_a_model_that_takes_them(scripted: Any) -> None:
     code = """```repl
 from IPython.display import Image
 import base64
-png = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
+png = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
+    "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==")
 Image(data=png, format="png")
 ```"""
     rlm = scripted([code, answer("1")], show_images=True)
@@ -233,7 +234,7 @@ def test_a_context_that_cannot_travel_is_refused_before_any_call(scripted: Any) 
 
 
 async def test_both_faces_work_inside_a_running_loop(scripted: Any) -> None:
-    rlm = scripted(lambda request: answer("context"))
+    rlm = scripted(lambda _: answer("context"))
     assert rlm.completion("sync").response == "sync"
     results = await asyncio.gather(*(rlm.acompletion(str(i)) for i in range(4)))
     assert [result.response for result in results] == ["0", "1", "2", "3"]
@@ -249,7 +250,7 @@ async def test_a_run_can_be_watched(scripted: Any) -> None:
 
 
 async def test_leaving_the_stream_cancels_the_run(scripted: Any) -> None:
-    rlm = scripted(lambda request: "```repl\nimport time; time.sleep(30)\n```")
+    rlm = scripted(lambda _: "```repl\nimport time; time.sleep(30)\n```")
     stream = rlm.stream("c")
     async for event in stream:
         if event.type == "cell_started":
@@ -277,7 +278,7 @@ def test_a_lost_kernel_comes_back_and_the_model_is_told(scripted: Any) -> None:
 
 
 def test_a_kernel_that_keeps_dying_ends_the_run(scripted: Any) -> None:
-    rlm = scripted(lambda request: "```repl\nimport os; os._exit(3)\n```", max_restarts=1)
+    rlm = scripted(lambda _: "```repl\nimport os; os._exit(3)\n```", max_restarts=1)
     with pytest.raises(KernelDiedError, match="max_restarts=1") as caught:
         rlm.completion("c")
     assert len(caught.value.trajectory.root.turns) == 2
@@ -312,13 +313,13 @@ def test_approve_sees_changes_and_stops_cells(scripted: Any) -> None:
     rlm = scripted([answer("'bad'")], approve=approve)
     assert rlm.completion("c").response == "good"
     assert seen[0][1] == 1
-    rlm = scripted([answer("1")], approve=lambda code, turn: None)
+    rlm = scripted([answer("1")], approve=lambda *_: None)
     with pytest.raises(KeyboardInterrupt, match="approve"):
         rlm.completion("c")
 
 
 def test_an_rlm_can_be_used_again_after_close(scripted: Any) -> None:
-    rlm = scripted(lambda request: answer("context"))
+    rlm = scripted(lambda _: answer("context"))
     assert rlm.completion("a").response == "a"
     rlm.close()
     assert rlm.completion("b").response == "b"
@@ -329,7 +330,7 @@ def test_callbacks_are_called_before_the_completion_returns(scripted: Any) -> No
     rlm = scripted(
         ["```repl\n1\n```", answer("2")],
         on_iteration_start=lambda depth, n: calls.append(("start", depth, n)),
-        on_iteration_complete=lambda depth, n, duration: calls.append(("end", depth, n)),
+        on_iteration_complete=lambda depth, n, _: calls.append(("end", depth, n)),
     )
     rlm.completion("c")
     assert calls == [("start", 0, 1), ("end", 0, 1), ("start", 0, 2), ("end", 0, 2)]
@@ -374,5 +375,5 @@ def test_the_first_turn_says_look_first(scripted: Any) -> None:
 
 
 def test_the_same_object_serves_repeated_completions(scripted: Any) -> None:
-    rlm: RLM = scripted(lambda request: answer("context * 2"))
+    rlm: RLM = scripted(lambda _: answer("context * 2"))
     assert [rlm.completion(str(i)).response for i in range(3)] == ["00", "11", "22"]

@@ -1,0 +1,154 @@
+"""Kernels that live on between completions, and conversations that grow too long."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from rlm import ContextWindowError, TimeoutExceededError
+from rlm.demo.server import LMRequest, LMResponse
+
+
+def cell(code: str) -> str:
+    return f"```repl\n{code}\n```"
+
+
+def answer(expression: str) -> str:
+    return cell(f"answer['content'] = {expression}; answer['ready'] = True")
+
+
+def test_contexts_histories_and_variables_add_up(scripted: Any) -> None:
+    rlm = scripted(
+        [
+            cell("kept = 'variable'") + "\n" + answer("1"),
+            answer("(kept, context, context_0, context_1, len(history), history is history_0)"),
+            answer("(context, context_2, history_1[-1]['role'])"),
+        ],
+        persistent=True,
+    )
+    assert rlm.completion("first").response == "1"
+    assert rlm.completion("second").response == str(
+        ("variable", "first", "first", "second", 4, True)
+    )
+    assert rlm.completion("third").response == str(("first", "third", "assistant"))
+    last = scripted.server.requests[-1].prompt
+    assert "3 contexts, context_0 to context_2" in last
+    assert "2 earlier conversations, history_0 to history_1" in last
+
+
+def test_completions_of_one_persistent_rlm_wait_for_each_other(scripted: Any) -> None:
+    rlm = scripted(
+        lambda _: cell("n = globals().get('n', 0) + 1\nanswer = {'content': n, 'ready': True}"),
+        persistent=True,
+    )
+    got: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: got.append(rlm.completion("c").response)) for _ in range(5)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(got) == ["1", "2", "3", "4", "5"]
+
+
+def test_an_old_answer_is_not_the_next_completions(scripted: Any) -> None:
+    rlm = scripted([answer("'old'"), cell("1 + 1"), answer("'new'")], persistent=True)
+    assert rlm.completion("a").response == "old"
+    assert rlm.completion("b").response == "new"
+
+
+def test_a_stopped_run_leaves_its_kernel_usable(scripted: Any) -> None:
+    rlm = scripted(
+        [cell("kept = 1"), cell("while True: pass"), answer("(kept, context_1)")],
+        persistent=True,
+        max_timeout=2.0,
+    )
+    with pytest.raises(TimeoutExceededError):
+        rlm.completion("a")
+    assert rlm.completion("b").response == "(1, 'b')"
+
+
+def test_a_dead_persistent_kernel_comes_back_with_its_contexts(scripted: Any) -> None:
+    rlm = scripted(
+        [
+            answer("1"),
+            cell("import os; os._exit(1)"),
+            answer("(context_0, context_1, len(history_0))"),
+        ],
+        persistent=True,
+    )
+    rlm.completion("a")
+    assert rlm.completion("b").response == "('a', 'b', 4)"
+
+
+def test_a_kernel_that_died_between_completions_is_replaced(scripted: Any) -> None:
+    code = (
+        "import os, threading\n"
+        "threading.Timer(0.2, os._exit, [1]).start()\n"
+        "answer['content'], answer['ready'] = 1, True"
+    )
+    rlm = scripted([cell(code), answer("(context_0, context_1)")], persistent=True)
+    rlm.completion("a")
+    threading.Event().wait(0.6)
+    assert rlm.completion("b").response == "('a', 'b')"
+    assert "variables made there" in scripted.server.requests[-1].prompt
+
+
+def test_children_of_a_persistent_run_have_kernels_of_their_own(scripted: Any) -> None:
+    rlm = scripted(
+        lambda _: cell(
+            "mine = context\n"
+            "here = (context, 'context_1' in globals())\n"
+            "r = rlm_query('child') if context == 'parent' else here\n"
+            "answer['content'], answer['ready'] = r, True"
+        ),
+        persistent=True,
+        max_depth=2,
+    )
+    assert rlm.completion("parent").response == "('child', False)"
+
+
+def compacting(request: LMRequest) -> str | LMResponse:
+    """A model that fills its window, sums up when asked to, and then answers."""
+    if "replaced by a summary" in request.prompt:
+        return "SUMMARY: the number is 7"
+    if any("SUMMARY" in str(m["content"]) for m in request.messages):
+        return answer("[type(entry).__name__ for entry in history][:2], len(history) > 3")
+    return cell("print('filler ' * 2000)")
+
+
+def test_a_long_conversation_is_summed_up(scripted: Any) -> None:
+    rlm = scripted(compacting, compaction=True, context_window={"m": 10_000})
+    result = rlm.completion("c", root_prompt="q")
+    assert result.response == "(['dict', 'dict'], True)"
+    last = scripted.server.requests[-1].messages
+    assert [m["role"] for m in last[:4]] == ["system", "user", "assistant", "user"]
+    assert last[2]["content"] == "SUMMARY: the number is 7"
+    assert "replaced by your summary" in last[3]["content"]
+    assert len(json.dumps(last)) < 20_000
+    replies = [r.purpose for turn in result.trajectory.root.turns for r in turn.replies]
+    assert replies.count("compaction") == 1
+    assert result.usage.total_calls == len(scripted.server.requests)
+    assert result.trajectory.root.turns[-1].messages == last
+
+
+def test_a_window_that_only_the_provider_knows_is_kept_too(scripted: Any) -> None:
+    too_long = LMResponse(
+        status=400,
+        text="This model's maximum context length is 9 tokens.",
+        error_code="context_length_exceeded",
+    )
+
+    def root(request: LMRequest) -> str | LMResponse:
+        if len(json.dumps(request.messages)) > 40_000:
+            return too_long
+        return compacting(request)
+
+    rlm = scripted(root, compaction=True)
+    assert rlm.completion("c", root_prompt="q").response == "(['dict', 'dict'], True)"
+    with pytest.raises(ContextWindowError):
+        scripted(root).completion("c")
