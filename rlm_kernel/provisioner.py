@@ -75,7 +75,7 @@ class LocalProvisioner(KernelProvisionerBase):
     async def send_signal(self, signum: int) -> None:
         """Send the kernel a signal; an interrupt comes as a message (`interrupt_mode`)."""
         if self._process is not None and not self._process.died.done():
-            self._process.signal(signum)
+            self._process.send_signal(signum)
 
     async def kill(self, restart: bool = False) -> None:
         """End the kernel and everything below it."""
@@ -87,7 +87,7 @@ class LocalProvisioner(KernelProvisionerBase):
         """Ask the kernel to end, and end it when it does not."""
         del restart
         if self._process is not None and not self._process.died.done():
-            self._process.signal(signal.SIGTERM)
+            self._process.send_signal(signal.SIGTERM)
             await asyncio.wait([self._process.died], timeout=_TERMINATE_SECONDS)
             self._process.kill()
 

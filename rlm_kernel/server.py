@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
+import signal
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel import frames
@@ -20,7 +22,7 @@ class KernelProcess:
         number: The kernel's number on its stream.
         pid: Its process id inside the sandbox; None until it is known.
         died: Done when the process is gone: its exit code (negative: a signal's number).
-        over_memory: Whether it was ended for going over its memory limit.
+        over_memory: The memory limit (bytes) that it was ended for; None when it was not.
     """
 
     def __init__(self, server: ServerStream, number: int) -> None:
@@ -28,9 +30,9 @@ class KernelProcess:
         self.number = number
         self.pid: int | None = None
         self.died: asyncio.Future[int | None] = server.loop.create_future()
-        self.over_memory = False
+        self.over_memory: int | None = None
 
-    def signal(self, signum: int) -> None:
+    def send_signal(self, signum: int) -> None:
         """Send the process a signal."""
         self._server.send(op="signal", kernel=self.number, signal=signum)
 
@@ -38,6 +40,21 @@ class KernelProcess:
         """End the process and everything below it; `died` tells when it is done."""
         if not self.died.done():
             self._server.send(op="kill", kernel=self.number)
+
+    def epitaph(self) -> str:
+        """Say how the kernel died, for the person (or model) whose work it was."""
+        if self.over_memory is not None:
+            return (
+                "The kernel was ended: it went over its memory limit of "
+                f"{self.over_memory / 1e9:g} GB."
+            )
+        code = self.died.result() if self.died.done() else None
+        if code is None:
+            return "The kernel was lost with its sandbox."
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"The kernel died: {signal.Signals(-code).name}."
+        return f"The kernel's process exited with status {code}."
 
 
 class ServerStream:
@@ -108,7 +125,7 @@ class ServerStream:
         if op == "spawned":
             kernel.pid = int(report["pid"])
         elif op == "over_memory":
-            kernel.over_memory = True
+            kernel.over_memory = int(report["limit"])
         elif op == "died":
             del self._kernels[kernel.number]
             if not kernel.died.done():

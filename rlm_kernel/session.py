@@ -26,6 +26,9 @@ __all__ = ["Call", "CallAnswer", "CallHandler", "CellResult", "Session", "open_s
 START_SECONDS = 60.0
 """How long a kernel may take to answer its first message."""
 
+HELLO_SECONDS = 1.0
+"""After this silence a new kernel is greeted again."""
+
 INTERRUPT_SECONDS = 2.0
 """How long an interrupted cell may go on before its kernel is killed."""
 
@@ -81,20 +84,38 @@ class Session:
     async def _open(self) -> None:
         self._process, connection = await self._sandbox.start_kernel(self._options)
         self.connection_file = connection["connection_file"]
-        self._welcome = asyncio.get_running_loop().create_future()
+        self._published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._channels = channels = Channels(connection, self._receive)
         self._answering = Answering(
             self._on_call, lambda content, buffers: self._answer(channels, content, buffers)
         )
-        hello = self._request("control", "rlm_hello", {})
-        try:
-            await self._alive(asyncio.gather(hello, self._welcome), START_SECONDS)
-        except TimeoutError:
-            raise KernelDiedError(
-                f"The kernel did not answer within {START_SECONDS:.0f} s of its start."
-            ) from None
+        await self._greet()
         if self._options.setup_code:
             await self._run_setup(self._options.setup_code)
+
+    async def _greet(self) -> None:
+        """Say hello until the kernel has answered and its published messages reach us.
+
+        Its `iopub_welcome` alone is not enough to wait for: one in a thousand never comes, because
+        ipykernel sends on that socket behind its stream's back. Each hello makes it publish its
+        status, which proves the subscription as well.
+        """
+        died = self._process.died
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        hello = heard = False
+        while not (hello and heard):
+            reply = self._request("control", "rlm_hello", {})
+            for news in (reply, self._published):
+                both: list[asyncio.Future[Any]] = [news, died]
+                await asyncio.wait(both, timeout=HELLO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            hello, heard = hello or reply.done(), self._published.done()
+            reply.cancel()
+            if died.done():
+                raise KernelDiedError(self._process.epitaph(), exit_code=died.result())
+            if asyncio.get_running_loop().time() > deadline:
+                raise KernelDiedError(
+                    f"The kernel did not answer within {START_SECONDS:.0f} s of its start."
+                )
 
     async def _run_setup(self, code: str) -> None:
         result = await self.execute(code)
@@ -149,25 +170,12 @@ class Session:
             if work.done():
                 return work.result()
             if self._process.died.done():
-                raise KernelDiedError(self._epitaph(), exit_code=self._process.died.result())
+                raise KernelDiedError(
+                    self._process.epitaph(), exit_code=self._process.died.result()
+                )
             raise TimeoutError
         finally:
             work.cancel()
-
-    def _epitaph(self) -> str:
-        """Say how the kernel died."""
-        if self._process.over_memory:
-            limit = (self._options.memory_limit or 0) / 1e9
-            return f"The kernel was ended: it went over its memory limit of {limit:g} GB."
-        code = self._process.died.result() if self._process.died.done() else None
-        if code is None:
-            return "The kernel was lost with its sandbox."
-        if code < 0:
-            import signal  # noqa: PLC0415 - the rare path
-
-            with contextlib.suppress(ValueError):
-                return f"The kernel died: {signal.Signals(-code).name}."
-        return f"The kernel's process exited with status {code}."
 
     # What the REPL holds
 
@@ -248,7 +256,11 @@ class Session:
             channels = self._channels
             if channels is None or self._process.died.done():
                 return CellResult(
-                    status="died", variables={}, error=self._epitaph(), duration=0.0, restarted=True
+                    status="died",
+                    variables={},
+                    error=self._process.epitaph(),
+                    duration=0.0,
+                    restarted=True,
                 )
             cell = RunningCell(CellOutputs(self._options.output_limit, on_output))
             content = {
@@ -285,7 +297,7 @@ class Session:
         if cell.reply.done():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(cell.idle.wait(), IDLE_SECONDS)
-        return cell.result(lost=died.done(), epitaph=self._epitaph())
+        return cell.result(lost=died.done(), epitaph=self._process.epitaph())
 
     async def _stop(self, cell: RunningCell, why: CellStatus) -> None:
         """Interrupt a cell; kill its kernel when it goes on all the same."""
@@ -343,8 +355,8 @@ class Session:
         kind = message["header"].get("msg_type")
         parent = message["parent_header"].get("msg_id", "")
         if channel == "iopub":
-            if kind == "iopub_welcome" and not self._welcome.done():
-                self._welcome.set_result(None)
+            if not self._published.done():
+                self._published.set_result(None)
             cell = self._cells.get(parent)
             if cell is not None:
                 self._take_published(cell, kind, message["content"])
