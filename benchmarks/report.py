@@ -25,9 +25,12 @@ REFERENCES = ("local", "ipython")
 
 _READING = (
     "Each cell: median (lowest to highest); for ours the ratios to the reference in process / "
-    "with its kernel, for dspy the ratio to the reference in process. The LM is a stand-in on "
-    "loopback, 0 ms unless said. Every answer is checked: a run with a wrong one has no time. "
-    "Concurrency is each library's default. MB are 10^6 bytes."
+    "with its kernel, for dspy the ratio to the reference in process (below 1 is better, but for "
+    "runs/s). The LM is a stand-in on loopback, 0 ms unless said. Every answer is checked: a run "
+    "with a wrong one has no time. Concurrency is each library's default. MB are 10^6 bytes. A "
+    "turn is measured by the LM, from request to request. The SDK alone is its "
+    "`chat.completions.create` (streamed for ours) or `dspy.LM` with the very same chats; ours "
+    "goes through the SDK's `post`, which costs less, so its turn can be the cheaper one."
 )
 
 
@@ -103,22 +106,28 @@ def _good(samples: Sequence[Sample]) -> list[float]:
 def _cell(line: Line, peer: Peer, peers: Sequence[Peer], samples: Samples, notes: list[str]) -> str:
     mine = samples.get((line.key, peer.key), ())
     values, faults = _good(mine), [one.fault for one in mine if one.fault]
+    seen = [one.note for one in mine if one.note]
     mark = ""
     if faults:
-        title = line.title.removeprefix("- ")
-        notes.append(
-            f"{peer.title}, {title}: {len(faults)} of {len(mine)} failed, the first: {faults[0]}"
-        )
-        mark = f" **{len(faults)} of {len(mine)} wrong** [{len(notes)}]" if values else ""
-    if not faults and (noted := [one.note for one in mine if one.note]):
-        notes.append(f"{peer.title}, {line.title}: {noted[0]}.")
-        mark = f" [{len(notes)}]"
+        number = _note(f"{peer.title}: {len(faults)} of {len(mine)} failed: {faults[0]}", notes)
+        mark = f" **{len(faults)} of {len(mine)} wrong** [{number}]"
+        if not values:
+            return f"- [{number}]"
+    elif seen:
+        mark = f" [{_note(f'{peer.title}: {seen[0]}', notes)}]"
     if not values:
-        return f"- [{len(notes)}]" if faults else "-"
+        return "-"
     text = _number(median(values), line.unit)
     if len(values) > 1:
         text += f" ({_number(min(values))} to {_number(max(values))})"
     return text + _ratios(line, peer, peers, samples) + mark
+
+
+def _note(text: str, notes: list[str]) -> int:
+    """Return the number of a note; the lines of a row that fail together share one."""
+    if text not in notes:
+        notes.append(text)
+    return notes.index(text) + 1
 
 
 def _ratios(line: Line, peer: Peer, peers: Sequence[Peer], samples: Samples) -> str:
@@ -132,7 +141,7 @@ def _ratios(line: Line, peer: Peer, peers: Sequence[Peer], samples: Samples) -> 
             continue
         theirs = _good(samples.get((line.key, key), ()))
         usable = theirs and median(theirs) > 0
-        shown.append(f"{mine / median(theirs):.2f}x" if usable else "-")
+        shown.append(f"{mine / median(theirs):.2g}x" if usable else "-")
     return f"; {' / '.join(shown)}" if shown else ""
 
 

@@ -291,5 +291,5 @@ ROWS = (
         label="→",
         extra=True,
     ),
-    _big_row("1gb", "1 GB str context", _GB, (4, 100), rounds=1),
+    _big_row("1gb", "1 GB str context", _GB, (4, 100), rounds=3),
 )

@@ -35,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with Lab() as lab:
         for peer in list(peers):
             facts["versions"] |= _versions(lab, peer)
-        for row in rows:
-            _measure(lab, row, peers, min(options.rounds, row.rounds), samples)
+        for index, row in enumerate(rows):
+            _measure(lab, row, peers, min(options.rounds, row.rounds), index, samples)
     facts["left_behind"] = lab.left
     lines = [line for row in rows for line in row.lines]
     text = report.markdown(facts, lines, peers, samples)
@@ -53,12 +53,16 @@ def _measure(
     row: Row,
     peers: Sequence[Peer],
     rounds: int,
+    first: int,
     samples: defaultdict[tuple[str, str], list[Sample]],
 ) -> None:
-    """Measure a row round by round, every peer in each round, each round another one first."""
+    """Measure a row round by round, every peer in each round, each round another one first.
+
+    A virtual machine gets its memory when it first touches it: whoever is first pays for all.
+    """
     failures: defaultdict[str, int] = defaultdict(int)
     for number in range(rounds):
-        shift = number % len(peers)
+        shift = (first + number) % len(peers)
         for peer in [*peers[shift:], *peers[:shift]]:
             if failures[peer.key] >= _PATIENCE:
                 continue
