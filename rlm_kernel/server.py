@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel import frames
-from rlm_kernel.errors import FrameError, SandboxError
+from rlm_kernel.errors import FrameError, KernelDiedError, SandboxError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,11 @@ class KernelProcess:
         """End the process and everything below it; `died` tells when it is done."""
         if not self.died.done():
             self._server.send(op="kill", kernel=self.number)
+
+    def death(self) -> KernelDiedError:
+        """Return the error that says how the kernel died."""
+        code = self.died.result() if self.died.done() else None
+        return KernelDiedError(self.epitaph(), exit_code=code)
 
     def epitaph(self) -> str:
         """Say how the kernel died, for the person (or model) whose work it was."""

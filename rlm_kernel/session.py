@@ -111,7 +111,7 @@ class Session:
             hello, heard = hello or reply.done(), self._published.done()
             reply.cancel()
             if died.done():
-                raise KernelDiedError(self._process.epitaph(), exit_code=died.result())
+                raise self._process.death()
             if asyncio.get_running_loop().time() > deadline:
                 raise KernelDiedError(
                     f"The kernel did not answer within {START_SECONDS:.0f} s of its start."
