@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import bisect
-import itertools
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -154,31 +153,26 @@ def _code_closing(text: str, start: int, marks: str) -> tuple[int, int, bool]:
         if bare.endswith(marks):  # ``print(1)``` `` on one line
             return start + len(bare) - len(marks), len(text), True
         return len(text), len(text), False
-    chosen = first
-    for begin, end in itertools.islice(_triple_quoted(text, start), _MOST_STRINGS):
-        if begin > chosen.start():
+    chosen, position, strings = first, start, 0
+    while quote := _QUOTE.search(text, position, chosen.start()):
+        ending = _STRING_ENDS.get(quote[0])  # None: a comment
+        string = ending and ending.match(text, quote.end())
+        position = string.end() if string else quote.end()
+        if position <= chosen.start():
+            continue
+        # The fence is inside a string: another one ends the block, unless a new block begins first.
+        strings += 1
+        chosen = line.search(text, position) or first
+        if (
+            chosen is first
+            or strings > _MOST_STRINGS
+            or _NEXT_BLOCK.search(text, position, chosen.start())
+        ):
+            chosen = first
             break
-        if chosen.start() < end:
-            chosen = line.search(text, end) or first
-            # Another block that begins before this one ends: it ended at the first fence.
-            if chosen is first or _NEXT_BLOCK.search(text, end, chosen.start()):
-                chosen = first
-                break
     if chosen is not first and not _is_python(text[start : chosen.start()]):
         chosen = first
     return max(start, chosen.start() - 1), chosen.end(), True
-
-
-def _triple_quoted(text: str, start: int) -> Iterator[tuple[int, int]]:
-    """Yield the spans of triple-quoted strings of the Python code that begins at `start`."""
-    position = start
-    while quote := _QUOTE.search(text, position):
-        position = quote.end()
-        ending = _STRING_ENDS.get(quote[0])
-        if ending is not None and (match := ending.match(text, position)):
-            position = match.end()
-            if len(quote[0]) == len("'''"):
-                yield quote.start(), position
 
 
 def _is_python(code: str) -> bool:
