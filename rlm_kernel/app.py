@@ -7,6 +7,7 @@ all that `IPKernelApp` does.
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -97,6 +98,7 @@ def start_kernel(spec: dict[str, Any]) -> None:
     """
     app = ModelKernelApp(kernel_class=RLMKernel, config=_configuration(spec))
     app.initialize_model(spec)
+    gc.enable()  # the fork server keeps it off
     app.start()
 
 

@@ -12,6 +12,8 @@ or was killed) it ends every descendant, removes ROOT, and exits.
 from __future__ import annotations
 
 import contextlib
+import gc
+import importlib
 import os
 import select
 import shutil
@@ -60,6 +62,18 @@ def _preload() -> None:
 
     del sys.modules["debugpy"]
     import rlm_kernel.app  # noqa: F401, PLC0415 - after the stream is safe: imports may print
+
+    # What a kernel would else import for itself, once each
+    for name in (
+        *("tornado.platform.asyncio", "faulthandler", "unicodedata", "bdb"),
+        *("IPython.utils.wildcard", "IPython.core.oinspect", "IPython.core.completerlib"),
+        "IPython.core.logger",
+    ):
+        importlib.import_module(name)
+    # Kernels share these objects' pages as long as no collector touches them; each turns its own on
+    gc.collect()
+    gc.freeze()
+    gc.disable()
 
 
 class _Server:

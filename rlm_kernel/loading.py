@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 import pickle
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,11 @@ def load(path: str, form: str) -> Any:
     """
     file = Path(path)
     if form == "text":
-        # newline="": CR and CRLF stay as they are; surrogatepass: so do lone surrogates
-        with file.open(encoding="utf-8", errors="surrogatepass", newline="") as text:
-            return text.read()
+        if file.stat().st_size == 0:
+            return ""  # an empty file cannot be mapped
+        # Mapped, not read: one decode, and no second copy while it lasts
+        with file.open("rb") as text, mmap.mmap(text.fileno(), 0, access=mmap.ACCESS_READ) as raw:
+            return str(raw, "utf-8", "surrogatepass")
     if form == "bytes":
         return file.read_bytes()
     if form == "json":

@@ -30,6 +30,8 @@ from rlm_kernel.errors import FrameError, SandboxError
 from rlm_kernel.server import ServerStream
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlm_kernel.options import KernelOptions
     from rlm_kernel.payload import ContextValue, PlacedContext
     from rlm_kernel.server import KernelProcess
@@ -77,6 +79,11 @@ class Lease:
     def __init__(self, server: LocalServer) -> None:
         self._server: LocalServer | None = server
         server.acquire()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing to hold any more: it was closed, or the fork server was lost."""
+        return self._server is None or self._server.over
 
     async def close(self) -> None:
         """Drop the reference; when it was the last, wait until the fork server has ended."""
@@ -127,7 +134,7 @@ class LocalServer:
         self._users -= 1
         if self._users <= 0 and not self.over:
             self._detach()
-            await asyncio.to_thread(self._end_process)
+            await _in_thread(self._end_process)
 
     def tree_directory(self) -> Path:
         """Make a new tree's directory."""
@@ -152,7 +159,7 @@ class LocalServer:
             pass
         if data is not None:
             self._detach()
-            threading.Thread(target=self._end_process, name="rlm fork server end").start()
+            _begin_thread(self._end_process)
 
     def _detach(self) -> None:
         """Use the stream no more."""
@@ -173,7 +180,27 @@ class LocalServer:
             self._process.kill()
             self._process.wait()
         self._out.close()
-        shutil.rmtree(self.root, ignore_errors=True)
+        _remove(self.root)
+
+
+def _remove(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+async def _in_thread(function: Callable[..., object], *arguments: Any) -> None:
+    """Call a function on a thread; while the interpreter ends, when there are none, right here."""
+    try:
+        await asyncio.to_thread(function, *arguments)
+    except RuntimeError:
+        function(*arguments)
+
+
+def _begin_thread(function: Callable[..., object], *arguments: Any) -> None:
+    """Begin to call a function on a thread, without waiting for it."""
+    try:
+        threading.Thread(target=function, args=arguments, name="rlm clean-up").start()
+    except RuntimeError:  # the interpreter ends
+        function(*arguments)
 
 
 def _make_root() -> Path:
@@ -275,16 +302,14 @@ class LocalSandbox:
             if kernels:
                 await asyncio.wait([kernel.died for kernel in kernels], timeout=_END_SECONDS)
             if self._directory is not None:
-                await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+                await _in_thread(_remove, self._directory)
         finally:
             await self._server.release()
 
     def _forget(self, kernel: KernelProcess, directory: Path) -> None:
         self._kernels.remove(kernel)
         # Small (sockets, a profile, what the cells wrote): but it is the model's to fill
-        threading.Thread(
-            target=shutil.rmtree, args=(directory, True), name="rlm kernel end"
-        ).start()
+        _begin_thread(_remove, directory)
 
     @property
     def directory(self) -> Path:

@@ -13,8 +13,12 @@ from rlm_kernel.errors import ContextError
 
 Form = Literal["text", "bytes", "json", "pickle"]
 
-CHUNK = 4_000_000
-"""Characters that are encoded at a time: the host never holds a second copy of a long text."""
+CHUNK = 1_000_000
+"""Characters that are encoded at a time: the host never holds a second copy of a long text.
+
+Small enough that the allocator reuses the same memory for each: at four times this the encoding of
+1 GB took five times as long, all of it spent on fresh pages.
+"""
 
 _MAX_JSON_DEPTH = 200
 

@@ -60,7 +60,7 @@ class Holdings:
         """Return a new tree's sandbox; the fork server begins to start, and stays between trees."""
         from rlm_kernel.local import lease, local_sandbox  # noqa: PLC0415 - loads subprocess & co.
 
-        if self._lease is None:
+        if self._lease is None or self._lease.over:
             self._lease = lease()
         return local_sandbox()
 
@@ -107,6 +107,9 @@ async def complete(
         failure = CancellationError(message=str(error))
     except RLMError as error:
         failure = error
+    except Exception as error:  # noqa: BLE001 - whatever it is, the record so far must not be lost
+        failure = RLMError(f"The run failed unexpectedly: {type(error).__name__}: {error}")
+        failure.__cause__ = error
     else:
         return RLMChatCompletion(
             root_model=config.root.name,
@@ -143,7 +146,9 @@ async def _answer(
             return await answer_plainly(tree, await _assignment(config, request))
         async with _sandbox(config, holdings) as sandbox:
             tree.sandbox = sandbox
-            return await run(tree, await _assignment(config, request), kept=holdings.kept)
+            answer = await run(tree, await _assignment(config, request), kept=holdings.kept)
+            tree.disarm()
+            return answer
     finally:
         tree.disarm()
         if timer is not None:
@@ -171,9 +176,13 @@ async def _assignment(config: RunConfig, request: Request) -> Assignment:
     context, remark = request.prompt, ""
     if isinstance(context, Path):
         context, remark = await asyncio.to_thread(read_path, context)
+    if isinstance(context, str | bytes):
+        info = describe(context, remark)
+    else:  # Counting a long list must not hold up the other runs.
+        info = await asyncio.to_thread(describe, context, remark)
     return Assignment(
         context=context,
-        info=describe(context, remark),
+        info=info,
         root_prompt=request.root_prompt,
         depth=config.depth,
         model=config.root,

@@ -1,4 +1,4 @@
-"""One small run with each provider whose key is set: `make test-live`. Costs money, so never else."""
+"""One small run with each provider whose key is set: `make test-live`, because it costs money."""
 
 from __future__ import annotations
 
