@@ -17,7 +17,7 @@ from rlm.core.recorder import Recorder
 from rlm.errors import ArgumentError, CancellationError, RLMError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from rlm.core.types import RLMChatCompletion
     from rlm.events import Event
@@ -247,7 +247,9 @@ class RLM:
             await asyncio.to_thread(self._held.delivery.flush, _FLUSH_SECONDS)
         return self._result(outcome)
 
-    async def stream(self, prompt: Any, root_prompt: str | None = None) -> AsyncIterator[Event]:
+    async def stream(
+        self, prompt: Any, root_prompt: str | None = None
+    ) -> AsyncGenerator[Event, None]:
         """Watch a run: yield its events as they happen; leaving the loop cancels the run.
 
         Args:

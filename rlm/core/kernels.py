@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from rlm.core.loop import uncancellable
-from rlm.errors import ContextError, KernelDiedError
+from rlm.errors import ContextError, KernelDiedError, SandboxError
 from rlm_kernel.answering import Call, CallAnswer
 from rlm_kernel.options import OUTPUT_LIMIT, KernelOptions
 from rlm_kernel.payload import context_value
@@ -87,8 +87,12 @@ class KeptKernel:
         async with self._lock:
             if self._sandbox is None:
                 self._sandbox = make_sandbox()
-            await self._sandbox.start()
-            yield self._sandbox
+            try:
+                await self._sandbox.start()
+                yield self._sandbox
+            except SandboxError:
+                await uncancellable(self.close())  # The next run begins with a new one.
+                raise
 
     @asynccontextmanager
     async def lent(
@@ -103,8 +107,13 @@ class KeptKernel:
         assert self._sandbox is not None
         if self._session is None:
             options = _options(config, assignment.tools)
-            self._session = await self._sandbox.spawn(options, self._answer)
-            await _give_values(self._sandbox, self._session, assignment.tools)
+            session = await self._sandbox.spawn(options, self._answer)
+            try:
+                await _give_values(self._sandbox, session, assignment.tools)
+            except BaseException:
+                await uncancellable(session.close())
+                raise
+            self._session = session
         session = self._session
         placed = await _place(self._sandbox, assignment.context)
         self.lost = False

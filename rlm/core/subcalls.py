@@ -12,7 +12,7 @@ from rlm.core.context import describe
 from rlm.core.models import UnknownModelError, count_characters
 from rlm.core.tools import ToolFailedError, call_tool
 from rlm.core.tree import Assignment
-from rlm.errors import LimitExceededError, RLMError
+from rlm.errors import ErrorThresholdExceededError, LimitExceededError, RLMError
 from rlm.events import CallUsage, Note, SubCallFinished, SubCallStarted
 from rlm_kernel.answering import CallAnswer
 
@@ -105,7 +105,9 @@ class SubCalls:
                 raise
             except LimitExceededError as error:
                 problem = str(error)
-                self._tree.stop(error)
+                # A child's failing turns are its own; everything else is the whole tree's.
+                if not isinstance(error, ErrorThresholdExceededError):
+                    self._tree.stop(error)
             except Exception as error:  # noqa: BLE001 - llm_query never raises, whatever happened
                 problem = str(error) or type(error).__name__
                 if not isinstance(error, RLMError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from rlm import RLM, ContextError, KernelDiedError, RLMLogger
-from rlm.demo.server import LMRequest, LMResponse
+from rlm.demo.server import LMRequest, LMResponse, script
 from rlm.events import ModelReply, RunFinished, RunStarted, TurnStarted
 
 ANSWER = "```repl\nanswer['content'] = {0}\nanswer['ready'] = True\n```"
@@ -323,6 +324,49 @@ def test_an_rlm_can_be_used_again_after_close(scripted: Any) -> None:
     assert rlm.completion("a").response == "a"
     rlm.close()
     assert rlm.completion("b").response == "b"
+
+
+def test_an_rlm_that_nobody_closes_frees_what_it_holds(server: Any) -> None:
+    model = server(script([answer("1")]))
+    kwargs = {"model_name": "m", "base_url": model.base_url}
+    assert RLM(backend_kwargs=kwargs, persistent=True).completion("c").response == "1"
+    # The fixture `nothing_left` looks whether the kernel, its server and the connection are gone.
+
+
+def test_memory_is_limited(scripted: Any) -> None:
+    code = (
+        "try:\n    b'x' * (8 << 30)\nexcept MemoryError:\n"
+        "    answer['content'], answer['ready'] = 'refused', True"
+    )
+    rlm = scripted([f"```repl\n{code}\n```"], environment_kwargs={"memory_limit": "1g"})
+    assert rlm.completion("c").response == "refused"
+
+
+def test_a_key_of_the_host_is_not_in_the_kernel(
+    scripted: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-host")
+    rlm = scripted(
+        [answer("'sk-host' in str(__import__('os').environ), __import__('os').environ['EXTRA']")],
+        environment_kwargs={"env": {"EXTRA": "given"}},
+    )
+    assert rlm.completion("c").response == "(False, 'given')"
+
+
+def test_a_classes_module_beside_the_script_is_found(
+    scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside_the_script.py").write_text("class Thing:\n    size = 3\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = importlib.import_module("beside_the_script")
+    assert scripted([answer("context.size")]).completion(module.Thing()).response == "3"
+
+
+def test_a_verbose_run_is_told_on_stderr(scripted: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    scripted([answer("'loud and clear'")], verbose=True).completion("c")
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "loud and clear" in captured.err
 
 
 def test_callbacks_are_called_before_the_completion_returns(scripted: Any) -> None:

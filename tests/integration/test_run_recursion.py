@@ -82,6 +82,17 @@ def test_a_child_that_fails_is_text_for_its_parent(scripted: Any) -> None:
     assert result.trajectory.root.children[0].finished.status == "error"
 
 
+def test_failing_turns_of_a_child_end_the_child_only(scripted: Any) -> None:
+    rlm = scripted(
+        lambda _: cell("if context == 'child': 1 / 0\n" + CONTEXT.format("rlm_query('child')")),
+        max_depth=2,
+        max_errors=2,
+    )
+    result = rlm.completion("parent")
+    assert result.response.startswith("Error: Error threshold exceeded")
+    assert result.trajectory.root.children[0].finished.status == "limit"
+
+
 def test_a_chat_of_messages_can_be_asked(scripted: Any) -> None:
     code = answer(
         "llm_query([{'role': 'user', 'content': 'a'}, {'role': 'assistant', 'content': 'b'},"
