@@ -92,6 +92,7 @@ async def complete(
         The result, or the error to be raised where the user waits: a `CancellationError`, which
         is a `KeyboardInterrupt` too, must never be raised on the engine's loop, it would end it.
     """
+    recorder.begin()
     limits = Limits(
         max_budget=config.max_budget,
         max_tokens=config.max_tokens,

@@ -60,6 +60,11 @@ class Recorder:
         self._prefix = uuid.uuid4().hex[:12]
         self._numbers = itertools.count(1)
 
+    @staticmethod
+    def begin() -> None:
+        """Forget the caller's span: a completion that a tool asks for is a tree of its own."""
+        _here.set(None)
+
     @contextmanager
     def span(self, *, under: Span | None = None, new_run: bool = False) -> Iterator[Span]:
         """Open a node under the current one; what is told inside is about it.

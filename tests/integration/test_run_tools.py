@@ -97,9 +97,17 @@ def test_a_tool_may_run_a_completion_of_its_own(scripted: Any) -> None:
         return answer("'inner answer'" if inner else "ask('inner')")
 
     tools: dict[str, Any] = {}
-    rlm = scripted(root, custom_tools={"ask": lambda text: tools["rlm"].completion(text).response})
-    tools["rlm"] = rlm
-    assert rlm.completion("outside").response == "inner answer"
+    inner_results: list[Any] = []
+
+    def ask(text: str) -> str:
+        inner_results.append(tools["rlm"].completion(text))
+        return str(inner_results[0].response)
+
+    rlm = tools["rlm"] = scripted(root, custom_tools={"ask": ask})
+    result = rlm.completion("outside")
+    assert result.response == "inner answer"
+    assert result.trajectory.counts["children"] == 0
+    assert inner_results[0].trajectory.root.started.parent_id is None
 
 
 def test_tools_survive_being_overwritten(scripted: Any) -> None:
