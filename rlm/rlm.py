@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rlm.core.completion import Holdings, Request, complete
 from rlm.core.config import run_config, unknown_arguments
 from rlm.core.loop import EngineLoop, Job, engine_loop
+from rlm.core.readers import checked_readers, delivery_to
 from rlm.core.recorder import Recorder
 from rlm.errors import ArgumentError, CancellationError, RLMError
 
@@ -192,9 +193,9 @@ class RLM:
             "on_iteration_start": on_iteration_start,
             "on_iteration_complete": on_iteration_complete,
         }
-        self._readers = _readers(logger)
+        self._readers = checked_readers(logger)
         self._held = _Held(
-            delivery=_delivery(self._readers, callbacks, verbose=verbose),
+            delivery=delivery_to(self._readers, callbacks, verbose=verbose),
             persistent=persistent,
         )
         _alive.add(self._held)
@@ -370,37 +371,3 @@ def _cancelled(recorder: Recorder) -> CancellationError:
     error = CancellationError(root.answer if root else None)
     error.trajectory = recorder.trajectory
     return error
-
-
-def _readers(logger: Any) -> tuple[Any, ...]:
-    readers = () if logger is None else logger if isinstance(logger, list | tuple) else (logger,)
-    for reader in readers:
-        if not callable(getattr(reader, "on_event", None)):
-            raise ArgumentError(
-                f"logger must be a reader with on_event(event), such as RLMLogger(), or a list of "
-                f"them, not {type(reader).__name__}."
-            )
-    return tuple(readers)
-
-
-def _delivery(
-    readers: tuple[Any, ...], callbacks: dict[str, Any], *, verbose: bool
-) -> Delivery | None:
-    """Return what brings events to the readers; None when there is none."""
-    for name, callback in callbacks.items():
-        if callback is not None and not callable(callback):
-            raise ArgumentError(f"{name} must be callable, not {type(callback).__name__}.")
-    owned: list[Any] = []
-    if any(callbacks.values()):
-        from rlm.logger.callbacks import CallbackReader  # noqa: PLC0415 - only when asked for
-
-        owned.append(CallbackReader(**callbacks))
-    if verbose:
-        from rlm.logger.console import ConsoleReader  # noqa: PLC0415 - imports rich
-
-        owned.append(ConsoleReader())
-    if not readers and not owned:
-        return None
-    from rlm.logger.delivery import Delivery  # noqa: PLC0415 - only for readers
-
-    return Delivery(readers, owned=owned)
