@@ -183,8 +183,12 @@ class LocalServer:
         _remove(self.root)
 
 
-def _remove(directory: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
+def _remove(path: Path) -> None:
+    """Remove a file or a directory; a cell may have done so already."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 async def _in_thread(function: Callable[..., object], *arguments: Any) -> None:
@@ -240,6 +244,10 @@ class LocalSandbox:
         """Write a value to a file of the tree's directory."""
         path = self.directory / f"c{next(self._files)}"
         return await asyncio.to_thread(payload.write_context, value, path)
+
+    async def discard(self, placed: PlacedContext) -> None:
+        """Remove a value's file."""
+        await _in_thread(_remove, Path(placed.path))
 
     async def spawn(self, options: KernelOptions, on_call: CallHandler) -> Session:
         """Fork a kernel and connect to it."""

@@ -33,6 +33,10 @@ class Sandbox(Protocol):
         """
         ...
 
+    async def discard(self, placed: PlacedContext) -> None:
+        """Remove a placed value that no kernel needs any more."""
+        ...
+
     async def spawn(self, options: KernelOptions, on_call: CallHandler) -> Session:
         """Start a kernel and return the session that drives it.
 

@@ -81,6 +81,7 @@ def _version() -> str:
 def _add_run(commands: Any) -> None:
     run = commands.add_parser(
         "run",
+        prog="rlm run",
         help="answer a question about a context",
         usage="rlm run QUESTION [--context FILE|DIR|-] --model NAME [options]",
         description=RUN,
@@ -186,6 +187,7 @@ def _add_output(run: argparse.ArgumentParser) -> None:
 def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser(
         "doctor",
+        prog="rlm doctor",
         help="say what works here, and what to do about what does not",
         usage="rlm doctor [options]",
         description=DOCTOR,
@@ -197,6 +199,7 @@ def _add_doctor(commands: Any) -> None:
 def _add_demo(commands: Any) -> None:
     demo = commands.add_parser(
         "demo",
+        prog="rlm demo",
         help="answer a question about 10 MB, without a key",
         usage="rlm demo [options]",
         description=DEMO,

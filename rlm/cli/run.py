@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from rlm.errors import CancellationError, ConfigurationError, LimitExceededError
 if TYPE_CHECKING:
     import argparse
 
-    from rlm.trajectory import RunNode
+    from rlm.trajectory import RunNode, Trajectory
 
 _CHARACTERS_PER_TOKEN = 4
 
@@ -37,6 +38,7 @@ def run(options: argparse.Namespace) -> int:
     if options.dry_run:
         RLM(**chosen)  # starts nothing, and refuses what a run would refuse
         return _dry_run(options, chosen, context)
+    _refuse_unwritable(options)
     logger = RLMLogger(log_dir=options.log_dir) if options.log_dir else None
     verbose = options.verbose or (sys.stderr.isatty() and not options.quiet)
     error: RLMError | None = None
@@ -49,19 +51,50 @@ def run(options: argparse.Namespace) -> int:
         answer, trajectory = caught.partial_answer or "", caught.trajectory
     if trajectory is None or trajectory.root is None:
         raise error or RLMError("The run left no record.")
-    files = {
-        "saved": str(trajectory.save(options.save)) if options.save else None,
-        "log": logger.log_file_path if logger else None,
-    }
+    saved, trouble = _save(trajectory, options.save)
+    files = {"saved": saved, "log": logger.log_file_path if logger else None}
     _print_answer(options, answer, trajectory.root, error, files)
     if not options.quiet:
         _print_figures(trajectory.root, files, told=verbose)
+    if trouble is not None:
+        sys.stderr.write(f"rlm: The run could not be saved to {options.save!r}: {trouble}\n")
     if isinstance(error, LimitExceededError):
         sys.stderr.write(f"rlm: {error}\n")
         return Exit.LIMIT
     if error is not None:
         raise error
-    return Exit.ANSWER
+    return Exit.ANSWER if trouble is None else Exit.ERROR
+
+
+def _refuse_unwritable(options: argparse.Namespace) -> None:
+    """Refuse, before anything is paid for, what could not be written afterwards.
+
+    Raises:
+        ConfigurationError: `--save` or `--log-dir` names no place that can be written.
+    """
+    targets = {"--save": options.save and Path(options.save).parent, "--log-dir": options.log_dir}
+    if options.save and Path(options.save).is_dir():
+        raise ConfigurationError(f"--save {options.save!r} is a folder: name a file in it.")
+    for flag, folder in targets.items():
+        if folder:
+            try:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{flag}: nothing can be written to {str(folder)!r}: {error.strerror}."
+                ) from error
+
+
+def _save(trajectory: Trajectory, path: str | None) -> tuple[str | None, str | None]:
+    """Save the run; return where, and what went wrong: a paid answer is printed all the same."""
+    if not path:
+        return None, None
+    try:
+        return str(trajectory.save(path)), None
+    except OSError as error:
+        return None, error.strerror or str(error)
 
 
 def _print_answer(

@@ -39,24 +39,14 @@ async def forked_kernel(
         ContextError: The context cannot be brought into it.
         SandboxError: It cannot be started.
     """
-    # The context is written while the kernel starts.
-    placed: PlacedContext | BaseException
-    session: Session | BaseException
-    placed, session = await asyncio.gather(
-        _place(sandbox, assignment.context),
-        sandbox.spawn(_options(config, assignment.tools), on_call),
-        return_exceptions=True,
-    )
-    if isinstance(session, BaseException):
-        raise session
-    try:
-        if isinstance(placed, BaseException):
-            raise placed
-        await session.attach("context_0", placed)
-        await _give_values(sandbox, session, assignment.tools)
-        yield session
-    finally:
-        await uncancellable(session.close())
+    async with _placed(sandbox, assignment.context) as placing:
+        session = await sandbox.spawn(_options(config, assignment.tools), on_call)
+        try:
+            await session.attach("context_0", await placing)
+            await _give_values(sandbox, session, assignment.tools)
+            yield session
+        finally:
+            await uncancellable(session.close())
 
 
 class KeptKernel:
@@ -178,6 +168,23 @@ def _own_folders() -> tuple[str, ...]:
         if not inside and os.path.isdir(folder):  # noqa: PTH112 - plain strings, often
             found.append(folder)
     return tuple(dict.fromkeys(found))
+
+
+@asynccontextmanager
+async def _placed(sandbox: Sandbox, value: Any) -> AsyncIterator[asyncio.Future[PlacedContext]]:
+    """Place a value for as long as it is needed; it is written while the kernel starts."""
+    placing = asyncio.ensure_future(_place(sandbox, value))
+    try:
+        yield placing
+    finally:
+        await uncancellable(_discard(sandbox, placing))
+
+
+async def _discard(sandbox: Sandbox, placing: asyncio.Future[PlacedContext]) -> None:
+    placing.cancel()
+    await asyncio.wait({placing})
+    if not placing.cancelled() and placing.exception() is None:
+        await sandbox.discard(placing.result())
 
 
 async def _place(sandbox: Sandbox, value: Any) -> PlacedContext:

@@ -181,6 +181,34 @@ def test_wrong_settings_are_exit_code_2_before_any_call(
     assert counting.requests == []
 
 
+@pytest.mark.parametrize("flag", ["--save", "--log-dir"])
+def test_what_cannot_be_written_is_refused_before_any_call(
+    counting: StandInServer, flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "folder.json").mkdir()
+    assert main(command(counting, flag, str(tmp_path / "file" / "below" / "run.json"))) == 2
+    assert "nothing can be written" in capsys.readouterr().err
+    assert main(command(counting, "--save", str(tmp_path / "folder.json"))) == 2
+    assert "is a folder" in capsys.readouterr().err
+    assert counting.requests == []
+
+
+def test_an_answer_that_cannot_be_saved_is_printed_all_the_same(
+    server: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "run.json"
+
+    def answer(_: LMRequest) -> str:
+        target.mkdir(exist_ok=True)  # the place is taken while the run goes on
+        return COUNT.replace("{llm_query('word')}", "paid for")
+
+    assert main(command(server(script(root=answer)), "--save", str(target))) == 1
+    printed = capsys.readouterr()
+    assert "paid for" in printed.out
+    assert "could not be saved" in printed.err
+
+
 def test_a_missing_key_is_exit_code_2_and_names_the_variable(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

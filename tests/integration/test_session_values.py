@@ -112,6 +112,15 @@ async def test_contexts_lie_in_private_files_that_go_with_the_sandbox(open_kerne
     assert not Path(placed.path).exists()
 
 
+async def test_a_discarded_context_takes_no_room_any_more(open_kernel: Any) -> None:
+    async with open_kernel() as kernel:
+        placed = await kernel.sandbox.place(context_value("x" * 1000))
+        await kernel.session.attach("context_0", placed)
+        await kernel.sandbox.discard(placed)
+        assert not Path(placed.path).exists()
+        assert await kernel.out("print(len(context))") == "1000\n"
+
+
 async def test_reserved_names_are_put_back_around_every_cell(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         await kernel.give("the text")
