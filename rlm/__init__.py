@@ -22,6 +22,7 @@ from rlm.errors import (
     SandboxError,
     TimeoutExceededError,
     TokenLimitExceededError,
+    UnknownCostError,
 )
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ __all__ = [
     "TimeoutExceededError",
     "TokenLimitExceededError",
     "Trajectory",
+    "UnknownCostError",
     "UsageSummary",
 ]
 

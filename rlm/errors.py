@@ -32,6 +32,7 @@ __all__ = [
     "SandboxError",
     "TimeoutExceededError",
     "TokenLimitExceededError",
+    "UnknownCostError",
 ]
 
 
@@ -49,6 +50,10 @@ class MissingPackageError(RLMError, ImportError):
 
 class MissingKeyError(ConfigurationError):
     """No API key was found; the message names the environment variable."""
+
+
+class UnknownCostError(ConfigurationError):
+    """A reply's cost is known to nobody, so `max_budget` cannot be kept; give `prices`."""
 
 
 class BackendError(RLMError):

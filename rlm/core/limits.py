@@ -15,6 +15,7 @@ from rlm.errors import (
     LimitExceededError,
     TimeoutExceededError,
     TokenLimitExceededError,
+    UnknownCostError,
 )
 
 
@@ -42,6 +43,7 @@ class Limits:
         started: When the run was asked for (`time.perf_counter`).
         spent: USD so far.
         tokens: Tokens so far.
+        unwatched: Why `max_budget` cannot be kept any more: a call's cost is not known.
         crossed: What ended the tree; from then on nothing may be sent.
     """
 
@@ -51,7 +53,8 @@ class Limits:
     started: float = field(default_factory=time.perf_counter)
     spent: float = 0.0
     tokens: int = 0
-    crossed: LimitExceededError | None = None
+    unwatched: UnknownCostError | None = None
+    crossed: LimitExceededError | UnknownCostError | None = None
     _reserved_cost: float = 0.0
     _reserved_tokens: float = 0.0
 
@@ -70,20 +73,23 @@ class Limits:
         """Seconds left, at least 0; None without a limit."""
         return None if self.max_timeout is None else max(0.0, self.max_timeout - self.elapsed)
 
-    def reserve(self, tokens: float, cost: float) -> Reservation:
+    def reserve(self, tokens: float, cost: float, *, sure: float = 1.0) -> Reservation:
         """Set an estimate aside before a call is sent.
 
         Args:
-            tokens: Input and output together; 0 when there is nothing yet to estimate from.
-            cost: USD; 0 likewise.
+            tokens: Input and output together.
+            cost: USD.
+            sure: The part of the estimate that the call takes at the very least. It alone must be
+                there, so that a bad guess does not refuse what could fit.
 
         Raises:
             LimitExceededError: It is not there any more; nothing must be sent.
+            UnknownCostError: There is a budget, and nobody knows what is left of it.
         """
         self.check()
         if self.max_budget is not None:
             committed = self.spent + self._reserved_cost
-            if committed >= self.max_budget or committed + cost > self.max_budget:
+            if committed >= self.max_budget or committed + cost * sure > self.max_budget:
                 raise BudgetExceededError(
                     self.spent,
                     self.max_budget,
@@ -92,7 +98,7 @@ class Limits:
                 )
         if self.max_tokens is not None:
             taken = self.tokens + self._reserved_tokens
-            if taken >= self.max_tokens or taken + tokens > self.max_tokens:
+            if taken >= self.max_tokens or taken + tokens * sure > self.max_tokens:
                 raise TokenLimitExceededError(
                     self.tokens,
                     self.max_tokens,
@@ -122,9 +128,12 @@ class Limits:
 
         Raises:
             LimitExceededError: One has.
+            UnknownCostError: There is a budget, and nobody knows what is left of it.
         """
         if self.crossed is not None:
             raise self.crossed
+        if self.unwatched is not None:
+            raise self.unwatched
         if self.max_budget is not None and self.spent > self.max_budget:
             raise BudgetExceededError(self.spent, self.max_budget)
         if self.max_tokens is not None and self.tokens > self.max_tokens:

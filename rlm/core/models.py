@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm import backends
 from rlm.backends.windows import context_window
-from rlm.errors import ContextWindowError, RLMError
+from rlm.errors import ContextWindowError, RLMError, UnknownCostError
 from rlm.events import CallUsage
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rlm.backends.base import LMClient, LMReply
     from rlm.backends.retry import Gate
     from rlm.core.config import ModelSpec, RunConfig
-    from rlm.core.limits import Limits
+    from rlm.core.limits import Limits, Reservation
     from rlm.events import Message
 
 _FIRST_GUESS = 4.0
@@ -74,30 +74,37 @@ def _look_at(task: asyncio.Task[Any]) -> None:
 
 @dataclass(slots=True)
 class _Meter:
-    """What the calls so far tell about the next ones."""
+    """What the calls so far tell about the next ones.
 
-    characters: int = 0
-    input_tokens: int = 0
+    `measured_*` is of calls that the provider counted; the rest is of all calls, with our
+    estimates where it did not.
+    """
+
+    measured_characters: int = 0
+    measured_tokens: int = 0
+    tokens: int = 0
     output_tokens: int = 0
     calls: int = 0
     cost: float = 0.0
 
-    def count(self, characters: int, tokens_in: int, tokens_out: int, cost: float) -> None:
-        self.characters += characters
-        self.input_tokens += tokens_in
+    def count(self, tokens_in: int, tokens_out: int, cost: float) -> None:
+        self.tokens += tokens_in + tokens_out
         self.output_tokens += tokens_out
         self.calls += 1
         self.cost += cost
 
+    def measure(self, characters: int, tokens_in: int) -> None:
+        self.measured_characters += characters
+        self.measured_tokens += tokens_in
+
     @property
     def characters_per_token(self) -> float:
         """0 when nobody has counted yet."""
-        return self.characters / self.input_tokens if self.input_tokens else 0.0
+        return self.measured_characters / self.measured_tokens if self.measured_tokens else 0.0
 
     @property
     def cost_per_token(self) -> float:
-        tokens = self.input_tokens + self.output_tokens
-        return self.cost / tokens if tokens else 0.0
+        return self.cost / self.tokens if self.tokens else 0.0
 
     @property
     def mean_output(self) -> float:
@@ -186,10 +193,11 @@ class Models:
 
         Raises:
             LimitExceededError: A limit is reached; nothing was sent.
+            UnknownCostError: An earlier call's cost is unknown, and there is a budget to keep.
             BackendError: The provider failed, retries included.
         """
         characters = count_characters(messages)
-        reservation = self.limits.reserve(*self._estimate(spec, characters))
+        reservation = self._reserve(spec, characters)
         usage = CallUsage()
         tokens = 0
         try:
@@ -202,31 +210,38 @@ class Models:
             usage = self._priced(spec, reply.usage, characters, len(reply.text))
             tokens_in, tokens_out = self._counts(reply.usage, characters, len(reply.text))
             tokens = tokens_in + tokens_out
-            if reply.usage.input_tokens:
-                for meter in (self._all, self._each.setdefault(spec, _Meter())):
-                    meter.count(characters, tokens_in, tokens_out, usage.cost or 0.0)
+            for meter in (self._all, self._each.setdefault(spec, _Meter())):
+                meter.count(tokens_in, tokens_out, usage.cost or 0.0)
+                if reply.usage.input_tokens:
+                    meter.measure(characters, tokens_in)
+            if usage.cost is None and self.limits.max_budget is not None:
+                self.limits.unwatched = _unknown_cost(spec, self.limits.max_budget)
         finally:
             self.limits.settle(reservation, tokens=tokens, cost=usage.cost or 0.0)
         return replace(reply, usage=usage)
 
-    def _estimate(self, spec: ModelSpec, characters: int) -> tuple[float, float]:
-        """Return the tokens and the cost to reserve: nothing before anything was measured."""
-        ratio = self._all.characters_per_token
-        if not self.limits.bounded or not ratio:
-            return 0.0, 0.0
+    def _reserve(self, spec: ModelSpec, characters: int) -> Reservation:
+        """Set aside what a call will take: by this run's own measures, at first by a guess."""
+        if not self.limits.bounded:
+            return self.limits.reserve(0.0, 0.0)
+        measured = self._all.characters_per_token
         meter = self._each.get(spec, self._all)
-        tokens_in, tokens_out = characters / ratio, meter.mean_output
+        tokens_in, tokens_out = characters / (measured or _FIRST_GUESS), meter.mean_output
+        tokens = tokens_in + tokens_out
         price = self.config.prices.get(spec.name)
+        cost = tokens * meter.cost_per_token
         if price is not None:
-            return tokens_in + tokens_out, _cost(price, tokens_in, tokens_out)
-        return tokens_in + tokens_out, (tokens_in + tokens_out) * meter.cost_per_token
+            cost = _cost(price, tokens_in, tokens_out)
+        # The very first call is refused only when it cannot fit, however it is counted.
+        return self.limits.reserve(
+            tokens, cost, sure=1.0 if self._all.calls else _FIRST_GUESS / _AT_MOST
+        )
 
     def _counts(self, usage: CallUsage, characters: int, written: int) -> tuple[int, int]:
-        """Return tokens in and out, estimated where the provider did not count."""
-        into, out = usage.input_tokens, usage.output_tokens
+        """Return tokens in and out, estimated where the provider did not count (or said 0)."""
         return (
-            self.tokens(characters) if into is None else into,
-            self.tokens(written) if out is None else out,
+            usage.input_tokens or self.tokens(characters),
+            usage.output_tokens or self.tokens(written),
         )
 
     def _priced(
@@ -253,6 +268,14 @@ def count_characters(messages: Sequence[Message]) -> int:
                 if isinstance(part, dict) and isinstance(part.get("text"), str)
             )
     return total
+
+
+def _unknown_cost(spec: ModelSpec, budget: float) -> UnknownCostError:
+    return UnknownCostError(
+        f"max_budget={budget} cannot be kept: the cost is unknown, because a reply of "
+        f"{spec.name!r} (backend {spec.backend!r}) did not say what it cost. Give the price: "
+        f"prices={{{spec.name!r}: (USD per 1M input tokens, USD per 1M output tokens)}}."
+    )
 
 
 def _cost(price: tuple[float, float], tokens_in: float, tokens_out: float) -> float:

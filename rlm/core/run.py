@@ -18,8 +18,8 @@ from rlm.core.limits import ErrorStreak
 from rlm.core.loop import uncancellable
 from rlm.core.repl import Repl, StoppedByUserError
 from rlm.core.subcalls import SubCalls
-from rlm.errors import LimitExceededError
-from rlm.events import RunFinished, RunStarted
+from rlm.errors import ErrorThresholdExceededError, LimitExceededError
+from rlm.events import Note, RunFinished, RunStarted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -120,18 +120,17 @@ def told(tree: Tree, assignment: Assignment) -> Iterator[End]:
             yield end
         except asyncio.CancelledError:
             problem = tree.limits.crossed
-            end.status = "cancelled" if problem is None else "limit"
+            end.status = "cancelled" if problem is None else _status(problem)
             raise
         except StoppedByUserError as error:
             problem, end.status = error, "cancelled"
             raise
-        except LimitExceededError as error:
-            problem, end.status = error, "limit"
-            raise
         except BaseException as error:
-            problem, end.status = error, "error"
+            problem, end.status = error, _status(error)
             raise
         finally:
+            if end.status == "limit":
+                _note_limit(tree, assignment, problem)
             recorder.tell(
                 RunFinished,
                 status=end.status,
@@ -140,6 +139,18 @@ def told(tree: Tree, assignment: Assignment) -> Iterator[End]:
                 usage=recorder.usage().to_dict(),
                 duration=time.perf_counter() - began,
             )
+
+
+def _status(problem: BaseException) -> RunStatus:
+    return "limit" if isinstance(problem, LimitExceededError) else "error"
+
+
+def _note_limit(tree: Tree, assignment: Assignment, problem: BaseException | None) -> None:
+    """Note which limit was crossed, once a tree: in the root run, or in the child it is about."""
+    own = isinstance(problem, ErrorThresholdExceededError)
+    if own or assignment.depth == tree.config.depth:
+        figures = {n: v for n, v in vars(problem).items() if isinstance(v, int | float)}
+        tree.recorder.tell_under(None, Note, kind="limit", text=str(problem), data=figures)
 
 
 @asynccontextmanager

@@ -12,7 +12,12 @@ from rlm.core.context import describe
 from rlm.core.models import UnknownModelError, count_characters
 from rlm.core.tools import ToolFailedError, call_tool
 from rlm.core.tree import Assignment
-from rlm.errors import ErrorThresholdExceededError, LimitExceededError, RLMError
+from rlm.errors import (
+    ErrorThresholdExceededError,
+    LimitExceededError,
+    RLMError,
+    UnknownCostError,
+)
 from rlm.events import CallUsage, Note, SubCallFinished, SubCallStarted
 from rlm_kernel.answering import CallAnswer
 
@@ -103,7 +108,7 @@ class SubCalls:
             except asyncio.CancelledError:
                 problem = "The call was cancelled."
                 raise
-            except LimitExceededError as error:
+            except (LimitExceededError, UnknownCostError) as error:
                 problem = str(error)
                 # A child's failing turns are its own; everything else is the whole tree's.
                 if not isinstance(error, ErrorThresholdExceededError):
@@ -185,7 +190,7 @@ class SubCalls:
     def _check_limits(self) -> None:
         try:
             self._tree.limits.check()
-        except LimitExceededError as error:
+        except (LimitExceededError, UnknownCostError) as error:
             self._tree.stop(error)
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rlm.core.models import Models
     from rlm.core.recorder import Recorder
     from rlm.core.tools import Tool
-    from rlm.errors import LimitExceededError
+    from rlm.errors import LimitExceededError, UnknownCostError
     from rlm_kernel.sandbox import Sandbox
 
 
@@ -79,8 +79,8 @@ class Tree:
         """Let `stop` do nothing any more: the root run is over."""
         self._root_task = None
 
-    def stop(self, reason: LimitExceededError) -> None:
-        """End the whole tree, from anywhere in it, because a limit was reached."""
+    def stop(self, reason: LimitExceededError | UnknownCostError) -> None:
+        """End the whole tree, from anywhere in it, because a limit was reached or is blind."""
         if self.limits.crossed is None and self._root_task is not None:
             self.limits.crossed = reason
             self._root_task.cancel()

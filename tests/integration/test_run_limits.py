@@ -21,6 +21,7 @@ from rlm import (
     RLMError,
     TimeoutExceededError,
     TokenLimitExceededError,
+    UnknownCostError,
 )
 from rlm.demo.server import LMRequest, LMResponse
 
@@ -73,6 +74,75 @@ def test_costs_that_the_provider_reports_count(scripted: Any) -> None:
     with pytest.raises(BudgetExceededError) as caught:
         rlm.completion("c")
     assert caught.value.spent == pytest.approx(0.9)
+
+
+def test_a_prompt_that_cannot_fit_is_not_sent(scripted: Any) -> None:
+    rlm = scripted(lambda _: answer("1"), max_tokens=100)
+    with pytest.raises(TokenLimitExceededError) as caught:
+        rlm.completion("c")
+    assert scripted.server.requests == []
+    assert caught.value.tokens_used == 0
+
+
+def test_a_prompt_that_might_fit_is_sent_and_counted_by_what_it_took(scripted: Any) -> None:
+    # By the first guess of four characters to a token this prompt would be too long.
+    rlm = scripted([], lambda _: costly("fits", (10, 10)), max_tokens=60, max_depth=0)
+    assert rlm.completion("x" * 300).trajectory.usage.total_input_tokens == 10
+
+
+def test_a_fan_out_is_bounded_though_the_provider_counts_nothing(scripted: Any) -> None:
+    code = cell("llm_query_batched(['y' * 4000] * 100)")
+    rlm = scripted([code], lambda _: "ok", max_tokens=10_000)
+    with pytest.raises(TokenLimitExceededError) as caught:
+        rlm.completion("c")
+    assert caught.value.tokens_used <= 10_000
+    assert len(scripted.server.requests) < 12
+
+
+def test_money_is_bounded_though_the_provider_counts_nothing(scripted: Any) -> None:
+    code = cell("llm_query_batched(['y' * 4000] * 100)")
+    rlm = scripted([code], lambda _: "ok", max_budget=0.01, prices={"m": (1.0, 1.0)})
+    with pytest.raises(BudgetExceededError) as caught:
+        rlm.completion("c")
+    assert caught.value.spent <= 0.01
+    assert len(scripted.server.requests) < 12
+
+
+@pytest.mark.parametrize("where", ["root", "sub-call", "child", "plain"])
+def test_a_budget_that_nobody_can_watch_ends_the_run(scripted: Any, where: str) -> None:
+    def known(text: str) -> LMResponse:
+        return LMResponse(text=text, usage=(10, 10), cost=0.001)
+
+    unknown = LMResponse(text="no word on the cost", usage=(10, 10))
+    code = {"sub-call": "llm_query('x')", "child": "rlm_query('x')"}.get(where, "1")
+    replies = [known(cell(f"print({code}); llm_query('y')")), unknown]
+    rlm = scripted(
+        replies if where in ("root", "child") else [*replies[:1], known(answer("'late'"))],
+        lambda _: unknown if where in ("sub-call", "plain") else known("ok"),
+        backend="openrouter",
+        backend_kwargs={"api_key": "k"},
+        max_budget=1.0,
+        max_depth=0 if where == "plain" else 2,
+    )
+    with pytest.raises(UnknownCostError, match=r"'m'.*prices=\{'m'") as caught:
+        rlm.completion("c")
+    root = caught.value.trajectory.root
+    assert root.finished.status == "error"
+    assert root.finished.error["type"] == "UnknownCostError"
+    assert root.usage.total_output_tokens >= 10
+
+
+def test_a_crossed_limit_is_noted_once(scripted: Any) -> None:
+    code = cell("[rlm_query('child') for _ in range(9)]")
+    rlm = scripted(lambda _: costly(code), max_depth=3, max_tokens=2000)
+    with pytest.raises(TokenLimitExceededError) as caught:
+        rlm.completion("c")
+    trajectory = caught.value.trajectory
+    notes = [e for e in trajectory.events if e.type == "note" and e.kind == "limit"]
+    (note,) = notes
+    assert note in trajectory.root.notes
+    assert note.text == str(caught.value)
+    assert note.data["token_limit"] == 2000
 
 
 def test_a_fan_out_that_cannot_be_afforded_is_not_sent(scripted: Any) -> None:
