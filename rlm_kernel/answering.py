@@ -17,6 +17,14 @@ from rlm_kernel.bridge import INLINE_CHARACTERS
 MAX_OPEN_CALLS = 20_000
 """Calls that a kernel may have open; an honest one has at most `bridge.WINDOW`."""
 
+MAX_OPEN_CHARACTERS = 1_000_000_000
+"""Characters of all open calls' prompts together."""
+
+MAX_CALLS_A_MESSAGE = 1024
+
+MAX_JSON_CHARACTERS = 64_000_000
+"""A chat, or a tool's arguments, that is longer is refused unread."""
+
 MAX_ANSWER_CHARACTERS = 64_000_000
 
 _KINDS = ("llm", "rlm", "tool")
@@ -74,6 +82,7 @@ class Answering:
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._answers: dict[int, CallAnswer] = {}
         self._outbox: list[int] = []
+        self._open_characters = 0
         self._loop = asyncio.get_running_loop()
 
     def receive(self, msg_type: str, content: Any, buffers: Sequence[bytes]) -> None:
@@ -83,8 +92,9 @@ class Answering:
         if msg_type == "rlm_call":
             self._forget_below(content.get("floor"))
             calls = content.get("calls")
-            for entry in calls if isinstance(calls, list) else ():
-                self._start(entry, buffers)
+            unread: list[bytes | None] = list(buffers)
+            for entry in calls[:MAX_CALLS_A_MESSAGE] if isinstance(calls, list) else ():
+                self._start(entry, unread)
         elif msg_type == "rlm_poll":
             self._tell(_ids(content))
         elif msg_type == "rlm_cancel":
@@ -100,22 +110,40 @@ class Answering:
             task.cancel()
         return tasks
 
-    def _start(self, entry: Any, buffers: Sequence[bytes]) -> None:
+    def _start(self, entry: Any, buffers: list[bytes | None]) -> None:
         number = entry.get("id") if isinstance(entry, dict) else None
         if not isinstance(number, int):
             return
         if number in self._answers:
             self._queue(number)
         elif number not in self._tasks:
-            call, problem = _read(entry, buffers)
-            if problem is None and len(self._tasks) >= MAX_OPEN_CALLS:
-                problem = f"more than {MAX_OPEN_CALLS:,} calls are open"
+            text = _text(entry, buffers)
+            call, problem = _read(entry, text)
+            if problem is None:
+                problem = self._too_much(len(text or ""))
             if call is None or problem is not None:
                 self._settle(number, CallAnswer(error=problem))
             else:
-                task = self._loop.create_task(self._run(number, call))
-                self._tasks[number] = task
-                task.add_done_callback(lambda _: self._tasks.pop(number, None))
+                self._open(number, call, len(text or ""))
+
+    def _too_much(self, characters: int) -> str | None:
+        """Say why no further call can be taken; None when it can."""
+        if len(self._tasks) >= MAX_OPEN_CALLS:
+            return f"more than {MAX_OPEN_CALLS:,} calls are open"
+        if self._open_characters + characters > MAX_OPEN_CHARACTERS:
+            return f"the open calls' prompts have more than {MAX_OPEN_CHARACTERS:,} characters"
+        return None
+
+    def _open(self, number: int, call: Call, characters: int) -> None:
+        task = self._loop.create_task(self._run(number, call))
+        self._tasks[number] = task
+        self._open_characters += characters
+
+        def done(_: object) -> None:
+            self._tasks.pop(number, None)
+            self._open_characters -= characters
+
+        task.add_done_callback(done)
 
     async def _run(self, number: int, call: Call) -> None:
         try:
@@ -129,6 +157,8 @@ class Answering:
 
     def _settle(self, number: int, answer: CallAnswer) -> None:
         self._answers[number] = answer
+        if len(self._answers) > 2 * MAX_OPEN_CALLS:  # an honest kernel lets us forget them
+            del self._answers[next(iter(self._answers))]
         self._queue(number)
 
     def _queue(self, number: int) -> None:
@@ -178,22 +208,30 @@ def _ids(content: dict[str, Any]) -> list[int]:
     return [number for number in ids[:MAX_OPEN_CALLS] if isinstance(number, int)]
 
 
-def _read(entry: dict[str, Any], buffers: Sequence[bytes]) -> tuple[Call | None, str | None]:
-    """Return the call that an entry describes, or what is wrong with it."""
-    kind, model, name = entry.get("kind"), entry.get("model"), entry.get("name")
-    prompt = entry.get("prompt")
+def _text(entry: dict[str, Any], buffers: list[bytes | None]) -> str | None:
+    """Return a call's text; a buffer is read once, or many calls could name one."""
     index = entry.get("buffer")
     if isinstance(index, int) and 0 <= index < len(buffers):
-        prompt = bytes(buffers[index]).decode("utf-8", "replace")
+        data, buffers[index] = buffers[index], None
+        return None if data is None else bytes(data).decode("utf-8", "replace")
+    prompt = entry.get("prompt")
+    return prompt if isinstance(prompt, str) else None
+
+
+def _read(entry: dict[str, Any], text: str | None) -> tuple[Call | None, str | None]:
+    """Return the call that an entry describes, or what is wrong with it."""
+    kind, model, name = entry.get("kind"), entry.get("model"), entry.get("name")
     if kind not in _KINDS:
         return None, f"a call has the unknown kind {kind!r:.40}"
     if not (model is None or isinstance(model, str)) or not (name is None or isinstance(name, str)):
         return None, "a call's model and name must be text"
-    if kind == "tool":
+    prompt: Any = text
+    if text is not None and entry.get("json"):
         try:
-            prompt = json.loads(prompt) if isinstance(prompt, str) else None
+            prompt = json.loads(text) if len(text) <= MAX_JSON_CHARACTERS else None
         except (ValueError, RecursionError):
             prompt = None
+    if kind == "tool":
         if not isinstance(prompt, dict) or not isinstance(prompt.get("args"), list):
             return None, "a tool's arguments are malformed"
     elif not isinstance(prompt, (str, list)):

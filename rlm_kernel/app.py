@@ -8,6 +8,7 @@ all that `IPKernelApp` does.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from typing import Any
 
@@ -73,6 +74,9 @@ class ModelKernelApp(RLMKernelApp):
         self.init_kernel()
         self.init_path()
         self.init_shell()
+        if sys.platform != "linux":  # there the kernel ends this process with the fork server
+            self.parent_handle = os.getppid()
+            self.init_poller()
 
 
 def _configuration(spec: dict[str, Any]) -> Config:

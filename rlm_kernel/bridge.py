@@ -9,8 +9,9 @@ so a lost message is never an endless wait and never a second execution.
 Message shapes, over the Jupyter control channel (text over `INLINE_CHARACTERS` is a raw buffer):
 
 - ``rlm_hello`` (host): starts the talk; its sender is who gets the calls.
-- ``rlm_call`` (kernel): ``{"floor": id, "calls": [{"id", "kind", "model", "name", "prompt" |
-  "buffer"}]}``; ids below ``floor`` are answered and may be forgotten.
+- ``rlm_call`` (kernel): ``{"floor": id, "calls": [{"id", "kind", "model", "name", "json",
+  "prompt" | "buffer"}]}``; the prompt is text, or with ``json`` the JSON of a chat or of a tool's
+  arguments; ids below ``floor`` are answered and may be forgotten.
 - ``rlm_poll`` (kernel): ``{"ids": [...]}``.
 - ``rlm_cancel`` (kernel): ``{"ids": [...]}``: nobody waits for these any more.
 - ``rlm_reply`` (host): ``{"answers": [{"id", "value" | "buffer", "error"}], "pending": [...],
@@ -19,11 +20,13 @@ Message shapes, over the Jupyter control channel (text over `INLINE_CHARACTERS` 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import json
 import threading
 import time
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +43,12 @@ BATCH_CALLS = 256
 BATCH_CHARACTERS = 4_000_000
 """What one message carries at most (one call of any length always fits)."""
 
+MAX_PROMPT_CHARACTERS = 64_000_000
+"""A longer prompt is refused: what carries messages bounds them."""
+
+MAX_SENDS = 3
+"""How often a call is sent; a host that never knows of it will not know it the next time."""
+
 POLL_SECONDS = 5.0
 """After this silence a call is asked after."""
 
@@ -55,9 +64,20 @@ class CallInterruptedError(Exception):
 class _Call:
     id: int
     body: dict[str, Any]
-    text: str | None
+    text: str
     future: Future[Any] = field(default_factory=Future)
     heard: float = 0.0
+    sends: int = 0
+
+    def settle(self, value: Any, error: str | None) -> None:
+        """Give the caller its answer, unless it has stopped to wait."""
+        with contextlib.suppress(InvalidStateError):
+            self.future.set_result((value, error))
+
+    def interrupt(self) -> None:
+        """Tell the caller that its cell was interrupted, unless it has stopped to wait."""
+        with contextlib.suppress(InvalidStateError):
+            self.future.set_exception(CallInterruptedError("the cell was interrupted"))
 
 
 class Bridge:
@@ -77,10 +97,11 @@ class Bridge:
         self._send = send
         self._on_control_thread = on_control_thread
         self._ids = itertools.count(1)
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may call as well
         self._queue: deque[_Call] = deque()
         self._sent: dict[int, _Call] = {}
         self._pump_scheduled = False
+        self._barred: frozenset[int | None] = frozenset()
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
         """Queue calls; safe from any thread.
@@ -92,14 +113,22 @@ class Bridge:
             Their futures: `(value, error)` each.
         """
         calls = [self._call(body) for body in bodies]
-        with self._lock:
-            self._queue.extend(calls)
-        self._schedule_pump()
+        if threading.get_ident() in self._barred:
+            for call in calls:
+                call.interrupt()
+        else:
+            with self._lock:
+                self._queue.extend(calls)
+            self._schedule_pump()
         return [call.future for call in calls]
+
+    def start_cell(self) -> None:
+        """Let every thread call again."""
+        self._barred = frozenset()
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
         """Tell the host that nobody waits for these any more."""
-        gone = {id(future) for future in futures if not future.done()}
+        gone = set(map(id, futures))
         with self._lock:
             self._queue = deque(call for call in self._queue if id(call.future) not in gone)
             ids = [call.id for call in self._sent.values() if id(call.future) in gone]
@@ -109,14 +138,21 @@ class Bridge:
             self._on_control_thread(lambda: self._send("rlm_cancel", {"ids": ids}, []))
 
     def interrupt(self) -> None:
-        """Fail every call that is waited for now; called on the control thread."""
+        """Fail every call that is waited for now; called on the control thread.
+
+        So are, until the next cell, the calls of all threads there are: a pool with a thousand
+        more prompts in its queue must not go on asking for a cell that was stopped.
+        """
         with self._lock:
+            main = threading.main_thread()
+            threads = [thread for thread in threading.enumerate() if thread is not main]
+            self._barred = frozenset(thread.ident for thread in threads)
             calls = [*self._sent.values(), *self._queue]
             ids = list(self._sent)
             self._sent.clear()
             self._queue.clear()
         for call in calls:
-            call.future.set_exception(CallInterruptedError("the cell was interrupted"))
+            call.interrupt()
         if ids:
             self._send("rlm_cancel", {"ids": ids}, [])
 
@@ -132,13 +168,17 @@ class Bridge:
                 value: Any = bytes(buffers[answer["buffer"]]).decode("utf-8", "replace")
             else:
                 value = answer.get("value")
-            call.future.set_result((value, answer.get("error")))
+            call.settle(value, answer.get("error"))
         with self._lock:
             for call_id in content.get("pending", ()):
                 if call_id in self._sent:
                     self._sent[call_id].heard = now
             unknown = [self._sent.pop(i) for i in content.get("unknown", ()) if i in self._sent]
-            self._queue.extendleft(reversed(unknown))
+            again = [call for call in unknown if call.sends < MAX_SENDS]
+            self._queue.extendleft(reversed(again))
+        for call in unknown:
+            if call.sends >= MAX_SENDS:
+                call.settle(None, f"the call did not reach the host in {MAX_SENDS} tries")
         self._pump()
 
     def poll(self) -> None:
@@ -150,19 +190,17 @@ class Bridge:
             for call in lost:
                 del self._sent[call.id]
         for call in lost:
-            call.future.set_result(
-                (None, f"the host has not answered for {DEADLINE_SECONDS:.0f} seconds")
-            )
+            call.settle(None, f"the host has not answered for {DEADLINE_SECONDS:.0f} seconds")
         ids = [call.id for call in silent if call not in lost]
         if ids:
             self._send("rlm_poll", {"ids": ids}, [])
+        self._pump()
 
     def _call(self, body: dict[str, Any]) -> _Call:
-        prompt = body.get("prompt")
-        if isinstance(prompt, str) and len(prompt) > INLINE_CHARACTERS:
-            body = {key: value for key, value in body.items() if key != "prompt"}
+        prompt = body.pop("prompt")
+        if isinstance(prompt, str):
             return _Call(next(self._ids), body, prompt)
-        return _Call(next(self._ids), body, None)
+        return _Call(next(self._ids), {**body, "json": True}, json.dumps(prompt))
 
     def _schedule_pump(self) -> None:
         with self._lock:
@@ -184,9 +222,11 @@ class Bridge:
             buffers: list[bytes] = []
             for call in batch:
                 entry = {"id": call.id, **call.body}
-                if call.text is not None:
+                if len(call.text) > INLINE_CHARACTERS:
                     entry["buffer"] = len(buffers)
                     buffers.append(call.text.encode("utf-8", "replace"))
+                else:
+                    entry["prompt"] = call.text
                 calls.append(entry)
             self._send("rlm_call", {"floor": floor, "calls": calls}, buffers)
 
@@ -195,11 +235,12 @@ class Bridge:
         characters = 0
         now = time.monotonic()
         while self._queue and len(self._sent) < WINDOW and len(batch) < BATCH_CALLS:
-            size = len(self._queue[0].text or "")
+            size = len(self._queue[0].text)
             if batch and characters + size > BATCH_CHARACTERS:
                 break
             call = self._queue.popleft()
             call.heard = now
+            call.sends += 1
             characters += size
             self._sent[call.id] = call
             batch.append(call)

@@ -41,6 +41,10 @@ class CellResult:
     restarted: bool = False
 
 
+MAX_ERROR = 10_000
+"""Characters of a cell's error line."""
+
+
 class RunningCell:
     """A cell that runs: what has come of it so far."""
 
@@ -51,6 +55,24 @@ class RunningCell:
         self.idle = asyncio.Event()
         self.started = time.monotonic()
         self.stopped_for: CellStatus | None = None
+        self.killed = False
+        self._lost_reply: asyncio.TimerHandle | None = None
+
+    def published_idle(self, patience: float) -> None:
+        """The kernel says it is done; an interrupt at an unlucky moment can cost its reply.
+
+        Args:
+            patience: Seconds after which the reply is taken for lost.
+        """
+        self.idle.set()
+        if self._lost_reply is None and not self.reply.done():
+            loop = asyncio.get_running_loop()
+            self._lost_reply = loop.call_later(patience, self.give_up)
+            self.reply.add_done_callback(self._forget_timer)
+
+    def _forget_timer(self, _: object) -> None:
+        if self._lost_reply is not None:
+            self._lost_reply.cancel()
 
     def give_up(self) -> None:
         """Take the reply for lost: the kernel is idle and has not sent it."""
@@ -73,7 +95,7 @@ class RunningCell:
                 variables={},
                 error=_stop_text(self.stopped_for) if self.stopped_for else epitaph,
                 duration=duration,
-                restarted=lost,
+                restarted=lost or self.killed,
             )
         content = self.reply.result()["content"]
         did = self.reply.result()["metadata"].get("rlm")
@@ -96,7 +118,7 @@ class RunningCell:
             return self.stopped_for, _stop_text(self.stopped_for)
         if content.get("status") == "ok":
             return "ok", None
-        error = f"{content.get('ename')}: {content.get('evalue')}"
+        error = f"{content.get('ename')}: {content.get('evalue')}"[:MAX_ERROR]
         interrupted = content.get("ename") in ("KeyboardInterrupt", "CancelledError")
         return ("interrupted" if interrupted else "error"), error
 

@@ -9,6 +9,8 @@ from jupyter_client.session import Session as JupyterSession
 from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
 
+from rlm_kernel import packing
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,6 +43,7 @@ class Channels:
             signature_scheme=connection["signature_scheme"],
             check_pid=False,
         )
+        self.session.pack = packing.pack
         self._on_message = on_message
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         loop = IOLoop.current()

@@ -26,6 +26,7 @@ from typing import Any
 from rlm_kernel import frames, processes
 
 MEMORY_CHECK_SECONDS = 0.5
+HOST_CHECK_SECONDS = 2.0
 
 REAP_ROUNDS = 1000
 """How often what is killed is looked after, a millisecond apart."""
@@ -81,6 +82,7 @@ class _Server:
         self._root = root
         self._in = stream_in
         self._out = stream_out
+        self._host = os.getppid()
         self._pids: dict[int, int] = {}
         self._memory: dict[int, int] = {}
         self._wake_in, self._wake_out = os.pipe()
@@ -94,8 +96,10 @@ class _Server:
         decoder = frames.Decoder()
         self._report(op="ready", pid=os.getpid())
         while True:
-            timeout = MEMORY_CHECK_SECONDS if self._memory else None
+            timeout = MEMORY_CHECK_SECONDS if self._memory else HOST_CHECK_SECONDS
             readable, _, _ = select.select([self._in, self._wake_in], [], [], timeout)
+            if os.getppid() != self._host:
+                return  # the host is gone, though a child that it forked may hold the stream open
             if self._wake_in in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_in, 4096)
@@ -185,7 +189,7 @@ class _Server:
     def _check_memory(self) -> None:
         for number, limit in list(self._memory.items()):
             pid = self._pids.get(number)
-            if pid is not None and processes.resident_bytes(pid) > limit:
+            if pid is not None and processes.tree_bytes(pid, limit) > limit:
                 self._report(op="over_memory", kernel=number, limit=limit)
                 processes.kill_tree(pid)
                 del self._memory[number]

@@ -55,6 +55,14 @@ class RLMShell(ZMQInteractiveShell):
         print("This REPL is ended by its host; set `answer` to finish.", file=sys.stderr)  # noqa: T201
 
 
+def _bounded(reply: dict[str, Any]) -> dict[str, Any]:
+    """Cut an error's texts in an `execute_reply`: what is published of it is bounded already."""
+    if "evalue" in reply:
+        reply["evalue"] = reply["evalue"][:LONG_VALUE]
+        reply["traceback"] = [line[:LONG_VALUE] for line in reply["traceback"][:100]]
+    return reply
+
+
 def _print_long(value: Any, printer: Any, cycle: bool) -> None:  # noqa: ARG001
     if len(value) <= LONG_VALUE:
         printer.text(repr(value))
@@ -164,6 +172,7 @@ class RLMKernel(IPythonKernel):
     async def do_execute(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run a cell with the reserved names put back before and after."""
         self._meter.start_cell()
+        self._bridge.start_cell()
         self.repl.put_back()
         try:
             reply: dict[str, Any] = await super().do_execute(*args, **kwargs)
@@ -171,7 +180,7 @@ class RLMKernel(IPythonKernel):
             # It came between the cell's own frames: in IPython's preparations, say
             return self._interrupted_reply()
         else:
-            return reply
+            return _bounded(reply)
         finally:
             if threading.current_thread() is threading.main_thread():
                 # From here to the reply nothing is the cell's: a late SIGINT has nothing to stop

@@ -147,7 +147,7 @@ class LocalServer:
         try:
             self._process.stdin.write(data)  # a request is far smaller than a pipe's buffer
         except OSError:
-            self._detach()
+            self._lose()
 
     def _read(self) -> None:
         try:
@@ -158,6 +158,11 @@ class LocalServer:
         except FrameError:
             pass
         if data is not None:
+            self._lose()
+
+    def _lose(self) -> None:
+        """The stream has ended by itself: so has the sandbox."""
+        if not self.over:
             self._detach()
             _begin_thread(self._end_process)
 
@@ -167,6 +172,8 @@ class LocalServer:
             self.over = True
             self.loop.remove_reader(self._out.fileno())
             self.stream.end()
+            if _servers.get(self.loop) is self:
+                del _servers[self.loop]  # it holds its loop: the weak key alone would never go
 
     def _end_process(self) -> None:
         """Close the stream: the fork server ends its kernels, removes the root, and exits."""
@@ -257,6 +264,8 @@ class LocalSandbox:
 
     async def start_kernel(self, options: KernelOptions) -> tuple[KernelProcess, dict[str, Any]]:
         """Fork a kernel's process."""
+        if self._closed:
+            raise SandboxError("The sandbox is closed; no kernel can be started in it.")
         kernel = self._server.stream.new_kernel()
         directory = self._server.root / f"k{kernel.number}"
         work = directory / "work"

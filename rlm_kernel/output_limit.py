@@ -10,8 +10,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from ipykernel.iostream import OutStream
-from jupyter_client.session import Session, json_packer
+from jupyter_client.session import Session
 from traitlets import Any as AnyTrait
+
+from rlm_kernel import packing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,7 +37,7 @@ class OutputMeter:
         self._left = limit or 0
         self._report_at = 1
         self._on_crossed = on_crossed
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may print as well
 
     def start_cell(self) -> None:
         """Begin to count anew."""
@@ -87,16 +89,6 @@ class BoundedOutStream(OutStream):
         return len(string)
 
 
-def _utf8_packer(obj: Any) -> bytes:
-    """Pack a message; text with lone surrogates, which has no UTF-8, loses only those."""
-    try:
-        return json_packer(obj)
-    except UnicodeEncodeError:
-        import json  # noqa: PLC0415 - the rare path
-
-        return json.dumps(obj, default=str, ensure_ascii=False).encode("utf-8", "replace")
-
-
 class BoundedSession(Session):
     """A kernel's `Session` whose results, displays and tracebacks are bounded by the meter.
 
@@ -107,7 +99,7 @@ class BoundedSession(Session):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.pack = _utf8_packer
+        self.pack = packing.pack
 
     def send(
         self, stream: Any, msg_or_type: Any, content: Any = None, *args: Any, **kwargs: Any
@@ -135,17 +127,21 @@ class BoundedSession(Session):
 
     def _bound_bundle(self, body: dict[str, Any]) -> None:
         """Cut the plain text of a mime bundle; leave out other forms that do not fit."""
-        data = body["data"]
-        for mime in list(data):
-            value = data[mime]
+        data = {}
+        for mime, value in body["data"].items():
             if mime == "text/plain" and isinstance(value, str):
                 data[mime] = self._bound_text(value)
-            else:
-                size = len(value if isinstance(value, str) else repr(value)) + _MESSAGE_COST
-                if self.meter.take(size) < size:
-                    data[mime] = f"[{mime} of {size:,} characters left out: output limit]"
-                    if mime != "text/html":
-                        del data[mime]
+            elif self._fits(mime, value):
+                data[mime] = value
+            elif mime == "text/html":
+                data[mime] = "[left out: output limit]"
+        body["data"] = data
+        if not self._fits(body.get("metadata")):
+            body["metadata"] = {}
+
+    def _fits(self, *values: Any) -> bool:
+        size = sum(len(v if isinstance(v, str) else repr(v)) for v in values) + _MESSAGE_COST
+        return bool(self.meter.take(size) == size)
 
 
 def cut_mark(total: int, shown: int) -> str:

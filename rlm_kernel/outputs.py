@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,9 +44,10 @@ class CellOutputs:
         self._size += _size(output)
         if self.overflowed:
             return
-        display = content.get("transient", {}).get("display_id") if msg_type != "stream" else None
+        transient = content.get("transient")
+        display = transient.get("display_id") if isinstance(transient, dict) else None
         if msg_type == "update_display_data":
-            if display in self._displays:
+            if isinstance(display, str) and display in self._displays:
                 self._displays[display].update(data=output["data"], metadata=output["metadata"])
             return
         if isinstance(display, str):
@@ -108,8 +110,7 @@ def _output(msg_type: str, content: Any) -> dict[str, Any] | None:
 
 
 def _size(output: dict[str, Any]) -> int:
+    """Return how much an output holds, metadata and all."""
     if output["output_type"] == "stream":
         return len(output["text"])
-    if output["output_type"] == "error":
-        return len(output["evalue"]) + sum(len(line) for line in output["traceback"])
-    return sum(len(v) if isinstance(v, str) else len(str(v)) for v in output["data"].values())
+    return len(json.dumps(output))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -21,6 +22,7 @@ Small enough that the allocator reuses the same memory for each: at four times t
 """
 
 _MAX_JSON_DEPTH = 200
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ def context_value(value: Any) -> ContextValue:
         return ContextValue(form="text", value=value, type_name=name)
     if type(value) is bytes:
         return ContextValue(form="bytes", value=value, type_name=name)
-    if _is_json(value):
+    if _is_json(value, set()):
         return ContextValue(form="json", value=value, type_name=name)
     try:
         pickled = pickle.dumps(value, protocol=5)
@@ -113,22 +115,32 @@ def context_value(value: Any) -> ContextValue:
     return ContextValue(form="pickle", value=pickled, type_name=name)
 
 
-def _is_json(value: Any, depth: int = 0) -> bool:
-    """Tell whether JSON brings a value back exactly as it is."""
+def _is_json(value: Any, seen: set[int], depth: int = 0) -> bool:
+    """Tell whether JSON brings a value back exactly as it is.
+
+    Args:
+        value: Any value.
+        seen: Containers met so far: one that is met twice is shared, which JSON cannot say.
+        depth: How deep it is nested.
+    """
     kind = type(value)
-    if kind in (str, bool, type(None)):
+    if kind is str:
+        return value.isascii() or not _SURROGATE.search(value)  # JSON would join a pair of them
+    if kind in (bool, type(None)):
         return True
     if kind is int:
         return bool(-(1 << 63) <= value < 1 << 63)
     if kind is float:
         return math.isfinite(value)
-    if depth > _MAX_JSON_DEPTH:
+    if kind not in (list, dict) or depth > _MAX_JSON_DEPTH or (value and id(value) in seen):
         return False
+    seen.add(id(value))
     if kind is list:
-        return all(_is_json(item, depth + 1) for item in value)
-    if kind is dict:
-        return all(type(key) is str and _is_json(item, depth + 1) for key, item in value.items())
-    return False
+        return all(_is_json(item, seen, depth + 1) for item in value)
+    return all(
+        type(key) is str and _is_json(key, seen) and _is_json(item, seen, depth + 1)
+        for key, item in value.items()
+    )
 
 
 def write_context(value: ContextValue, path: Path) -> PlacedContext:

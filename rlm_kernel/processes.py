@@ -52,11 +52,11 @@ def children(pid: int) -> list[int]:
 
 
 def _children_by_listing(pid: int) -> list[int]:
-    listing = subprocess.run(
-        ["/bin/ps", "-axo", "pid=,ppid="], capture_output=True, text=True, check=False
-    )
-    pairs = [line.split() for line in listing.stdout.splitlines()]
-    return [int(child) for child, parent in pairs if int(parent) == pid]
+    command = ["/bin/ps", "-axo", "pid=,ppid="]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as listing:
+        assert listing.stdout is not None
+        pairs = [tuple(map(int, line.split())) for line in listing.stdout]
+    return [child for child, parent in pairs if parent == pid and child != listing.pid]
 
 
 def descendants(pid: int) -> list[int]:
@@ -92,7 +92,26 @@ def kill_tree(pid: int) -> None:
         send(one, signal.SIGKILL)
 
 
-def resident_bytes(pid: int) -> int:
+def tree_bytes(pid: int, limit: int) -> int:
+    """Return the memory of a process and everything below it, in bytes.
+
+    Forked children share their parent's pages. Counting those once is slow, so it is done only when
+    the quick count (which counts them for each) is over `limit`.
+    """
+    below = [pid, *descendants(pid)]
+    quick = sum(map(_resident_bytes, below))
+    return quick if quick <= limit or not _LINUX else sum(map(_proportional_bytes, below))
+
+
+def _proportional_bytes(pid: int) -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _resident_bytes(pid: int) -> int:
     """Return a process's resident memory in bytes; 0 when it cannot be told."""
     if not _LINUX:
         return 0

@@ -11,7 +11,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rlm_kernel.bridge import CallInterruptedError
+from rlm_kernel.bridge import MAX_PROMPT_CHARACTERS, CallInterruptedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -57,7 +57,9 @@ class Queries:
         """Return the function that calls a host callable of this name."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            body = {"kind": "tool", "name": name, "prompt": _arguments(name, args, kwargs)}
+            _require_json(name, args, kwargs)
+            prompt = {"args": args, "kwargs": kwargs}
+            body = {"kind": "tool", "name": name, "prompt": prompt}
             (future,) = self._bridge.submit([body])
             try:
                 value, error = future.result()
@@ -165,25 +167,36 @@ def _prompts(prompts: Any) -> list[Any]:
     """Return a batch as a list; a single string is a batch of one, not of its characters."""
     if isinstance(prompts, (str, dict)):
         return [prompts]
-    return list(prompts)
+    try:
+        return list(prompts)
+    except TypeError:
+        return [prompts]  # its answer says what is wrong with it
 
 
 def _problem(prompt: Any) -> str | None:
     """Return why this cannot be a prompt; None when it can."""
     if isinstance(prompt, str):
-        return None
+        return _too_long(len(prompt))
     if isinstance(prompt, list) and all(
         isinstance(message, dict) and "role" in message and "content" in message
         for message in prompt
     ):
         try:
-            json.dumps(prompt)
+            return _too_long(len(json.dumps(prompt)))
         except (TypeError, ValueError, RecursionError) as error:
             return f"Error: the prompt's messages are not JSON: {error}"
-        return None
     return (
         "Error: a prompt must be a str or a list of messages "
         f'({{"role": ..., "content": ...}}), not {type(prompt).__name__}.'
+    )
+
+
+def _too_long(characters: int) -> str | None:
+    if characters <= MAX_PROMPT_CHARACTERS:
+        return None
+    return (
+        f"Error: the prompt has {characters:,} characters; at most {MAX_PROMPT_CHARACTERS:,} can "
+        "be sent. Split it."
     )
 
 
@@ -194,8 +207,8 @@ def _text(outcome: tuple[Any, str | None]) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
-    """Return a tool's arguments as JSON text, or name the one that is not JSON."""
+def _require_json(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Name a tool's argument that is not JSON."""
     places = {f"argument {number}": value for number, value in enumerate(args, 1)}
     places.update({f"argument {key!r}": value for key, value in kwargs.items()})
     for place, value in places.items():
@@ -203,4 +216,3 @@ def _arguments(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
             json.dumps(value, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise ToolError(f"{name}: {place} is not JSON: {error}") from None
-    return json.dumps({"args": args, "kwargs": kwargs})

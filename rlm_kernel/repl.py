@@ -19,6 +19,8 @@ ANSWER_CHARACTERS = 10_000_000
 MAX_VARIABLES = 200
 """Variables that are reported after a cell."""
 
+_SHOWN_ITEMS = 6
+
 _PREVIEW = reprlib.Repr()
 _PREVIEW.maxstring = _PREVIEW.maxother = 100
 _PREVIEW.maxlevel = 2
@@ -172,7 +174,7 @@ def _preview(value: Any) -> str:
     """Describe a value without running any code of its own."""
     kind = type(value)
     if kind in (list, tuple, dict, set, frozenset):
-        if all(type(item) in _PLAIN_TYPES for item in list(value)[:6]) and len(value) <= 6:  # noqa: PLR2004
+        if len(value) <= _SHOWN_ITEMS and all(type(item) in _PLAIN_TYPES for item in value):
             return _safe_repr(value)
         return f"{kind.__name__} of {len(value):,}"
     if kind in (str, bytes) and len(value) > 100:  # noqa: PLR2004

@@ -12,6 +12,16 @@ from rlm_kernel.cells import CellResult, CellStatus, RunningCell
 from rlm_kernel.channels import Channels
 from rlm_kernel.errors import ContextError, KernelDiedError
 from rlm_kernel.outputs import CellOutputs
+from rlm_kernel.patience import (
+    FLOOD_FACTOR,
+    HELLO_SECONDS,
+    IDLE_SECONDS,
+    INTERRUPT_SECONDS,
+    INTERRUPTS,
+    LOAD_SECONDS,
+    START_SECONDS,
+    TEXT_SECONDS,
+)
 from rlm_kernel.payload import PlacedContext, load_failure
 
 if TYPE_CHECKING:
@@ -22,24 +32,6 @@ if TYPE_CHECKING:
     from rlm_kernel.server import KernelProcess
 
 __all__ = ["Call", "CallAnswer", "CallHandler", "CellResult", "Session", "open_session"]
-
-START_SECONDS = 60.0
-"""How long a kernel may take to answer its first message."""
-
-HELLO_SECONDS = 1.0
-"""After this silence a new kernel is greeted again."""
-
-INTERRUPT_SECONDS = 2.0
-"""How long an interrupted cell may go on before its kernel is killed."""
-
-INTERRUPTS = 4
-"""How often it is interrupted in that time."""
-
-IDLE_SECONDS = 2.0
-"""How long outputs may trail the reply; a flood can lose the `idle` that ends them."""
-
-FLOOD_FACTOR = 100
-"""A cell that has tried to write this many times its limit is interrupted."""
 
 
 async def open_session(sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> Session:
@@ -77,6 +69,7 @@ class Session:
         self._channels: Channels | None = None
         self._answering: Answering
         self._settling: asyncio.Task[None] | None = None
+        self._closed = False
         self.connection_file = ""
 
     # Life and death
@@ -134,6 +127,8 @@ class Session:
             KernelDiedError: The new one did not start.
         """
         await self._end()
+        if self._closed:
+            raise KernelDiedError("The session is closed.")
         await self._open()
         for name, placed in self._attached.items():
             await self._attach(name, placed)
@@ -142,6 +137,7 @@ class Session:
 
     async def close(self) -> None:
         """End the kernel and everything it started."""
+        self._closed = True
         if self._settling is not None:
             self._settling.cancel()
         await self._end()
@@ -195,11 +191,11 @@ class Session:
     async def _attach(self, name: str, placed: PlacedContext) -> None:
         content = {"name": name, "path": placed.path, "form": placed.form}
         try:
-            reply = await self._ask("rlm_attach_request", content)
-        except KernelDiedError as error:
+            reply = await self._ask("rlm_attach_request", content, within=LOAD_SECONDS)
+        except (TimeoutError, KernelDiedError) as error:
             raise ContextError(
                 f"The context ({placed.type_name}, {placed.bytes:,} bytes) could not be loaded in "
-                f"the REPL. {error}"
+                f"the REPL. {error or f'It took longer than {LOAD_SECONDS:.0f} s.'}"
             ) from error
         if reply.get("status") != "ok":
             raise ContextError(load_failure(placed, reply))
@@ -220,13 +216,19 @@ class Session:
 
     async def _assign(self, name: str, value: Any, *, append: bool) -> None:
         content = {"name": name, "append": append}
-        reply = await self._ask("rlm_assign_request", content, [json.dumps(value).encode()])
+        # surrogatepass: text that is no UTF-8 is brought over as it is
+        data = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        reply = await self._ask("rlm_assign_request", content, [data], within=LOAD_SECONDS)
         if reply.get("status") != "ok":
             raise ContextError(f"{name} could not be set in the REPL: {reply.get('evalue')}")
 
     async def variable(self, name: str) -> str | None:
         """Return `str()` of a variable; None when there is none of that name."""
-        reply = await self._ask("rlm_variable_request", {"name": name})
+        try:
+            reply = await self._ask("rlm_variable_request", {"name": name}, within=TEXT_SECONDS)
+        except (TimeoutError, KernelDiedError):
+            self._process.kill()  # its __str__ never ends; SIGINT does not reach it
+            return None
         text = reply.get("text")
         return text if isinstance(text, str) else None
 
@@ -251,7 +253,7 @@ class Session:
         """
         async with self._lock:
             if self._settling is not None:
-                await self._settling
+                await asyncio.wait({self._settling})  # shields it: who waits may be cancelled too
                 self._settling = None
             channels = self._channels
             if channels is None or self._process.died.done():
@@ -317,6 +319,7 @@ class Session:
                     both, timeout=INTERRUPT_SECONDS, return_when=asyncio.FIRST_COMPLETED
                 )
                 return
+        cell.killed = True
         self._process.kill()
         await asyncio.wait([died], timeout=INTERRUPT_SECONDS)
 
@@ -343,15 +346,24 @@ class Session:
         return reply
 
     async def _ask(
-        self, msg_type: str, content: dict[str, Any], buffers: list[bytes] | None = None
+        self,
+        msg_type: str,
+        content: dict[str, Any],
+        buffers: list[bytes] | None = None,
+        *,
+        within: float,
     ) -> dict[str, Any]:
         """Ask the kernel on the shell channel and return the reply's content."""
-        message = await self._alive(self._request("shell", msg_type, content, buffers), None)
+        message = await self._alive(self._request("shell", msg_type, content, buffers), within)
         found: dict[str, Any] = message["content"]
         return found
 
     def _receive(self, channel: str, message: dict[str, Any]) -> None:
-        """Take any message of the kernel's; it may hold anything."""
+        """Take any message of the kernel's; it may hold anything, and what is odd is dropped."""
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+            self._take(channel, message)
+
+    def _take(self, channel: str, message: dict[str, Any]) -> None:
         kind = message["header"].get("msg_type")
         parent = message["parent_header"].get("msg_id", "")
         if channel == "iopub":
@@ -374,9 +386,7 @@ class Session:
     def _take_published(self, cell: RunningCell, kind: str, content: Any) -> None:
         if kind == "status":
             if isinstance(content, dict) and content.get("execution_state") == "idle":
-                cell.idle.set()
-                # An interrupt at an unlucky moment can cost the reply itself
-                asyncio.get_running_loop().call_later(IDLE_SECONDS, cell.give_up)
+                cell.published_idle(IDLE_SECONDS)
             return
         cell.outputs.take(kind, content)
         if cell.outputs.overflowed:

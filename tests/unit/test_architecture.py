@@ -26,6 +26,7 @@ INSIDE_THE_SANDBOX = (
     "kernel",
     "loading",
     "output_limit",
+    "packing",
     "processes",
     "queries",
     "repl",
