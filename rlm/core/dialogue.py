@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.core import compaction, prompts
 from rlm.core.conversation import Conversation
-from rlm.core.fences import parse_reply
+from rlm.core.fences import parse_reply, prose
 from rlm.core.tools import tools_section
 from rlm.errors import ContextWindowError
 from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
@@ -29,6 +29,10 @@ _OTHER_CODE = "Your last reply's code was not run: only blocks tagged `repl` are
 _EMPTY = "Your last reply was empty."
 _LOST = "The kernel was lost since the last conversation, and the variables made there with it."
 _CUT_SHORT = "Your last reply was cut off inside a block; that block was not run."
+_CUT_ANSWER = (
+    "Your last reply was cut off inside FINAL(...), so it is no answer. Write a shorter one."
+)
+_NOT_ACCEPTED = "The final answer of your last reply was not accepted: its code failed, as shown."
 
 
 @dataclass(slots=True)
@@ -179,13 +183,26 @@ class Dialogue:
             self._hint = _EMPTY
         if parsed.cut_short:
             self._hint = _CUT_SHORT
+        elif parsed.cut_answer:
+            self._hint = _CUT_ANSWER
         elif parsed.text.strip() and not parsed.blocks:
             self._hint = _OTHER_CODE if parsed.other_code else _NO_CODE
         return parsed
 
-    async def answer_in_text(self, parsed: ParsedReply, repl: Repl) -> str | None:
-        """Return the answer that a reply gives outside its code; None when it gives none."""
+    async def answer_in_text(
+        self, parsed: ParsedReply, cells: Sequence[Cell], repl: Repl
+    ) -> str | None:
+        """Return the answer that a reply gives outside its code; None when it gives none.
+
+        Args:
+            parsed: The reply.
+            cells: What became of its blocks: an answer that counts on code that failed is none.
+            repl: Where the variable is that it may name.
+        """
         if parsed.answer is None:
+            return None
+        if any(cell.error is not None for cell in cells):
+            self._hint = _NOT_ACCEPTED
             return None
         if parsed.answer.kind == "text":
             return parsed.answer.value
@@ -221,7 +238,7 @@ class Dialogue:
                 reply = await self.ask(repl)
             text = "" if reply is None else reply.text
             self._conversation.add({"role": "assistant", "content": text})
-            turn.answer = text if text.strip() else self.partial() or ""
+            turn.answer = text if text.strip() else self._draft or prose(self._last_reply or "")
         return turn.answer
 
     async def _compact(self, repl: Repl) -> None:

@@ -29,6 +29,10 @@ _MOST_STRINGS = 20
 """Strings of one block that are looked through for fences: hostile text must not take all day."""
 
 _NAME = re.compile(r"\s*+([\"']?)(\w++)\1\s*+\)")
+_LITERAL = re.compile(r"\s*+('''|\"\"\"|'|\")")
+_CLOSING = re.compile(r"\s*+\)")
+_PARENTHESIS = re.compile(r"[()]")
+_LINE_END = re.compile(r"[ \t]*+(?:\n|\Z)")
 _STRING_ENDS = {
     **{mark * 3: re.compile(rf"(?:\\.|[^\\])*?{mark * 3}", re.DOTALL) for mark in "\"'"},
     **{mark: re.compile(rf"(?:\\.|[^\\\n{mark}])*+{mark}", re.DOTALL) for mark in "\"'"},
@@ -60,6 +64,7 @@ class ParsedReply:
         answer: A final answer in the text outside code, if any.
         cut: How many characters of imitation were cut off.
         cut_short: Whether the reply ended inside a block, which is therefore not among them.
+        cut_answer: Whether the reply ended inside `FINAL(...)`, which is therefore no answer.
         other_code: Whether there is fenced Python that is not to be executed.
     """
 
@@ -68,6 +73,7 @@ class ParsedReply:
     answer: TextAnswer | None
     cut: int = 0
     cut_short: bool = False
+    cut_answer: bool = False
     other_code: bool = False
 
 
@@ -88,7 +94,8 @@ def parse_reply(text: str, *, python_fences: bool = False, complete: bool = True
         python_fences: Whether ```` ```python ```` fences are executed when the reply has no
             ```` ```repl ```` fence.
         complete: Whether the model said all it had to say; else a last block without a closing
-            fence was cut short and must not be executed.
+            fence was cut short and must not be executed, and neither is an answer whose
+            parenthesis is not closed one.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     fences = list(_fences(text))
@@ -99,14 +106,31 @@ def parse_reply(text: str, *, python_fences: bool = False, complete: bool = True
     kept = [fence for fence in fences if fence.start < end]
     code = [fence for fence in kept if fence.language in wanted and fence.code.strip()]
     cut_short = bool(code) and not code[-1].closed and not complete
+    answer, cut_answer = _text_answer(text[:end], kept, complete=complete)
     return ParsedReply(
         text=text[:end].rstrip() if end < len(text) else text,
         blocks=tuple(fence.code for fence in (code[:-1] if cut_short else code)),
-        answer=_text_answer(text[:end], kept),
+        answer=answer,
         cut=len(text) - end,
         cut_short=cut_short,
+        cut_answer=cut_answer,
         other_code=any(fence.language in _PYTHON - wanted for fence in kept),
     )
+
+
+def prose(text: str) -> str:
+    """Return what a reply says outside its fenced blocks.
+
+    Args:
+        text: The model's reply.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    parts, position = [], 0
+    for fence in _fences(text):
+        parts.append(text[position : fence.start].strip())
+        position = fence.end
+    parts.append(text[position:].strip())
+    return "\n\n".join(part for part in parts if part)
 
 
 def _fences(text: str) -> Iterator[_Fence]:
@@ -202,19 +226,26 @@ def _imitation_start(text: str, fences: list[_Fence], wanted: frozenset[str]) ->
     return len(text)
 
 
-def _text_answer(text: str, fences: list[_Fence]) -> TextAnswer | None:
-    """Return the first `FINAL(...)` or `FINAL_VAR(...)` that begins a line outside code."""
+def _text_answer(
+    text: str, fences: list[_Fence], *, complete: bool
+) -> tuple[TextAnswer | None, bool]:
+    """Find the first `FINAL(...)` or `FINAL_VAR(...)` that begins a line outside code.
+
+    Returns:
+        The answer, if any, and whether one was cut off by the reply's end.
+    """
     for match in _FINAL.finditer(text):
         if _is_inside(fences, match.start()):
             continue
         if match[1] == "FINAL":
-            inside = _in_parentheses(text, match.end())
-            literal = _string_literal(inside)
-            return TextAnswer(kind="text", value=inside.strip() if literal is None else literal)
+            value = _argument(text, match.end(), complete=complete)
+            if value is None:
+                return None, True
+            return TextAnswer(kind="text", value=value), False
         name = _NAME.match(text, match.end())
         if name and name[2].isidentifier():
-            return TextAnswer(kind="variable", value=name[2])
-    return None
+            return TextAnswer(kind="variable", value=name[2]), False
+    return None, False
 
 
 def _is_inside(fences: list[_Fence], position: int) -> bool:
@@ -223,15 +254,50 @@ def _is_inside(fences: list[_Fence], position: int) -> bool:
     return index >= 0 and position < fences[index].end
 
 
-def _in_parentheses(text: str, start: int) -> str:
-    """Return the text up to the parenthesis that closes, or else up to the last one."""
-    depth = 1
-    for match in re.compile(r"[()]").finditer(text, start):
+def _argument(text: str, start: int, *, complete: bool) -> str | None:
+    """Return what stands in a call's parentheses; None when the reply was cut off inside them."""
+    quote = _LITERAL.match(text, start)
+    string = quote and _STRING_ENDS[quote[1]].match(text, quote.end())
+    if quote and string and _CLOSING.match(text, string.end()):
+        literal = _string_literal(text[quote.start(1) : string.end()])
+        if literal is not None:
+            return literal
+    end = _closing_parenthesis(text, start, complete=complete)
+    if end is None:
+        if not complete:
+            return None
+        end = len(text)
+    inside = text[start:end]
+    literal = _string_literal(inside)
+    return inside.strip() if literal is None else literal
+
+
+def _closing_parenthesis(text: str, start: int, *, complete: bool) -> int | None:
+    """Return where the parenthesis stands that closes; None when there is none.
+
+    Prose has parentheses that pair with none, such as `:)`: when the one that closes by count has
+    text after it, and one more that pairs with none ends the same line, it is that one.
+    """
+    end = len(text)
+    depth, closing = 1, None
+    for match in _PARENTHESIS.finditer(text, start):
+        if match.start() > end:
+            break
         depth += 1 if match[0] == "(" else -1
-        if not depth:
-            return text[start : match.start()]
-    end = text.rfind(")", start)
-    return text[start:] if end < 0 else text[start:end]
+        if depth:
+            continue
+        if _LINE_END.match(text, match.end()):
+            return match.start()
+        if closing is None:
+            closing = match.start()
+            newline = text.find("\n", closing)
+            end = len(text) if newline < 0 else newline
+        depth = 1
+    if closing is not None:
+        # The line goes on behind it; in a reply that was cut off, who knows with what.
+        return closing if complete or end < len(text) else None
+    last = text.rfind(")", start) if complete else -1
+    return None if last < 0 else last
 
 
 def _string_literal(text: str) -> str | None:

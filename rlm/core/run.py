@@ -74,7 +74,7 @@ async def _converse(tree: Tree, dialogue: Dialogue, repl: Repl) -> tuple[RunStat
                 turn.answer = cell.answer
                 if turn.answer is not None:
                     return "answered", turn.answer
-            turn.answer = await dialogue.answer_in_text(parsed, repl)
+            turn.answer = await dialogue.answer_in_text(parsed, cells, repl)
             if turn.answer is not None:
                 return "answered", turn.answer
             await dialogue.show(cells, repl)

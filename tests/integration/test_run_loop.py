@@ -143,6 +143,34 @@ def test_a_block_that_was_cut_short_is_not_run(scripted: Any) -> None:
     assert "cut off inside a block" in scripted.shown(1)
 
 
+def test_an_answer_that_was_cut_short_is_not_taken(scripted: Any) -> None:
+    cut = LMResponse(text="FINAL(The capital of Fra", finish_reason="length")
+    rlm = scripted([cut, "FINAL(Paris)"])
+    assert rlm.completion("c").response == "Paris"
+    assert "cut off inside FINAL" in scripted.shown(1)
+
+
+def test_an_answer_beside_code_that_failed_is_not_taken(scripted: Any) -> None:
+    rlm = scripted(["```repl\n1 / 0\n```\nFINAL(a guess)", "FINAL(better)"])
+    assert rlm.completion("c").response == "better"
+    assert "ZeroDivisionError" in scripted.shown(1)
+    assert "not accepted" in scripted.shown(1)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("```repl\nanswer['content'] = 'a draft'\n```", "a draft"),
+        ("I think it is 7.\n```repl\n7\n```", "I think it is 7."),
+        ("```repl\n7\n```", ""),
+    ],
+)
+def test_when_the_last_words_are_empty_the_best_so_far_is_the_answer(
+    scripted: Any, reply: str, expected: str
+) -> None:
+    assert scripted([reply, ""], max_iterations=1).completion("c").response == expected
+
+
 def test_long_output_keeps_head_and_tail(scripted: Any) -> None:
     code = "```repl\nprint('a' * 30_000 + 'THE END')\n```"
     rlm = scripted([code, answer("1")])

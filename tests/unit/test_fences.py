@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.core.fences import parse_reply
+from rlm.core.fences import parse_reply, prose
 
 
 def blocks(text: str, **options: bool) -> list[str]:
@@ -116,6 +116,16 @@ def test_words_like_the_imitation_are_kept_before_code_and_inside_it() -> None:
         ("FINAL(42)", "text", "42"),
         ("So:\n  FINAL(a (b) c) and on", "text", "a (b) c"),
         ('FINAL("quoted")', "text", "quoted"),
+        ('FINAL("a) b")', "text", "a) b"),
+        ('FINAL("a) b") is what I found (so far)', "text", "a) b"),
+        ("FINAL(\n'a (b'\n)", "text", "a (b"),
+        ('FINAL("""two)\nlines""")\nDone.', "text", "two)\nlines"),
+        ('FINAL("so" he said)', "text", '"so" he said'),
+        ("FINAL(see :) and go on)", "text", "see :) and go on"),
+        ("FINAL(see :) and go on)\nThat is (all) there is)", "text", "see :) and go on"),
+        ("FINAL(42) (I counted)", "text", "42"),
+        ("FINAL(42)\nDone :)", "text", "42"),
+        ("FINAL(:( and on)", "text", ":( and on"),
         ("FINAL(two\nlines)", "text", "two\nlines"),
         ("FINAL(never closed", "text", "never closed"),
         ("FINAL_VAR(result)", "variable", "result"),
@@ -126,6 +136,27 @@ def test_answers_in_text(text: str, kind: str, value: str) -> None:
     answer = parse_reply(text).answer
     assert answer is not None
     assert (answer.kind, answer.value) == (kind, value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["FINAL(The capital of Fra", "FINAL(The capital (Paris) of", "FINAL(see :) and", "FINAL('a) b"],
+)
+def test_an_answer_that_was_cut_short_is_none(text: str) -> None:
+    parsed = parse_reply(text, complete=False)
+    assert (parsed.answer, parsed.cut_answer) == (None, True)
+
+
+@pytest.mark.parametrize("text", ["FINAL(42)", "FINAL(42)\nAs I sa", "FINAL(42) it is\nAs I sa"])
+def test_an_answer_before_the_cut_counts(text: str) -> None:
+    parsed = parse_reply(text, complete=False)
+    assert parsed.answer is not None
+    assert (parsed.answer.value, parsed.cut_answer) == ("42", False)
+
+
+def test_prose_is_what_stands_outside_the_blocks() -> None:
+    assert prose("I count.\n```repl\n1\n```\nThen I add.\n~~~\nx") == "I count.\n\nThen I add."
+    assert prose("```repl\n1\n```") == ""
 
 
 @pytest.mark.parametrize(
