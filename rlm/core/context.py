@@ -11,6 +11,10 @@ from rlm.errors import ContextError
 
 _PREVIEW = 200
 _NAMES = 20
+_NAME_LENGTH = 40
+_DESCRIPTION = 1000
+"""Characters. The description is all that the model is shown of a context unasked."""
+
 _LEFT_OUT_FOLDERS = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".tox", ".mypy_cache"}
 )
@@ -23,7 +27,8 @@ class ContextInfo:
     Attributes:
         type: The value's type, such as ``"str"`` or ``"pandas.DataFrame"``.
         length: Characters, bytes or items; 0 where there is no such thing.
-        description: A noun phrase with all of it, such as ``"a str of 12 characters"``.
+        description: A noun phrase with all of it, such as ``"a str of 12 characters"``: one line
+            of at most 1,000 characters. Names that the context brings along are cut and quoted.
         preview: Its first 200 characters, for logs and viewers, not for the model.
     """
 
@@ -55,7 +60,7 @@ def describe(value: Any, remark: str = "") -> ContextInfo:
     except Exception:  # noqa: BLE001 - a foreign object's own methods may raise anything
         length, phrase = 0, f"an object of type {kind}"
     return ContextInfo(
-        type=kind, length=length, description=phrase + remark, preview=_preview(value)
+        type=kind, length=length, description=_one_line(phrase, remark), preview=_preview(value)
     )
 
 
@@ -77,9 +82,9 @@ def read_path(path: Path) -> tuple[Any, str]:
     except OSError as error:
         raise ContextError(f"The context {str(path)!r} cannot be read: {error}.") from error
     try:
-        return data.decode(), f", read from the file {path.name!r}"
+        return data.decode(), f", read from the file {_quoted(path.name)}"
     except UnicodeDecodeError:
-        return data, f", read from the file {path.name!r}, which is not UTF-8 text"
+        return data, f", read from the file {_quoted(path.name)}, which is not UTF-8 text"
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, str], str]:
@@ -102,9 +107,9 @@ def _read_folder(folder: Path) -> tuple[dict[str, str], str]:
                 texts[relative] = path.read_bytes().decode()
             except (UnicodeDecodeError, OSError):
                 left_out.append(relative)
-    remark = f", the text files of the folder {folder.name!r} by relative path"
+    remark = f", the text files of the folder {_quoted(folder.name)} by relative path"
     if left_out:
-        named = ", ".join(left_out[:_NAMES]) + ", ..." * (len(left_out) > _NAMES)
+        named = ", ".join(map(_quoted, left_out[:_NAMES])) + ", ..." * (len(left_out) > _NAMES)
         remark += f" ({len(left_out):,} left out: {named})"
     return texts, remark
 
@@ -129,10 +134,15 @@ def _measure(value: Any, kind: str) -> tuple[int, str]:
     if shape is not None:
         size = " x ".join(f"{int(side):,}" for side in shape) or "no dimensions"
         length = int(shape[0]) if len(shape) else 1
-        return length, f"a {kind} of shape {size} and dtype {getattr(value, 'dtype', 'unknown')}"
+        return (
+            length,
+            f"a {kind} of shape {size} and dtype {_cut(getattr(value, 'dtype', 'unknown'))}",
+        )
     if hasattr(value, "size") and hasattr(value, "mode"):  # PIL
         width, height = value.size
-        return int(width) * int(height), f"a {kind} of {width} x {height} pixels ({value.mode})"
+        return int(width) * int(
+            height
+        ), f"a {kind} of {width} x {height} pixels ({_cut(value.mode)})"
     if hasattr(value, "__len__"):
         return len(value), f"a {kind} of {len(value):,} items"
     if value is None or isinstance(value, bool | int | float):
@@ -141,8 +151,8 @@ def _measure(value: Any, kind: str) -> tuple[int, str]:
 
 
 def _columns(value: Any) -> str:
-    names = [str(name) for name in list(value.columns)[:_NAMES]]
-    dtypes = [str(dtype) for dtype in list(getattr(value, "dtypes", []))[:_NAMES]]
+    names = [_quoted(name) for name in list(value.columns)[:_NAMES]]
+    dtypes = [_cut(dtype) for dtype in list(getattr(value, "dtypes", []))[:_NAMES]]
     if len(dtypes) == len(names):
         names = [f"{name} ({dtype})" for name, dtype in zip(names, dtypes, strict=True)]
     more = ", ..." if len(value.columns) > _NAMES else ""
@@ -157,7 +167,7 @@ def _characters(values: Any) -> str:
 
 
 def _item_types(values: Any) -> str:
-    kinds = sorted({type(value).__name__ for value in values})
+    kinds = sorted({_cut(type(value).__name__) for value in values})
     if len(kinds) == 1:
         return f"items, all {kinds[0]}"
     return f"items of types {', '.join(kinds[:_NAMES])}" if kinds else "items"
@@ -166,15 +176,36 @@ def _item_types(values: Any) -> str:
 def _named(value: dict[Any, Any]) -> str:
     if not value or len(value) > _NAMES:
         return ""
-    text = ", ".join(repr(key)[:40] for key in value)
-    return f": {text}"
+    return f": {', '.join(map(_quoted, value))}"
 
 
 def _type_name(value: Any) -> str:
     kind = type(value)
     if kind.__module__ == "builtins":
         return kind.__name__
-    return f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
+    return _cut(f"{str(kind.__module__).partition('.')[0]}.{kind.__name__}", 2 * _NAME_LENGTH)
+
+
+def _quoted(name: Any) -> str:
+    """Return a name that the context brings along, as data: quoted, and cut where it is long."""
+    if not isinstance(name, str):
+        return _cut(repr(name))
+    return repr(name) if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]!r}..."
+
+
+def _cut(name: object, length: int = _NAME_LENGTH) -> str:
+    text = str(name)
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
+def _one_line(phrase: str, remark: str) -> str:
+    """Return a description as one bounded line; a foreign object's own text may be anything."""
+    phrase, remark = (
+        "".join(c if c.isprintable() else "?" for c in text[: 2 * _DESCRIPTION])
+        for text in (phrase, remark)
+    )
+    text = phrase + remark
+    return text if len(text) <= _DESCRIPTION else f"{text[: _DESCRIPTION - 3]}..."
 
 
 def _preview(value: Any) -> str:

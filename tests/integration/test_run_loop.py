@@ -237,7 +237,7 @@ def test_a_data_frame_is_described_and_arrives(scripted: Any) -> None:
     frame = pandas.DataFrame({"n": [1, 2, 3], "s": ["a", "b", "c"]})
     assert rlm.completion(frame).response == "6"
     sent = json.dumps(scripted.server.requests[0].body)
-    assert "a pandas.DataFrame of 3 rows x 2 columns: n (int64), s (" in sent
+    assert "a pandas.DataFrame of 3 rows x 2 columns: 'n' (int64), 's' (" in sent
 
 
 def test_a_path_is_its_text_and_a_folder_its_texts(scripted: Any, tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_a_path_is_its_text_and_a_folder_its_texts(scripted: Any, tmp_path: Path
     assert scripted([answer("sorted(context.items())")]).completion(tmp_path).response == str(
         [("a.txt", "alpha"), ("sub/b.txt", "beta")]
     )
-    assert "1 left out: c.bin" in json.dumps(scripted.server.requests[0].body)
+    assert "1 left out: 'c.bin'" in json.dumps(scripted.server.requests[0].body)
     with pytest.raises(ContextError, match="does not exist"):
         scripted([]).completion(tmp_path / "none.txt")
 
