@@ -197,11 +197,16 @@ async def _place(sandbox: Sandbox, value: Any) -> PlacedContext:
 async def _give_values(sandbox: Sandbox, session: Session, tools: tuple[Tool, ...]) -> None:
     """Bind the tools that are not callable as variables."""
     for tool in tools:
-        if not tool.is_callable:
-            if _is_small_json(tool.value):
-                await session.assign(tool.name, tool.value)
-            else:
-                await session.attach(tool.name, await _place(sandbox, tool.value))
+        if tool.is_callable:
+            continue
+        if _is_small_json(tool.value):
+            await session.assign(tool.name, tool.value)
+            continue
+        try:
+            await session.attach(tool.name, await _place(sandbox, tool.value))
+        except ContextError as error:
+            text = str(error).replace("The context", f"The custom tool {tool.name!r}", 1)
+            raise ContextError(text) from error
 
 
 def _is_small_json(value: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rlm import ContextError
 from rlm.demo.server import LMRequest
 
 
@@ -135,3 +136,11 @@ def test_many_waiting_tools_do_not_lock_each_other_out(scripted: Any, at_once: i
     assert scripted([cell(code)], custom_tools={"meet": meet}).completion("c").response == str(
         at_once
     )
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+def test_a_tool_that_cannot_travel_is_named(scripted: Any, persistent: bool) -> None:
+    rlm = scripted([], custom_tools={"door": threading.Lock()}, persistent=persistent)
+    with pytest.raises(ContextError, match=r"custom tool 'door' is a lock and cannot be pickled"):
+        rlm.completion("c")
+    assert scripted.server.requests == []
