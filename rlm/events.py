@@ -217,7 +217,9 @@ class CellFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubCallStarted(Event):
-    """A cell called a model, a child run, or a host tool; `parent_id` is the cell.
+    """A cell called a model, a child run, or a host tool.
+
+    `parent_id` is the cell, or the run when its `setup_code` called.
 
     Attributes:
         kind: `llm`: one plain LM call; `rlm`: a child run; `tool`: a host callable.

@@ -94,6 +94,14 @@ class KeptKernel:
             ContextError: The context cannot be brought into it.
             SandboxError: It cannot be started.
         """
+        self._handler = on_call  # Before the kernel starts: its `setup_code` may call.
+        try:
+            yield await self._ready(config, assignment)
+        finally:
+            self._handler = None
+
+    async def _ready(self, config: RunConfig, assignment: Assignment) -> Session:
+        """Return the session, started when need be, with the run's context in it."""
         assert self._sandbox is not None
         if self._session is None:
             options = _options(config, assignment.tools)
@@ -117,11 +125,7 @@ class KeptKernel:
             self.lost = True
             await session.attach(f"context_{self.contexts}", placed)
         self.contexts += 1
-        self._handler = on_call
-        try:
-            yield session
-        finally:
-            self._handler = None
+        return session
 
     async def remember(self, messages: list[Message]) -> None:
         """Keep a conversation in the REPL as one more history."""

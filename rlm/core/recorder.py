@@ -65,6 +65,11 @@ class Recorder:
         """Forget the caller's span: a completion that a tool asks for is a tree of its own."""
         _here.set(None)
 
+    @staticmethod
+    def here() -> Span | None:
+        """Return the current node."""
+        return _here.get()
+
     @contextmanager
     def span(self, *, under: Span | None = None, new_run: bool = False) -> Iterator[Span]:
         """Open a node under the current one; what is told inside is about it.

@@ -42,7 +42,8 @@ class SubCalls:
         run_child: Runs a child to its answer.
 
     Attributes:
-        cell: The cell that runs, or ran last: calls of threads it left behind are its as well.
+        cell: The cell that runs, or ran last: calls of threads it left behind are its as well. The
+            run itself before its first cell: `setup_code` calls then.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class SubCalls:
         self._run_child = run_child
         self._tools = {tool.name: tool for tool in assignment.tools if tool.is_callable}
         self._pending: set[asyncio.Task[Any]] = set()
-        self.cell: Span | None = None
+        self.cell: Span | None = tree.recorder.here()
 
     async def __call__(self, call: Call) -> CallAnswer:
         """Answer one call; runs as a task of its own."""

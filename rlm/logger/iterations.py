@@ -86,7 +86,10 @@ def iteration(run: RunNode, turn: TurnNode, *, prompts: Prompts = "full") -> dic
         "prompt": list(turn.started.messages) if delta else turn.messages,
         **({"prompt_kept": turn.started.kept} if delta else {}),
         "response": "" if reply is None else reply.text,
-        "code_blocks": [_code_block(run, cell, prompts) for cell in turn.cells],
+        "code_blocks": [
+            *([_setup_block(run, prompts)] if run.setup_calls and turn is run.turns[0] else []),
+            *(_code_block(run, cell, prompts) for cell in turn.cells),
+        ],
         "final_answer": None if turn.finished is None else turn.finished.final_answer,
         "iteration_time": None if turn.finished is None else turn.finished.duration,
     }
@@ -101,21 +104,39 @@ def timestamp(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat()
 
 
+def _setup_block(run: RunNode, prompts: Prompts) -> dict[str, Any]:
+    """Return `setup_code` with what it called, as a block before those of the first turn."""
+    kwargs = without_secrets(run.started.config.get("environment_kwargs") or {})
+    result = {
+        "stdout": "",
+        "stderr": "",
+        "locals": {},
+        "execution_time": None,
+        **_calls(run.setup_calls, prompts),
+        "final_answer": None,
+    }
+    return {"code": str(kwargs.get("setup_code") or ""), "result": result}
+
+
 def _code_block(run: RunNode, cell: CellNode, prompts: Prompts) -> dict[str, Any]:
     finished = cell.finished
     stdout, stderr = streams(cell)
-    tools = [call for call in cell.sub_calls if call.started.kind == "tool"]
     result = {
         "stdout": stdout,
         "stderr": stderr,
         "locals": _locals(run, cell),
         "execution_time": None if finished is None else finished.duration,
-        "rlm_calls": [_call(c, prompts) for c in cell.sub_calls if c.started.kind != "tool"],
+        **_calls(cell.sub_calls, prompts),
         "final_answer": None if finished is None else finished.final_answer,
     }
-    if tools:
-        result["tool_calls"] = [_tool_call(call) for call in tools]
     return {"code": cell.started.code, "result": result}
+
+
+def _calls(calls: list[SubCallNode], prompts: Prompts) -> dict[str, Any]:
+    """Return what a block called: models as the reference has them, and host tools."""
+    queries = [_call(call, prompts) for call in calls if call.started.kind != "tool"]
+    tools = [_tool_call(call) for call in calls if call.started.kind == "tool"]
+    return {"rlm_calls": queries, **({"tool_calls": tools} if tools else {})}
 
 
 def _locals(run: RunNode, cell: CellNode) -> dict[str, str]:

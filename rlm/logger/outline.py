@@ -57,6 +57,7 @@ def turns_told(run: RunNode, level: int) -> Iterator[Line]:
         run: Finished or not.
         level: Where its turns stand.
     """
+    yield from calls_told(run.setup_calls, level)
     for turn in run.turns:
         yield from turn_head(turn, level)
         for cell in turn.cells:

@@ -164,10 +164,11 @@ class Trajectory:
             self._nodes[event.id] = cell
 
     def _sub_call_started(self, event: SubCallStarted) -> None:
-        cell = self._parent(event)
-        if isinstance(cell, CellNode):
+        above = self._parent(event)
+        if isinstance(above, CellNode | RunNode):
             call = SubCallNode(started=event)
-            cell.sub_calls.append(call)
+            calls = above.sub_calls if isinstance(above, CellNode) else above.setup_calls
+            calls.append(call)
             self._nodes[event.id] = call
 
     def _model_reply(self, event: ModelReply) -> None:

@@ -143,6 +143,7 @@ class RunNode:
         finished: How it ended; None while it is pending.
         turns: In order.
         children: The runs that its sub-calls started, in the order of their start.
+        setup_calls: The sub-calls that `setup_code` made, before the first cell.
         notes: What a reader of the log should know about it.
         tally: What its own LM calls took so far, its children's left out.
     """
@@ -151,6 +152,7 @@ class RunNode:
     finished: RunFinished | None = None
     turns: list[TurnNode] = field(default_factory=list)
     children: list[RunNode] = field(default_factory=list)
+    setup_calls: list[SubCallNode] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
 
@@ -171,8 +173,8 @@ class RunNode:
 
     @property
     def sub_calls(self) -> list[SubCallNode]:
-        """The sub-calls of all its cells, its children's left out."""
-        return [call for cell in self.cells for call in cell.sub_calls]
+        """The sub-calls of `setup_code` and of all its cells, its children's left out."""
+        return [*self.setup_calls, *(call for cell in self.cells for call in cell.sub_calls)]
 
     @property
     def own_usage(self) -> UsageSummary:

@@ -324,6 +324,32 @@ def test_setup_code_runs_before_the_first_cell(scripted: Any) -> None:
     assert rlm.completion("c").response.startswith("3.14")
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+def test_what_setup_code_calls_is_counted_and_recorded(
+    scripted: Any, tmp_path: Path, persistent: bool
+) -> None:
+    logger = RLMLogger(log_dir=tmp_path)
+    rlm = scripted(
+        ["no code yet", answer("said + str(tool(1))")],
+        lambda _: LMResponse(text="hello", usage=(100, 10)),
+        environment_kwargs={"setup_code": "said = llm_query('early'); tool(0)"},
+        custom_tools={"tool": lambda number: number},
+        persistent=persistent,
+        logger=logger,
+    )
+    result = rlm.completion("c")
+    assert result.response == "hello1"
+    assert result.usage_summary.total_input_tokens >= 100
+    assert result.trajectory.root.own_usage.total_calls == 3
+    calls = result.trajectory.root.setup_calls
+    assert [call.name for call in calls] == ["llm_query", "tool"]
+    assert len(result.trajectory.root.sub_calls) == 3
+    assert "early" in Path(logger.log_file_path).read_text(encoding="utf-8")
+    block = result.metadata["iterations"][0]["code_blocks"][0]
+    assert "said = llm_query" in block["code"]
+    assert [call["response"] for call in block["result"]["rlm_calls"]] == ["hello"]
+
+
 def test_at_the_greatest_depth_a_run_is_one_plain_call(scripted: Any) -> None:
     rlm = scripted([], lambda prompt: f"plain {prompt}", depth=1, max_depth=1)
     result = rlm.completion("question")
