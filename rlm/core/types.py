@@ -22,13 +22,16 @@ class ModelUsageSummary:
         total_calls: Number of requests.
         total_input_tokens: Tokens in, as the provider counted them.
         total_output_tokens: Tokens out, as the provider counted them.
-        total_cost: USD, from the provider or the user's `prices`; None when nobody knows.
+        total_cost: USD, from the provider or the user's `prices`, of the calls whose cost is
+            known; None when none is.
+        uncosted_calls: How many calls' cost nobody knows. `to_dict` leaves it out.
     """
 
     total_calls: int
     total_input_tokens: int
     total_output_tokens: int
     total_cost: float | None = None
+    uncosted_calls: int = field(default=0, repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the reference's dictionary; an unknown cost is left out."""
@@ -64,10 +67,21 @@ class UsageSummary:
 
     @property
     def total_cost(self) -> float | None:
-        """USD of all models whose cost is known; None when none is."""
+        """USD of all calls whose cost is known, as in the reference; None when none is.
+
+        `cost_is_partial` says whether there were others.
+        """
         costs = [s.total_cost for s in self.model_usage_summaries.values()]
         known = [cost for cost in costs if cost is not None]
         return sum(known) if known else None
+
+    @property
+    def cost_is_partial(self) -> bool:
+        """Whether `total_cost` is known and leaves calls out whose cost is not: it is a minimum."""
+        return self.total_cost is not None and any(
+            s.uncosted_calls or (s.total_cost is None and s.total_calls)
+            for s in self.model_usage_summaries.values()
+        )
 
     @property
     def total_input_tokens(self) -> int:

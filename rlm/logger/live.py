@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rlm.logger.outline import (
     Line,
     amounts,
+    cost_text,
     dollars,
     first_words,
     group_text,
@@ -83,7 +84,7 @@ def _totals(run: RunNode, now: float) -> str:
         limits.get(name) for name in ("max_budget", "max_tokens", "max_timeout")
     )
     elapsed = seconds(now - run.started.time)
-    cost = None if usage.total_cost is None else dollars(usage.total_cost)
+    cost = cost_text(usage.total_cost, partial=usage.cost_is_partial)
     parts = [
         f"{elapsed} of {seconds(timeout)}" if isinstance(timeout, int | float) else elapsed,
         f"{cost or '$?'} of {dollars(budget)}" if isinstance(budget, int | float) else cost,

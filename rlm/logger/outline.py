@@ -208,6 +208,7 @@ def group_text(group: list[SubCallNode]) -> str:
     failed = [end.error for end in done if end.error is not None]
     pending = len(group) - len(done)
     usages = [end.usage for end in done]
+    counted = [end.usage for end in done if end.error is None or end.usage.input_tokens]
     costs = [usage.cost for usage in usages if usage.cost is not None]
     since = min(call.started.time for call in group)
     until = max((end.time for end in done), default=since)
@@ -219,6 +220,7 @@ def group_text(group: list[SubCallNode]) -> str:
             sum(usage.input_tokens or 0 for usage in usages),
             sum(usage.output_tokens or 0 for usage in usages),
             sum(costs) if costs else None,
+            partial=len(costs) < len(counted),
         ),
         f"{_count(sum(c.child is not None and len(c.child.turns) for c in group), 'turn')}"
         if first.child is not None
@@ -256,17 +258,32 @@ def seconds(duration: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def amounts(tokens_in: int | None, tokens_out: int | None, cost: float | None) -> str:
+def amounts(
+    tokens_in: int | None, tokens_out: int | None, cost: float | None, *, partial: bool = False
+) -> str:
     """Return tokens and cost, as far as they are known: ``1,204 tokens in, 88 out``.
 
     Args:
         tokens_in: The prompts'.
         tokens_out: The replies'.
         cost: USD.
+        partial: Whether the cost leaves calls out whose cost nobody knows.
     """
     tokens = f"{tokens_in or 0:,} tokens in, {tokens_out or 0:,} out"
     tokens = tokens if tokens_in or tokens_out else ""
-    return " · ".join(filter(None, [tokens, "" if cost is None else dollars(cost)]))
+    return " · ".join(filter(None, [tokens, cost_text(cost, partial=partial)]))
+
+
+def cost_text(cost: float | None, *, partial: bool = False) -> str:
+    """Return a cost: ``$0.12``, or ``at least $0.12``; empty when nobody knows it.
+
+    Args:
+        cost: USD.
+        partial: Whether it leaves calls out whose cost nobody knows.
+    """
+    if cost is None:
+        return ""
+    return f"at least {dollars(cost)}" if partial else dollars(cost)
 
 
 def dollars(amount: float) -> str:
@@ -284,7 +301,12 @@ def usage_text(usage: UsageSummary) -> str:
     Args:
         usage: Of any run.
     """
-    return amounts(usage.total_input_tokens, usage.total_output_tokens, usage.total_cost)
+    return amounts(
+        usage.total_input_tokens,
+        usage.total_output_tokens,
+        usage.total_cost,
+        partial=usage.cost_is_partial,
+    )
 
 
 def _asked(call: SubCallNode) -> str:

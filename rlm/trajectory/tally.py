@@ -23,18 +23,21 @@ class Tally:
 
     def add(self, model: str, usage: CallUsage) -> None:
         """Count one call; what the provider did not report counts as nothing."""
-        self._grow(model, 1, usage.input_tokens or 0, usage.output_tokens or 0, usage.cost)
+        self._grow(
+            model,
+            ModelUsageSummary(
+                total_calls=1,
+                total_input_tokens=usage.input_tokens or 0,
+                total_output_tokens=usage.output_tokens or 0,
+                total_cost=usage.cost,
+                uncosted_calls=int(usage.cost is None),
+            ),
+        )
 
     def merge(self, other: Tally) -> None:
         """Count everything that `other` counted."""
         for model, summary in list(other.models.items()):
-            self._grow(
-                model,
-                summary.total_calls,
-                summary.total_input_tokens,
-                summary.total_output_tokens,
-                summary.total_cost,
-            )
+            self._grow(model, summary)
 
     def summaries(self) -> dict[str, ModelUsageSummary]:
         """Return copies, for callers to keep."""
@@ -42,12 +45,13 @@ class Tally:
         copy.merge(self)
         return copy.models
 
-    def _grow(self, model: str, calls: int, tokens_in: int, out: int, cost: float | None) -> None:
+    def _grow(self, model: str, more: ModelUsageSummary) -> None:
         summary = self.models.get(model)
         if summary is None:
             summary = self.models[model] = ModelUsageSummary(0, 0, 0)
-        summary.total_calls += calls
-        summary.total_input_tokens += tokens_in
-        summary.total_output_tokens += out
-        if cost is not None:
-            summary.total_cost = (summary.total_cost or 0.0) + cost
+        summary.total_calls += more.total_calls
+        summary.total_input_tokens += more.total_input_tokens
+        summary.total_output_tokens += more.total_output_tokens
+        summary.uncosted_calls += more.uncosted_calls
+        if more.total_cost is not None:
+            summary.total_cost = (summary.total_cost or 0.0) + more.total_cost

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 from story import Story, a_whole_story, failure, stdout
 
+from rlm import ModelUsageSummary, UsageSummary
 from rlm.logger.console import ConsoleReader
 from rlm.logger.live import running
-from rlm.logger.outline import dollars, outline, seconds
+from rlm.logger.outline import dollars, outline, seconds, usage_text
 from rlm.logger.view import answer_as_markdown, as_markdown, as_text, as_tree
 from rlm.trajectory import RunNode, Trajectory
 
@@ -283,6 +284,19 @@ def test_markdown_shows_the_whole_run_and_runs_nothing() -> None:
     answer = answer_as_markdown("**42**", trajectory)
     assert answer.startswith("**42**\n\n---\n\nanswered · 1 turn")
     assert answer_as_markdown("**42**") == "**42**"
+
+
+def test_a_cost_that_is_known_in_part_is_said_to_be_a_minimum() -> None:
+    priced, free = ModelUsageSummary(2, 100, 10, 0.5), ModelUsageSummary(1, 50, 5)
+    whole = UsageSummary({"a": priced})
+    both = UsageSummary({"a": priced, "b": free})
+    assert usage_text(whole) == "100 tokens in, 10 out · $0.5"
+    assert usage_text(both) == "150 tokens in, 15 out · at least $0.5"
+    assert usage_text(UsageSummary({"b": free})) == "50 tokens in, 5 out"
+    assert both.total_cost == 0.5
+    assert both.to_dict()["total_cost"] == 0.5
+    assert (whole.cost_is_partial, both.cost_is_partial) == (False, True)
+    assert UsageSummary.from_dict(both.to_dict()).cost_is_partial
 
 
 @pytest.mark.parametrize(

@@ -208,6 +208,17 @@ def test_a_cost_that_nobody_knows_is_none() -> None:
     assert usage.total_input_tokens == 5
 
 
+def test_a_cost_that_leaves_calls_out_is_partial() -> None:
+    story = Story()
+    with story.run():
+        for cost in (0.5, None):
+            with story.turn(usage=CallUsage(input_tokens=5, cost=cost)):
+                assert the_run(story).usage.cost_is_partial == (cost is None)
+    usage = the_run(story).usage
+    assert usage.total_cost == 0.5
+    assert usage.model_usage_summaries["gpt-5-mini"].uncosted_calls == 1
+
+
 def test_a_second_root_does_not_disturb_the_first() -> None:
     trajectory = Trajectory.from_events(a_whole_story("one").events)
     counts = trajectory.counts
