@@ -87,7 +87,7 @@ def _add_run(commands: Any) -> None:
         description=RUN,
         epilog=RUN_EXAMPLES,
     )
-    run.add_argument("question", metavar="QUESTION", help="what to answer")
+    run.add_argument("question", metavar="QUESTION", type=_question, help="what to answer")
     run.add_argument(
         "--context",
         metavar="FILE|DIR|-",
@@ -213,6 +213,12 @@ def _add_demo(commands: Any) -> None:
     )
     demo.add_argument("--quiet", action="store_true", help="do not show the run as it happens")
     demo.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _question(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty: say what to answer")
+    return text
 
 
 def _whole(text: str) -> int:

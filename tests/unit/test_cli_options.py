@@ -69,6 +69,8 @@ def test_options_that_make_no_sense_are_refused(arguments: list[str], complaint:
         [],
         ["walk"],
         ["run"],
+        ["run", ""],
+        ["run", " \n", "--dry-run"],
         ["run", "why?", "--budget", "0"],
         ["run", "why?", "--timeout", "inf"],
         ["run", "why?", "--max-depth", "1.5"],
