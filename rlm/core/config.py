@@ -125,18 +125,18 @@ def run_config(
     """Check the constructor's arguments and make the configuration of them.
 
     Args:
-        backend: See `RLM`, as all others.
-        backend_kwargs: The same.
-        other_backends: The same.
-        other_backend_kwargs: The same.
-        sampling_args: The same.
-        sub_sampling_args: The same.
-        environment: The same.
-        environment_kwargs: The same.
-        custom_tools: The same.
-        custom_sub_tools: The same.
-        prices: The same.
-        context_window: The same.
+        backend: The root model's provider.
+        backend_kwargs: What its client takes, `model_name` among them.
+        other_backends: Further providers for sub-calls.
+        other_backend_kwargs: What their clients take, in the same order.
+        sampling_args: Fields of every request to the root model.
+        sub_sampling_args: Fields of every request of a sub-call.
+        environment: Where the kernels live.
+        environment_kwargs: What that environment takes.
+        custom_tools: The tools of the root run, by name.
+        custom_sub_tools: The tools of children; None: the same.
+        prices: Model to USD per 1M input tokens and per 1M output tokens.
+        context_window: Model to tokens.
         rest: Fields of `RunConfig` that are taken as they are.
 
     Raises:
