@@ -334,9 +334,12 @@ class _Held:
 
     def on(self, loop: EngineLoop) -> Holdings:
         """Return what is held on the engine's loop; a forked child begins afresh."""
-        if self._holdings is None or self._loop is not loop:
-            self._loop, self._holdings = loop, Holdings(persistent=self._persistent)
-        return self._holdings
+        with loop.lock:
+            holdings = self._holdings
+            if holdings is None or self._loop is not loop:
+                holdings = Holdings(persistent=self._persistent)
+                self._loop, self._holdings = loop, holdings
+            return holdings
 
     def close(self) -> None:
         """Free everything and wait for it."""

@@ -104,10 +104,16 @@ class Job(Generic[T]):
 
 
 class EngineLoop:
-    """An event loop on a daemon thread of its own."""
+    """An event loop on a daemon thread of its own.
+
+    Attributes:
+        lock: Held while a thread makes what is to live on the loop and be made once. A forked
+            child has another loop, so it never meets a lock that a thread it lost has taken.
+    """
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self.lock = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="rlm-engine", daemon=True)
         self._thread.start()
 

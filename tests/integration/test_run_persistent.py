@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from rlm import ContextWindowError, TimeoutExceededError
 from rlm.demo.server import LMRequest, LMResponse
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 def cell(code: str) -> str:
@@ -53,6 +57,33 @@ def test_completions_of_one_persistent_rlm_wait_for_each_other(scripted: Any) ->
     for thread in threads:
         thread.join()
     assert sorted(got) == ["1", "2", "3", "4", "5"]
+
+
+def test_first_completions_from_many_threads_share_one_kernel(scripted: Any) -> None:
+    rlm = scripted(lambda _: answer("__import__('os').getpid()"), persistent=True)
+    ready = threading.Barrier(4)
+    kernels: list[str] = []
+
+    def ask() -> None:
+        ready.wait()
+        kernels.append(rlm.completion("c").response)
+
+    def linger(frame: FrameType, event: str, _: object) -> None:
+        # Let the other threads come as far as where the first makes what all are to share.
+        if event == "call" and frame.f_code.co_qualname == "Holdings.__init__":
+            time.sleep(0.05)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    threading.setprofile(linger)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        threading.setprofile(None)
+    assert len(kernels) == 4
+    assert len(set(kernels)) == 1
 
 
 def test_an_old_answer_is_not_the_next_completions(scripted: Any) -> None:
