@@ -235,15 +235,28 @@ class RLM:
     async def acompletion(self, prompt: Any, root_prompt: str | None = None) -> RLMChatCompletion:
         """Answer a question about a context; cancelling the task cancels the run.
 
+        A Ctrl-C under `asyncio.run` is such a cancellation, of the main task: asyncio turns it
+        into a bare `KeyboardInterrupt`, never our `CancellationError`. The record so far is on
+        the `CancelledError`, as `trajectory` and `partial_answer`; of asyncio's own
+        `KeyboardInterrupt` that error is the `__context__`.
+
         Args:
             prompt: As for `completion`.
             root_prompt: As for `completion`.
 
         Raises:
             RLMError: As `completion`.
+            CancelledError: The task was cancelled; it has the `trajectory` and the
+                `partial_answer` so far.
         """
-        job, _ = self._job(prompt, root_prompt)
-        outcome = await job.wait_async()
+        job, recorder = self._job(prompt, root_prompt)
+        try:
+            outcome = await job.wait_async()
+        except asyncio.CancelledError as error:
+            # It has to stay what it is: timeouts and task groups count on their own error.
+            stopped = _cancelled(recorder)
+            vars(error).update(trajectory=stopped.trajectory, partial_answer=stopped.partial_answer)
+            raise
         if self._held.delivery is not None:
             await asyncio.to_thread(self._held.delivery.flush, _FLUSH_SECONDS)
         return self._result(outcome)

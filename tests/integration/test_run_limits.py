@@ -281,8 +281,25 @@ async def test_cancelling_the_task_cancels_the_run(scripted: Any) -> None:
     task = asyncio.create_task(rlm.acompletion("c"))
     await running.wait()
     task.cancel()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(asyncio.CancelledError) as caught:
         await task
+    record = vars(caught.value)
+    assert record["partial_answer"] == cell("while True: pass")
+    assert record["trajectory"].root.finished.status == "cancelled"
+
+
+def test_ctrl_c_under_asyncio_run_leaves_the_record_on_the_cancellation(scripted: Any) -> None:
+    class Stop:
+        def on_event(self, event: Any) -> None:
+            if event.type == "cell_started":
+                os.kill(os.getpid(), signal.SIGINT)
+
+    rlm = scripted(lambda _: cell("while True: pass"), logger=Stop())
+    with pytest.raises(KeyboardInterrupt) as caught:
+        asyncio.run(rlm.acompletion("c"))
+    cancelled = caught.value.__context__
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert vars(cancelled)["trajectory"].root.finished.status == "cancelled"
 
 
 async def test_asyncio_timeout_works_on_a_completion(scripted: Any) -> None:
