@@ -344,7 +344,7 @@ def test_what_setup_code_calls_is_counted_and_recorded(
     calls = result.trajectory.root.setup_calls
     assert [call.name for call in calls] == ["llm_query", "tool"]
     assert len(result.trajectory.root.sub_calls) == 3
-    assert "early" in Path(logger.log_file_path).read_text(encoding="utf-8")
+    assert "early" in next(tmp_path.iterdir()).read_text(encoding="utf-8")
     block = result.metadata["iterations"][0]["code_blocks"][0]
     assert "said = llm_query" in block["code"]
     assert [call["response"] for call in block["result"]["rlm_calls"]] == ["hello"]
