@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from rlm.core.completion import Holdings, Request, complete
 from rlm.core.config import run_config, unknown_arguments
 from rlm.core.loop import EngineLoop, Job, engine_loop
-from rlm.core.readers import checked_readers, delivery_to
+from rlm.core.readers import Audience
 from rlm.core.recorder import Recorder
 from rlm.errors import ArgumentError, CancellationError, RLMError
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rlm.core.types import RLMChatCompletion
     from rlm.events import Event
-    from rlm.logger.delivery import Delivery, Reader
+    from rlm.logger.delivery import Reader
 
 _FLUSH_SECONDS = 2.0
 _CLOSE_SECONDS = 5.0
@@ -193,11 +193,8 @@ class RLM:
             "on_iteration_start": on_iteration_start,
             "on_iteration_complete": on_iteration_complete,
         }
-        self._readers = checked_readers(logger)
-        self._held = _Held(
-            delivery=delivery_to(self._readers, callbacks, verbose=verbose),
-            persistent=persistent,
-        )
+        self._audience = Audience(logger, callbacks, verbose=verbose)
+        self._held = _Held(self._audience, persistent=persistent)
         _alive.add(self._held)
         # At exit `_close_all` does it, while it can still be waited for.
         weakref.finalize(self, self._held.drop).atexit = False
@@ -224,8 +221,7 @@ class RLM:
         job, recorder = self._job(prompt, root_prompt)
         try:
             outcome = job.wait()
-            if self._held.delivery is not None:
-                self._held.delivery.flush(_FLUSH_SECONDS)
+            self._audience.flush(_FLUSH_SECONDS)
         except KeyboardInterrupt:
             outcome = _cancelled(recorder)
         if job.interrupted and not isinstance(outcome, CancellationError):
@@ -257,8 +253,7 @@ class RLM:
             stopped = _cancelled(recorder)
             vars(error).update(trajectory=stopped.trajectory, partial_answer=stopped.partial_answer)
             raise
-        if self._held.delivery is not None:
-            await asyncio.to_thread(self._held.delivery.flush, _FLUSH_SECONDS)
+        await asyncio.to_thread(self._audience.flush, _FLUSH_SECONDS)
         return self._result(outcome)
 
     async def stream(
@@ -293,7 +288,11 @@ class RLM:
                 await asyncio.wait({waiter})
 
     def close(self) -> None:
-        """Free everything the object holds: kernels, connections, threads; safe to call again."""
+        """Free everything the object holds: kernels, connections, threads; safe to call again.
+
+        Runs that go on are cancelled first: they end with a `CancellationError`. A completion
+        asked for later makes everything anew.
+        """
         self._held.close()
 
     def __enter__(self) -> Self:
@@ -316,8 +315,9 @@ class RLM:
         if root_prompt is not None and not isinstance(root_prompt, str):
             raise ArgumentError(f"root_prompt must be a str, not {type(root_prompt).__name__}.")
         loop = engine_loop()
-        if self._held.delivery is not None:
-            listeners = (self._held.delivery.emit, *listeners)
+        delivery = self._audience.delivery()
+        if delivery is not None:
+            listeners = (delivery.emit, *listeners)
         recorder = Recorder(listeners)
         request = Request(prompt=prompt, root_prompt=root_prompt, started=time.perf_counter())
         holdings = self._held.on(loop)
@@ -327,7 +327,7 @@ class RLM:
         """Raise an error where its user waits; give a result the log that the user asked for."""
         if isinstance(outcome, RLMError):
             raise outcome
-        logger = next((r for r in self._readers if hasattr(r, "get_trajectory")), None)
+        logger = next((r for r in self._audience.readers if hasattr(r, "get_trajectory")), None)
         root = outcome.trajectory.root if outcome.trajectory else None
         if logger is not None and root is not None:
             from rlm.logger.iterations import run_record  # noqa: PLC0415 - only for a logger
@@ -337,10 +337,14 @@ class RLM:
 
 
 class _Held:
-    """What an `RLM` must free, apart from it, so that it can be freed after it is gone."""
+    """What an `RLM` must free, apart from it, so that it can be freed after it is gone.
 
-    def __init__(self, *, delivery: Delivery | None, persistent: bool) -> None:
-        self.delivery = delivery
+    It holds nothing of the user's: a callback that is a method of the `RLM`'s owner would keep
+    both alive for ever.
+    """
+
+    def __init__(self, audience: Audience, *, persistent: bool) -> None:
+        self._audience = weakref.ref(audience)
         self._persistent = persistent
         self._loop: EngineLoop | None = None
         self._holdings: Holdings | None = None
@@ -356,19 +360,27 @@ class _Held:
 
     def close(self) -> None:
         """Free everything and wait for it."""
+        audience = self._audience()
+        if self._loop is not None and self._loop.is_here:
+            # A user's `__del__`, say: to wait for oneself is to wait for ever.
+            self.drop()
+            if audience is not None:
+                audience.forget()
+            return
         holdings, self._holdings = self._holdings, None
-        if holdings is not None and self._loop is engine_loop():
+        if holdings is not None and self._loop is not None and self._loop.is_ours:
             Job(self._loop, holdings.close()).wait()
-        if self.delivery is not None:
-            self.delivery.close()
+        if audience is not None:
+            audience.close()
 
     def drop(self) -> None:
-        """Free everything without waiting: any thread may be collecting garbage."""
+        """Free everything without waiting or taking a lock: any thread may be collecting garbage.
+
+        The delivery sees to itself.
+        """
         holdings, self._holdings = self._holdings, None
-        if holdings is not None and self._loop is not None:
+        if holdings is not None and self._loop is not None and self._loop.is_ours:
             self._loop.submit(holdings.close())
-        if self.delivery is not None:
-            self.delivery.close(timeout=0.5)
 
 
 _alive: weakref.WeakSet[_Held] = weakref.WeakSet()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,14 @@ from rlm.core.types import RLMChatCompletion, UsageSummary
 from rlm.errors import CancellationError, RLMError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from rlm.core.config import RunConfig
     from rlm.core.recorder import Recorder
     from rlm_kernel.sandbox import Sandbox
+
+_RUN_GRACE = 10.0
+"""Seconds that runs have to end, their kernels included, when what they use is closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +58,24 @@ class Holdings:
         self.clients = Clients()
         self.kept = KeptKernel() if persistent else None
         self._lease: Any = None
+        self._runs: set[asyncio.Task[Any]] = set()
+        self.closed = False
+
+    @contextmanager
+    def run(self) -> Iterator[None]:
+        """Count the current task among the runs that `close` cancels.
+
+        Raises:
+            CancelledError: It is closed already.
+        """
+        task = asyncio.current_task()
+        if self.closed or task is None:
+            raise asyncio.CancelledError
+        self._runs.add(task)
+        try:
+            yield
+        finally:
+            self._runs.discard(task)
 
     def sandbox(self) -> Sandbox:
         """Return a new tree's sandbox; the fork server begins to start, and stays between trees."""
@@ -65,7 +86,12 @@ class Holdings:
         return local_sandbox()
 
     async def close(self) -> None:
-        """Close everything."""
+        """End the runs that go on, which would open anew what is closed, and close everything."""
+        self.closed = True
+        for run_task in self._runs:
+            run_task.cancel()
+        if self._runs:
+            await asyncio.wait(set(self._runs), timeout=_RUN_GRACE)
         lease, self._lease = self._lease, None
         try:
             # Connections first: when the interpreter ends, the kernel's end may be refused threads.
@@ -101,9 +127,11 @@ async def complete(
     )
     failure: RLMError
     try:
-        answer = await _answer(config, holdings, request, recorder, limits)
+        with holdings.run():
+            answer = await _answer(config, holdings, request, recorder, limits)
     except asyncio.CancelledError:
-        failure = limits.crossed or CancellationError()
+        closed = "The RLM was closed while the run went on." if holdings.closed else None
+        failure = limits.crossed or CancellationError(message=closed)
     except StoppedByUserError as error:
         failure = CancellationError(message=str(error))
     except RLMError as error:

@@ -117,6 +117,16 @@ class EngineLoop:
         self._thread = threading.Thread(target=self._run, name="rlm-engine", daemon=True)
         self._thread.start()
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it runs in this process: a forked child has its parent's without the thread."""
+        return _Current.loop is self
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this is its own thread, which must not wait for it."""
+        return self.is_ours and threading.current_thread() is self._thread
+
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the loop and return its future."""
         job = Job(self, coroutine)

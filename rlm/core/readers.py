@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from rlm.errors import ArgumentError
@@ -26,24 +28,88 @@ def checked_readers(logger: Any) -> tuple[Any, ...]:
     return tuple(readers)
 
 
-def delivery_to(
-    readers: tuple[Any, ...], callbacks: dict[str, Any], *, verbose: bool
-) -> Delivery | None:
-    """Return what brings events to the readers; None when there is none."""
-    for name, callback in callbacks.items():
-        if callback is not None and not callable(callback):
-            raise ArgumentError(f"{name} must be callable, not {type(callback).__name__}.")
-    owned: list[Any] = []
-    if any(callbacks.values()):
-        from rlm.logger.callbacks import CallbackReader  # noqa: PLC0415 - only when asked for
+class Audience:
+    """Whom one `RLM` tells, and what brings the events to them: made anew after a close or a fork.
 
-        owned.append(CallbackReader(**callbacks))
-    if verbose:
-        from rlm.logger.console import ConsoleReader  # noqa: PLC0415 - imports rich
+    Nothing but the `RLM` holds on to it: a callback is often a method of an object that has
+    the `RLM`, and whatever else held it would keep both alive.
 
-        owned.append(ConsoleReader())
-    if not readers and not owned:
-        return None
-    from rlm.logger.delivery import Delivery  # noqa: PLC0415 - only for readers
+    Attributes:
+        readers: The user's own readers.
+    """
 
-    return Delivery(readers, owned=owned)
+    def __init__(self, logger: Any, callbacks: dict[str, Any], *, verbose: bool) -> None:
+        """Check what the user gave; nothing is started or imported yet.
+
+        Args:
+            logger: As for `RLM`.
+            callbacks: As for `RLM`, by name.
+            verbose: As for `RLM`.
+
+        Raises:
+            ArgumentError: One of them is of the wrong type.
+        """
+        self.readers = checked_readers(logger)
+        for name, callback in callbacks.items():
+            if callback is not None and not callable(callback):
+                raise ArgumentError(f"{name} must be callable, not {type(callback).__name__}.")
+        self._callbacks = callbacks
+        self._verbose = verbose
+        self._delivery: Delivery | None = None
+        self._process = 0
+
+    def delivery(self) -> Delivery | None:
+        """Return what brings events to them; None when there is nobody."""
+        if not (self.readers or self._verbose or any(self._callbacks.values())):
+            return None
+        with _Making.lock:
+            # In a forked child our own readers are copies of the parent's, caught at any moment.
+            if self._delivery is None or self._process != os.getpid():
+                self._process = os.getpid()
+                self._delivery = self._new_delivery()
+            return self._delivery
+
+    def flush(self, timeout: float) -> None:
+        """Wait until they have been told all, but no longer than `timeout` seconds."""
+        delivery = self._delivery
+        if delivery is not None:
+            delivery.flush(timeout)
+
+    def close(self) -> None:
+        """Tell them what is left and end the threads; a later job makes new ones."""
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None:
+            delivery.close()
+
+    def forget(self) -> None:
+        """Close without waiting."""
+        delivery, self._delivery = self._delivery, None
+        if delivery is not None:
+            delivery.forget()
+
+    def _new_delivery(self) -> Delivery:
+        owned: list[Any] = []
+        if any(self._callbacks.values()):
+            from rlm.logger.callbacks import CallbackReader  # noqa: PLC0415 - only when asked for
+
+            owned.append(CallbackReader(**self._callbacks))
+        if self._verbose:
+            from rlm.logger.console import ConsoleReader  # noqa: PLC0415 - only when asked for
+
+            owned.append(ConsoleReader())
+        from rlm.logger.delivery import Delivery  # noqa: PLC0415 - only for readers
+
+        return Delivery(self.readers, owned=owned)
+
+
+class _Making:
+    """Lets one thread at a time make a delivery; a lock held across a fork is never given back."""
+
+    lock = threading.RLock()
+
+    @classmethod
+    def forget(cls) -> None:
+        cls.lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_Making.forget)

@@ -1,11 +1,21 @@
-"""Bringing events to readers without ever making a run wait for one."""
+"""Bringing events to readers without ever making a run wait for one.
+
+Python may collect garbage at any moment on any thread, also on one that holds a lock of ours. What
+is done when a delivery is collected therefore takes no lock and waits for nothing: it leaves a word
+in the queues of the threads, which do the rest. For the same reason no thread and no registry keeps
+a reader alive; only what waits to be delivered does.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
+import weakref
 from collections import deque
+from enum import Enum, auto
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -33,6 +43,8 @@ class Delivery:
     A reader that raises is reported once (logger `rlm`) and goes on receiving. A reader
     that is too slow loses events, which is reported once, and the run goes on. When
     several deliveries have the same reader, it is still called from one thread only.
+    A delivery that is forgotten without `close` brings its last events and ends its
+    threads; in a forked child it goes on with threads of the child's own.
     """
 
     def __init__(
@@ -51,16 +63,23 @@ class Delivery:
                 has the reader decides).
         """
         owned = tuple(owned)
-        unique = {id(reader): reader for reader in (*readers, *owned)}
-        self._lanes = [_Lane.of(reader, queue_limit) for reader in unique.values()]
+        self._readers = tuple({id(reader): reader for reader in (*readers, *owned)}.values())
         self._owned = {id(reader) for reader in owned}
+        self._limit = queue_limit
+        self._lanes: list[_Lane] = []
+        self._era: object = None
         self._closed = False
+        self._forgotten = weakref.finalize(self, _leave, self._lanes)
+        self._forgotten.atexit = False
 
     def emit(self, event: Event) -> None:
         """Queue an event for every reader; never waits, never raises, ignored once closed."""
-        if not self._closed:
-            for lane in self._lanes:
-                lane.put(event)
+        if self._closed:
+            return
+        if self._era is not _Lanes.era:
+            self._open()
+        for reader, lane in zip(self._readers, self._lanes, strict=False):
+            lane.put(reader, event)
 
     def flush(self, timeout: float | None = 10.0) -> bool:
         """Wait until everything emitted so far has been delivered.
@@ -71,8 +90,10 @@ class Delivery:
         Returns:
             Whether it all was.
         """
+        if self._era is not _Lanes.era:
+            return True
         deadline = None if timeout is None else time.monotonic() + timeout
-        delivered = [lane.flush(deadline) for lane in self._lanes]
+        delivered = [lane.flush(deadline) for lane in list(self._lanes)]
         return all(delivered)
 
     def close(self, timeout: float | None = 10.0) -> None:
@@ -81,142 +102,198 @@ class Delivery:
         Args:
             timeout: How long to wait for slow readers, in seconds; None for as long as it takes.
         """
-        if self._closed:
-            return
-        self._closed = True
+        with _Lanes.lock:
+            if self._closed:
+                return
+            self._closed = True
+            foreign = self._era not in {None, _Lanes.era}
+            lanes = [] if foreign else list(self._lanes)
+            self._lanes.clear()
         deadline = None if timeout is None else time.monotonic() + timeout
-        for lane in self._lanes:
-            lane.release(deadline, close_reader=id(lane.reader) in self._owned)
+        stuck = {lane.key for lane in lanes if not lane.release(deadline)}
+        for reader in self._readers:
+            # What a fork copied is its parent's to close.
+            if id(reader) in self._owned and id(reader) not in stuck and not foreign:
+                _close(reader)
+
+    def forget(self) -> None:
+        """Close without waiting: what was emitted is still delivered, owned readers stay open."""
+        self._closed = True
+        self._forgotten()
+
+    def _open(self) -> None:
+        """Find or start the readers' threads: at the first event, and the first after a fork."""
+        with _Lanes.lock:
+            if self._closed or self._era is _Lanes.era:
+                return
+            self._era = _Lanes.era
+            self._lanes.clear()
+            try:
+                for reader in self._readers:
+                    self._lanes.append(_Lanes.of(reader, self._limit))
+            except RuntimeError as error:  # No thread can be started; the run goes on all the same.
+                _log.warning("The readers of a run are told nothing more: %s.", error)
+
+
+class _Word(Enum):
+    """What a lane's thread is told beside events."""
+
+    ONE_LEAVES = auto()
+    END = auto()
 
 
 class _Lane:
     """One reader's queue and thread, shared by all deliveries that have the reader."""
 
-    _lanes: dict[int, _Lane] = {}  # noqa: RUF012  (mypy knows it; guarded by _registry)
-    _registry = threading.Lock()
-
     def __init__(self, reader: Reader, limit: int) -> None:
-        self.reader = reader
+        self.key = id(reader)
+        self.users = 0
+        self._name = type(reader).__name__
         self._limit = limit
-        self._users = 0
-        self._changed = threading.Condition()
-        self._waiting: deque[Event] = deque()
-        self._accepted = 0
-        self._done = 0
-        self._flushing = 0
-        self._thread: threading.Thread | None = None
+        # Its `put` may be called by a finalizer, whatever the thread was doing.
+        self._queue: SimpleQueue[tuple[Reader, Event] | threading.Event | _Word] = SimpleQueue()
+        self._undelivered: deque[None] = deque()
         self._ended = False
         self._reported: set[str] = set()
+        self._thread = threading.Thread(
+            target=self._run, name=f"rlm-reader-{self._name}", daemon=True
+        )
+        self._thread.start()
 
-    @classmethod
-    def of(cls, reader: Reader, limit: int) -> _Lane:
-        """Return the reader's lane, with one more user."""
-        with cls._registry:
-            lane = cls._lanes.get(id(reader))
-            if lane is None:
-                lane = cls._lanes[id(reader)] = cls(reader, limit)
-            lane._users += 1
-            return lane
-
-    def put(self, event: Event) -> None:
+    def put(self, reader: Reader, event: Event) -> None:
         """Queue an event, or drop it when too many wait."""
-        with self._changed:
-            full = self._accepted - self._done >= self._limit
-            if not full:
-                self._accepted += 1
-                self._waiting.append(event)
-                if self._thread is None:
-                    self._start()
-                elif len(self._waiting) == 1:
-                    self._changed.notify_all()
-        if full:
-            self._report(
-                "slow",
-                f"is too slow: {self._limit:,} events wait for it. Further events are dropped "
-                "for this reader until it catches up; the run goes on",
-            )
+        if len(self._undelivered) < self._limit:
+            self._undelivered.append(None)
+            self._queue.put((reader, event))
+            return
+        self._report(
+            "slow",
+            f"is too slow: {self._limit:,} events wait for it. Further events are dropped "
+            "for this reader until it catches up; the run goes on",
+        )
 
     def flush(self, deadline: float | None) -> bool:
         """Wait until all that was accepted up to now is delivered."""
+        if not self._undelivered:
+            return True
         if threading.current_thread() is self._thread:
             return False  # a reader that flushes would wait for itself
-        with self._changed:
-            target = self._accepted
-            self._flushing += 1
-            try:
-                while self._done < target:
-                    left = None if deadline is None else deadline - time.monotonic()
-                    if left is not None and left <= 0:
-                        return False
-                    self._changed.wait(left)
-            finally:
-                self._flushing -= 1
-        return True
+        reached = threading.Event()
+        self._queue.put(reached)
+        return reached.wait(None if deadline is None else max(deadline - time.monotonic(), 0.0))
 
-    def release(self, deadline: float | None, *, close_reader: bool) -> None:
-        """Give the lane up; the last user ends its thread."""
+    def release(self, deadline: float | None) -> bool:
+        """Give the lane up and return whether all was delivered; the last user ends its thread."""
         delivered = self.flush(deadline)
-        with self._registry:
-            self._users -= 1
-            last = self._users == 0
-            if last:
-                del self._lanes[id(self.reader)]
-        if last:
-            self._end(deadline, delivered=delivered)
-        if close_reader and delivered:
-            self._close_reader()
-
-    def _start(self) -> None:
-        name = f"rlm-reader-{type(self.reader).__name__}"
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    def _end(self, deadline: float | None, *, delivered: bool) -> None:
-        with self._changed:
+        with _Lanes.lock:
+            last = self._one_left()
+        if not last:
+            return delivered
+        own = threading.current_thread() is self._thread
+        if not delivered:
             self._ended = True
-            lost = len(self._waiting)
-            self._waiting.clear()
-            self._changed.notify_all()
-            thread = self._thread
-        if not delivered and thread is not threading.current_thread():
-            self._report("stuck", f"did not finish in time; {lost:,} events were not delivered")
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(None if deadline is None else max(deadline - time.monotonic(), 0.1))
+            # One of them it is busy with.
+            lost = max(len(self._undelivered) - 1, 0)
+            if not own:
+                self._report("stuck", f"did not finish in time; {lost:,} events were not delivered")
+        self._queue.put(_Word.END)
+        if not own:
+            left = None if deadline is None else max(deadline - time.monotonic(), 0.1)
+            self._thread.join(left)
+        return delivered
+
+    def leave(self) -> None:
+        """Give the lane up without taking a lock or waiting: its thread does what that takes."""
+        self._queue.put(_Word.ONE_LEAVES)
+
+    def _one_left(self) -> bool:
+        """Count one user less, with the lock held; return whether it was the last."""
+        self.users -= 1
+        if self.users == 0 and _Lanes.lanes.get(self.key) is self:
+            del _Lanes.lanes[self.key]
+        return self.users == 0
 
     def _run(self) -> None:
-        while (event := self._next()) is not None:
-            try:
-                self.reader.on_event(event)
-            except BaseException as error:  # noqa: BLE001  (a reader never hurts a run)
-                self._report(
-                    "raised",
-                    f"failed on a {event.type} event: {type(error).__name__}: {error}. "
-                    "It goes on receiving; this is said once",
-                    error,
-                )
-            with self._changed:
-                self._done += 1
-                if self._flushing:
-                    self._changed.notify_all()
+        while self._step():
+            pass  # Between two steps nothing is held on to.
 
-    def _next(self) -> Event | None:
-        """Wait for an event; None when the lane has ended."""
-        with self._changed:
-            while not self._waiting and not self._ended:
-                self._changed.wait()
-            return self._waiting.popleft() if self._waiting else None
+    def _step(self) -> bool:
+        """Do the next thing in the queue; return whether to go on."""
+        item = self._queue.get()
+        if item is _Word.ONE_LEAVES:
+            with _Lanes.lock:
+                return not self._one_left()
+        if isinstance(item, threading.Event):
+            item.set()
+        elif isinstance(item, tuple):
+            if not self._ended:
+                self._deliver(*item)
+            self._undelivered.popleft()
+        return item is not _Word.END
 
-    def _close_reader(self) -> None:
-        close = getattr(self.reader, "close", None)
-        if close is None:
-            return
+    def _deliver(self, reader: Reader, event: Event) -> None:
         try:
-            close()
-        except Exception as error:  # noqa: BLE001  (a reader never hurts a run)
-            self._report("close", f"failed to close: {type(error).__name__}: {error}", error)
+            reader.on_event(event)
+        except BaseException as error:  # noqa: BLE001  (a reader never hurts a run)
+            self._report(
+                "raised",
+                f"failed on a {event.type} event: {type(error).__name__}: {error}. "
+                "It goes on receiving; this is said once",
+                error,
+            )
 
     def _report(self, what: str, text: str, error: BaseException | None = None) -> None:
         if what in self._reported:
             return
         self._reported.add(what)
-        _log.warning("The reader %s %s.", type(self.reader).__name__, text, exc_info=error)
+        _log.warning("The reader %s %s.", self._name, text, exc_info=error)
+
+
+class _Lanes:
+    """The lanes of this process; a forked child, which has none of the threads, begins afresh."""
+
+    lanes: dict[int, _Lane] = {}  # noqa: RUF012  (mypy knows it; guarded by the lock)
+    # Of the re-entrant kind: a user's own `__del__` may close an RLM amid any allocation.
+    lock = threading.RLock()
+    era = object()
+
+    @classmethod
+    def of(cls, reader: Reader, limit: int) -> _Lane:
+        """Return the reader's lane with one more user, with the lock held."""
+        key = id(reader)
+        if key not in cls.lanes:
+            cls.lanes[key] = _Lane(reader, limit)
+        cls.lanes[key].users += 1
+        return cls.lanes[key]
+
+    @classmethod
+    def forget(cls) -> None:
+        cls.lanes = {}
+        cls.lock = threading.RLock()
+        cls.era = object()
+
+
+os.register_at_fork(after_in_child=_Lanes.forget)
+
+
+def _leave(lanes: list[_Lane]) -> None:
+    """Give up the lanes of a delivery that was collected; takes no lock."""
+    for lane in lanes:
+        lane.leave()
+    lanes.clear()
+
+
+def _close(reader: Reader) -> None:
+    close = getattr(reader, "close", None)
+    if close is None:
+        return
+    try:
+        close()
+    except Exception as error:  # noqa: BLE001  (a reader never hurts a run)
+        _log.warning(
+            "The reader %s failed to close: %s: %s.",
+            type(reader).__name__,
+            type(error).__name__,
+            error,
+            exc_info=error,
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import uuid
+import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -92,10 +93,9 @@ class RLMLogger:
             folder.mkdir(parents=True, exist_ok=True)
             now = datetime.now(UTC).astimezone().strftime("%Y-%m-%d_%H-%M-%S")
             self.log_file_path = str(folder / f"{file_name}_{now}_{uuid.uuid4().hex[:8]}.jsonl")
-        self._lock = threading.Lock()
-        self._forest = Forest()
         self._latest: Trajectory | None = None
-        self._written: dict[str, set[str]] = {}
+        self._begin()
+        _alive.add(self)
 
     def on_event(self, event: Event) -> None:
         """Take one event.
@@ -140,6 +140,12 @@ class RLMLogger:
     def close(self) -> None:
         """Do nothing: every line is in the file once it is written."""
 
+    def _begin(self) -> None:
+        """Begin with no run under way; a fork may have copied us amid an event."""
+        self._lock = threading.Lock()
+        self._forest = Forest()
+        self._written: dict[str, set[str]] = {}
+
     def _log_turns(self, root: RunNode, turns: list[TurnNode]) -> None:
         written = self._written[root.started.run_id]
         for turn in turns:
@@ -156,6 +162,17 @@ class RLMLogger:
         # another process's.
         with Path(self.log_file_path).open("ab") as file:
             file.write(line)
+
+
+_alive: weakref.WeakSet[RLMLogger] = weakref.WeakSet()
+
+
+def _begin_all() -> None:
+    for logger in _alive:
+        logger._begin()  # noqa: SLF001 - our own
+
+
+os.register_at_fork(after_in_child=_begin_all)
 
 
 def _metadata_line(run: RunNode) -> bytes:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
+import subprocess
+import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING
 
 import pytest
@@ -253,3 +257,86 @@ def test_flush_waits_for_what_was_told_before_it_not_for_what_comes_after() -> N
         stop.set()
         chatter.join()
     delivery.close(None)
+
+
+def test_collecting_a_delivery_amid_the_making_of_another_never_waits() -> None:
+    """Garbage is collected wherever something is allocated, also under a lock."""
+    code = (
+        "import gc, faulthandler; faulthandler.dump_traceback_later(60, exit=True)\n"
+        "from rlm.logger import Delivery\n"
+        "from rlm.events import CallUsage\n"
+        "class Reader:\n"
+        "    heard = []\n"
+        "    def on_event(self, event): self.heard.append(event)\n"
+        "event = CallUsage()  # any object\n"
+        "for threshold in range(1, 150):\n"
+        "    gc.set_threshold(threshold, 2, 2)\n"
+        "    delivery = Delivery([Reader()])\n"
+        "    delivery.itself = delivery\n"
+        "    delivery.emit(event)\n"
+        "last = Delivery([Reader()])\n"
+        "last.emit(event)\n"
+        "assert last.flush(None)\n"
+        "del delivery\n"
+        "gc.collect()\n"
+        "last.close(None)\n"
+        "import threading\n"
+        "for thread in threading.enumerate():\n"
+        "    if thread.name.startswith('rlm-reader'): thread.join()\n"
+        "print(len(Reader.heard))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("150\n", "")
+
+
+def test_a_forgotten_delivery_brings_its_last_events_and_ends_its_threads() -> None:
+    slow = Gate()
+    delivery = Delivery([slow])
+    tell(delivery, EVENTS)
+    assert slow.arrived.wait(10)
+    (thread,) = (t for t in threading.enumerate() if t.name == "rlm-reader-Gate")
+    del delivery
+    gc.collect()
+    slow.open.set()
+    thread.join()
+    assert slow.heard == EVENTS
+
+
+def test_no_thread_keeps_a_reader_alive_that_has_nothing_to_hear() -> None:
+    reader = Notebook()
+    gone = weakref.ref(reader)
+    delivery = Delivery([reader])
+    tell(delivery, EVENTS)
+    assert delivery.flush()
+    del reader, delivery
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_forked_child_is_delivered_to_by_threads_of_its_own() -> None:
+    code = (
+        "import os, sys, warnings\n"
+        "warnings.simplefilter('ignore', DeprecationWarning)  # of forking with threads\n"
+        "from rlm.logger import Delivery\n"
+        "from rlm.events import CallUsage\n"
+        "class Reader:\n"
+        "    heard = 0\n"
+        "    def on_event(self, event): self.heard += 1\n"
+        "event = CallUsage()  # any object\n"
+        "reader = Reader()\n"
+        "delivery = Delivery([reader])\n"
+        "delivery.emit(event)\n"
+        "assert delivery.flush(None)\n"
+        "if pid := os.fork():\n"
+        "    sys.exit(os.waitpid(pid, 0)[1])\n"
+        "assert delivery.flush(0), 'nothing is left to deliver here'\n"
+        "delivery.emit(event)\n"
+        "assert delivery.flush(None)\n"
+        "delivery.close(None)\n"
+        "print(reader.heard, flush=True)\n"
+        "os._exit(0)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("2\n", "", 0)

@@ -1,0 +1,186 @@
+"""Closing, forgetting and forking an RLM: nothing hangs, nothing is silent, nothing stays."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rlm import RLM, CancellationError, RLMLogger
+from rlm.demo.server import LMResponse, script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlm.demo.server import StandInServer
+
+DONE = "```repl\nFINAL('done')\n```"
+
+PROGRAM = """
+import gc, os, sys, threading, warnings
+import faulthandler; faulthandler.dump_traceback_later(100, exit=True)
+warnings.simplefilter("ignore", DeprecationWarning)  # of forking with threads
+from rlm import RLM, RLMLogger
+from rlm.demo.server import script, StandInServer
+def make(server, **options):
+    return RLM(backend_kwargs={"model_name": "m", "base_url": server.base_url}, **options)
+server = StandInServer(script(lambda r: "```repl\\nFINAL('done')\\n```"))
+server.__enter__()
+"""
+
+
+def run_program(code: str, *arguments: str) -> str:
+    """Run a program of its own, since it forks, collects or exits; return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM + code, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout
+
+
+def lines(logger: RLMLogger) -> int:
+    assert logger.log_file_path is not None
+    return len(Path(logger.log_file_path).read_text().splitlines())
+
+
+def test_a_completion_after_close_is_told_to_everyone(scripted: Any, tmp_path: Path) -> None:
+    logger, turns = RLMLogger(tmp_path), []
+    rlm = scripted(
+        lambda _: DONE, logger=logger, on_iteration_start=lambda depth, n: turns.append((depth, n))
+    )
+    for count in (1, 2, 3):
+        rlm.completion("c")
+        rlm.close()
+        assert lines(logger) == 2 * count
+        assert turns == [(0, 1)] * count
+
+
+def test_close_ends_a_run_that_goes_on_and_says_so(scripted: Any) -> None:
+    asked = threading.Event()
+
+    def sub(_: str) -> LMResponse:
+        asked.set()
+        return LMResponse(text="late", delay=60)
+
+    rlm = scripted(["```repl\nllm_query('x')\n```"], sub)
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            rlm.completion("c")
+        except CancellationError as error:
+            errors.append(error)
+
+    runner = threading.Thread(target=run)
+    runner.start()
+    assert asked.wait(60)
+    rlm.close()
+    runner.join(60)
+    (error,) = errors
+    assert "The RLM was closed" in str(error)
+    assert error.trajectory.root.finished.status == "cancelled"  # type: ignore[attr-defined]
+    assert scripted.server.connections == 0
+
+
+def test_an_rlm_whose_callback_is_its_owners_method_is_freed(
+    server: Callable[..., StandInServer],
+) -> None:
+    served = server(script(lambda _: DONE))
+
+    class App:
+        def __init__(self) -> None:
+            self.heard = 0
+            self.rlm = RLM(
+                backend_kwargs={"model_name": "m", "base_url": served.base_url},
+                on_iteration_start=self.hook,
+                logger=self,
+            )
+
+        def hook(self, *_: object) -> None:
+            self.heard += 1
+
+        def on_event(self, _: object) -> None:
+            self.heard += 1
+
+    app = App()
+    app.rlm.completion("c")
+    assert app.heard > 1
+    gone = weakref.ref(app.rlm)
+    del app
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("forked", ["between runs", "amid a run"])
+def test_a_forked_child_runs_and_logs_like_its_parent(forked: str, tmp_path: Path) -> None:
+    code = """
+logger = RLMLogger(sys.argv[2])
+rlm = make(server, logger=logger)
+rlm.completion("c")
+busy, stop = threading.Event(), threading.Event()
+def go_on():
+    other = make(server, logger=logger)
+    while not stop.is_set():
+        other.completion("c")
+        busy.set()
+    other.close()
+if sys.argv[1] == "amid a run":
+    runner = threading.Thread(target=go_on)
+    runner.start()
+    busy.wait()
+pid = os.fork()
+if pid == 0:
+    threading.Timer(60, os._exit, [3]).start()
+    logger.log_file_path = os.path.join(sys.argv[2], "child")
+    rlm.completion("c")
+    rlm.completion("c")
+    rlm.close()
+    os._exit(0)
+code = os.waitpid(pid, 0)[1]
+stop.set()
+if sys.argv[1] == "amid a run":
+    runner.join()
+rlm.close()
+print(code, len(open(os.path.join(sys.argv[2], "child")).readlines()))
+server.__exit__(None, None, None)
+"""
+    assert run_program(code, forked, str(tmp_path)) == "0 4\n"
+
+
+def test_many_threads_under_the_pressure_of_garbage_do_not_hang(tmp_path: Path) -> None:
+    code = """
+gc.set_threshold(1, 1, 1)
+answers = []
+def run(number):
+    rlm = make(server, logger=RLMLogger(sys.argv[1]), max_depth=0)
+    rlm.itself = rlm
+    answers.append(rlm.completion("c").response)
+    if number % 2:
+        rlm.close()
+threads = [threading.Thread(target=run, args=(n,)) for n in range(32)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(answers))
+server.__exit__(None, None, None)
+"""
+    assert run_program(code, str(tmp_path)) == "32\n"
+
+
+def test_a_program_that_closes_nothing_ends_with_its_log_written(tmp_path: Path) -> None:
+    code = """
+rlm = make(server, logger=RLMLogger(sys.argv[1]))
+print(rlm.completion("c").response)
+"""
+    assert run_program(code, str(tmp_path)) == "done\n"
+    (log,) = tmp_path.iterdir()
+    assert len(log.read_text().splitlines()) == 2
