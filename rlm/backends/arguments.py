@@ -68,6 +68,7 @@ def validate(backend: str, backend_kwargs: Mapping[str, Any] | None = None) -> N
         )
     check_sampling(kwargs.get("sampling_args"))
     _check_numbers(kwargs)
+    _check_mappings(kwargs)
     _check_urls(backend, kwargs)
     check_package(provider)
     if provider.sdk != "litellm":
@@ -134,7 +135,17 @@ def _check_numbers(kwargs: Mapping[str, Any]) -> None:
             f"backend_kwargs['max_retries'] must be 0 or a larger integer, not {retries!r}."
         )
     timeout = kwargs.get("timeout")
-    if isinstance(timeout, (int, float)) and timeout <= 0:
+    if isinstance(timeout, (int, float)) and not isinstance(timeout, bool):
+        usable = timeout > 0
+    else:
+        usable = True
+        # A `Timeout` is one of the HTTP package's, which is not imported yet.
+        if timeout is not None and type(timeout).__name__ != "Timeout":
+            raise ArgumentError(
+                "backend_kwargs['timeout'] must be a number of seconds or the SDK's own Timeout, "
+                f"not {type(timeout).__name__}."
+            )
+    if not usable:
         raise ConfigurationError(
             f"backend_kwargs['timeout'] is in seconds and must be above 0, not {timeout!r}."
         )
@@ -143,6 +154,28 @@ def _check_numbers(kwargs: Mapping[str, Any]) -> None:
         raise ConfigurationError(
             f"backend_kwargs['max_tokens'] must be an integer above 0, not {limit!r}."
         )
+
+
+def _check_mappings(kwargs: Mapping[str, Any]) -> None:
+    """Check headers and query parameters, of which no value is ever shown."""
+    for name, example in (
+        ("default_headers", "{'X-Title': 'my run'}"),
+        ("default_query", "{'api-version': '1'}"),
+    ):
+        value = kwargs.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, dict):
+            raise ArgumentError(
+                f"backend_kwargs[{name!r}] must be a dict such as {example}, "
+                f"not {type(value).__name__}."
+            )
+        wrong = next((key for key in value if not isinstance(key, str)), None)
+        if wrong is not None:
+            raise ArgumentError(
+                f"backend_kwargs[{name!r}] must have names that are str, "
+                f"not {type(wrong).__name__}."
+            )
 
 
 def _check_urls(backend: str, kwargs: Mapping[str, Any]) -> None:

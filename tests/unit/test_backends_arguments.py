@@ -71,6 +71,24 @@ def test_a_value_that_cannot_work_is_refused_by_its_name(
     assert "sk-with" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("kwargs", "expected"),
+    [
+        ({"timeout": "planted"}, r"\['timeout'\] must be a number of seconds .* not str"),
+        ({"timeout": True}, "not bool"),
+        ({"default_headers": "planted"}, r"\['default_headers'\] must be a dict .* not str"),
+        ({"default_query": ["planted"]}, r"\['default_query'\] must be a dict .* not list"),
+        ({"default_headers": {1: "planted"}}, "names that are str, not int"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_with_the_type_that_is_taken(
+    kwargs: dict[str, object], expected: str
+) -> None:
+    with pytest.raises(ArgumentError, match=expected) as caught:
+        validate("openai", {"model_name": "m", "api_key": "k", **kwargs})
+    assert "planted" not in str(caught.value)
+
+
 @pytest.mark.parametrize("name", ["model", "messages", "stream", "n"])
 def test_sampling_arguments_may_not_set_what_the_engine_sets(name: str) -> None:
     with pytest.raises(ArgumentError, match=name):
