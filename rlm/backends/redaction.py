@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -16,35 +17,39 @@ SHORTEST = 6
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # `max_tokens`, `stop_token_ids` and `budget_tokens` are figures: hence whole words.
 _SECRET_NAME = re.compile(
-    r"(^|_)(key|keys|key_id|apikey|token|token_provider|auth|authorization|cookie|cookies|sig"
-    r"|signature|headers?|config|identity|pwd|passwd|proxy)$"
-    r"|secret|password|credential|private_key|virtual_key|access_key|(auth|access)_tokens"
-    r"|^(key|auth|workload_identity)"
+    r"(^|_)(key|keys|key_id|apikey|token|token_provider|auth|authorization|sig"
+    r"|signature|headers?|config|identity|pwd|proxy)$"
+    r"|secret|passw|passphrase|credential|bearer|cookie|authentication"
+    r"|(api|access|private|signing|subscription|virtual|account|auth|license)_?key"
+    r"|(access|auth|refresh|session|security)_?token|^(key|auth|workload_identity)(_|$)"
 )
+_NAMES_ONLY = re.compile(r"(^|_)(env|environ|headers|query)$")
+"""Mappings whose names are the user's own and say nothing of their values."""
+
 _KEY_SHAPED = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|vck)[-_][A-Za-z0-9*_\-]{6,}|\bAIza[A-Za-z0-9_\-]{20,}"
+    r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|vck|pplx)[-_][A-Za-z0-9*_\-]{6,}|\bAIza[A-Za-z0-9_\-]{20,}"
     r"|\b(?i:bearer)\s+[A-Za-z0-9._~+/=*\-]{6,}"
+    r"|(?<=://)[^/@\s]+(?=@)|(?i:(?<=[?&])(?:api_?key|key|token|sig|signature|code)=[^&\s]+)"
 )
 
 
 def is_secret_name(name: str) -> bool:
     """Whether a keyword, header or query parameter of this name may hold a secret."""
-    snake = _CAMEL.sub("_", name).replace("-", "_").lower()
-    return _SECRET_NAME.search(snake) is not None
+    return _SECRET_NAME.search(_snake(name)) is not None
 
 
 def public_kwargs(backend_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what of `backend_kwargs` may be shown and logged, as JSON values.
 
-    Keys, tokens, headers and the like are left out at any depth, so are the user and the
-    secret query parameters of URLs. What JSON cannot hold is named by its type.
+    Keys, tokens and the like are left out at any depth, so are the user and the secret query
+    parameters of URLs. Of environment variables, headers and query parameters the names stay.
+    What JSON cannot hold is named by its type. What is public already is returned as it is.
 
     Args:
-        backend_kwargs: As the user gave them.
+        backend_kwargs: As the user gave them; the keywords of an environment, too.
     """
     kwargs = dict(backend_kwargs or {})
-    secrets = tuple(secret_values(kwargs))
-    return {name: _public(value, secrets) for name, value in kwargs.items() if _shown(name)}
+    return _public_items(kwargs, tuple(secret_values(kwargs)))
 
 
 def secret_values(value: Any, *, secret: bool = False) -> Iterator[str]:
@@ -56,7 +61,8 @@ def secret_values(value: Any, *, secret: bool = False) -> Iterator[str]:
     """
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from secret_values(item, secret=secret or is_secret_name(str(name)))
+            hidden = is_secret_name(str(name)) or _names_only(name)
+            yield from secret_values(item, secret=secret or hidden)
     elif isinstance(value, (list, tuple)):
         for item in value:
             yield from secret_values(item, secret=secret)
@@ -71,7 +77,8 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a text without the secrets given and without anything that has a key's shape."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= SHORTEST:
-            text = text.replace(secret, MASK)
+            for spelling in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1]):
+                text = text.replace(spelling, MASK)
     return _KEY_SHAPED.sub(MASK, text)
 
 
@@ -104,8 +111,23 @@ def _url_secrets(url: str) -> Iterator[str]:
         return
 
 
-def _shown(name: object) -> bool:
-    return not is_secret_name(str(name))
+def _names_only(name: object) -> bool:
+    return _NAMES_ONLY.search(_snake(str(name))) is not None
+
+
+def _snake(name: str) -> str:
+    return _CAMEL.sub("_", name).replace("-", "_").lower()
+
+
+def _public_items(kwargs: Mapping[Any, Any], secrets: tuple[str, ...]) -> dict[str, Any]:
+    shown: dict[str, Any] = {}
+    for name, value in kwargs.items():
+        if _names_only(name):
+            if isinstance(value, dict):
+                shown[str(name)] = {str(inner): MASK for inner in value}
+        elif not is_secret_name(str(name)):
+            shown[str(name)] = _public(value, secrets)
+    return shown
 
 
 def _public(value: Any, secrets: tuple[str, ...]) -> Any:
@@ -114,7 +136,7 @@ def _public(value: Any, secrets: tuple[str, ...]) -> Any:
     if isinstance(value, str):
         return scrub(public_url(value) if "://" in value else value, secrets)
     if isinstance(value, dict):
-        return {str(k): _public(v, secrets) for k, v in value.items() if _shown(k)}
-    if isinstance(value, (list, tuple)):
+        return _public_items(value, secrets)
+    if isinstance(value, (list, tuple, set, frozenset)):
         return [_public(item, secrets) for item in value]
     return f"<{type(value).__name__}>"

@@ -6,9 +6,9 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from rlm.backends.redaction import public_kwargs
 from rlm.core.types import ModelUsageSummary, UsageSummary
 from rlm.logger.safe_text import one_line
-from rlm.logger.secrets import without_secrets
 from rlm.logger.streams import streams
 
 if TYPE_CHECKING:
@@ -46,10 +46,10 @@ def run_metadata(run: RunNode) -> dict[str, Any]:
         "max_depth": config.get("max_depth"),
         "max_iterations": config.get("max_iterations"),
         "backend": config.get("backend"),
-        "backend_kwargs": without_secrets(config.get("backend_kwargs") or {}),
+        "backend_kwargs": public_kwargs(_mapping(config.get("backend_kwargs"))),
         "environment_type": config.get("environment_type"),
-        "environment_kwargs": without_secrets(config.get("environment_kwargs") or {}),
-        "other_backends": without_secrets(config.get("other_backends")),
+        "environment_kwargs": public_kwargs(_mapping(config.get("environment_kwargs"))),
+        "other_backends": public_kwargs({"names": config.get("other_backends")})["names"],
     }
 
 
@@ -106,7 +106,7 @@ def timestamp(seconds: float) -> str:
 
 def _setup_block(run: RunNode, prompts: Prompts) -> dict[str, Any]:
     """Return `setup_code` with what it called, as a block before those of the first turn."""
-    kwargs = without_secrets(run.started.config.get("environment_kwargs") or {})
+    kwargs = public_kwargs(_mapping(run.started.config.get("environment_kwargs")))
     result = {
         "stdout": "",
         "stderr": "",
@@ -196,6 +196,10 @@ def _cut(prompt: Any) -> Any:
         return prompt
     half = CHILD_PROMPT_LIMIT // 2
     return f"{text[:half]}\n... + [{len(text) - 2 * half:,} chars...]\n{text[-half:]}"
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def _text(value: Any) -> str:

@@ -19,6 +19,7 @@ SECRET_NAMES = (
 )
 HARMLESS = (
     *("model_name", "temperature", "max_tokens", "max_completion_tokens", "stop_token_ids"),
+    *("token_limit", "monkey", "keyword", "author"),
     *("base_url", "timeout", "organization", "project", "metadata", "skip_special_tokens"),
 )
 
@@ -57,6 +58,20 @@ def test_what_json_cannot_hold_is_named_by_its_type() -> None:
         "http_client": "<object>",
         "sampling_args": {"stop": ["a", "b"]},
     }
+
+
+@pytest.mark.parametrize("name", ["env", "default_headers", "default_query", "extra_headers"])
+def test_of_what_the_user_named_only_the_names_are_shown(name: str) -> None:
+    given = {name: {"DB": "hunter2-hunter2"}, "setup_code": "connect('hunter2-hunter2')"}
+    shown = public_kwargs(given)
+    assert shown == {name: {"DB": "***"}, "setup_code": "connect('***')"}
+    assert public_kwargs(shown) == shown, "what is public stays as it is"
+
+
+def test_an_address_amid_a_text_loses_its_password() -> None:
+    shown = public_kwargs({"metadata": "see https://me:hunter22@host/x?sig=hidden&a=1 there"})
+    assert "hunter22" not in str(shown)
+    assert "sig=hidden" not in str(shown)
 
 
 def test_no_keywords_are_no_keywords() -> None:
