@@ -50,7 +50,7 @@ class Endpoint:
     """
 
     provider: Provider
-    base_url: str | None
+    base_url: str | None = field(repr=False)
     api_key: Any = field(repr=False)
     headers: dict[str, str | None] = field(repr=False)
     options: dict[str, Any] = field(repr=False)

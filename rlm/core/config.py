@@ -38,8 +38,8 @@ class ModelSpec:
 
     name: str
     backend: str
-    backend_kwargs: dict[str, Any]
-    sampling_args: dict[str, Any] | None = None
+    backend_kwargs: dict[str, Any] = field(repr=False)
+    sampling_args: dict[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,14 +48,15 @@ class RunConfig:
 
     Attributes are the constructor's arguments, except: `root` and `subs` are the models made of
     `backend`, `other_backends` and the sampling arguments (a sub-call that names no model goes to
-    the first of `subs`), and `memory_limit` is in bytes.
+    the first of `subs`), and `memory_limit` is in bytes. What may hold a secret is not in its
+    `repr`.
     """
 
     root: ModelSpec
     subs: tuple[ModelSpec, ...]
     other_backends: tuple[str, ...] | None = None
     environment: str = "local"
-    environment_kwargs: dict[str, Any] = field(default_factory=dict)
+    environment_kwargs: dict[str, Any] = field(default_factory=dict, repr=False)
     memory_limit: int | None = None
     depth: int = 0
     max_depth: int = 1
@@ -66,8 +67,8 @@ class RunConfig:
     max_errors: int | None = None
     custom_system_prompt: str | None = None
     persistent: bool = False
-    custom_tools: tuple[Tool, ...] = ()
-    custom_sub_tools: tuple[Tool, ...] = ()
+    custom_tools: tuple[Tool, ...] = field(default=(), repr=False)
+    custom_sub_tools: tuple[Tool, ...] = field(default=(), repr=False)
     compaction: bool = False
     compaction_threshold_pct: float = 0.85
     max_concurrent_subcalls: int = 16

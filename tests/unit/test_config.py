@@ -120,6 +120,19 @@ def test_what_logs_see_of_the_configuration_has_no_secret() -> None:
     assert "sk-secret" not in repr(rlm)
 
 
+def test_no_secret_is_in_the_repr_of_the_configuration() -> None:
+    rlm = make(
+        backend_kwargs={**KWARGS, "api_key": "planted", "default_headers": {"X": "planted"}},
+        environment_kwargs={"env": {"DB_PASS": "planted"}, "setup_code": "login('planted')"},
+        sampling_args={"extra_body": {"key": "planted"}},
+        custom_tools={"token": "planted"},
+        prices={"m": (1, 2)},
+    )
+    assert "planted" not in repr(rlm.config)
+    assert "planted" not in repr(rlm.config.root)
+    assert rlm.config.public()["environment_kwargs"]["env"] == {"DB_PASS": "***"}
+
+
 def test_arguments_are_copied() -> None:
     kwargs = dict(KWARGS)
     rlm = make(backend_kwargs=kwargs)
