@@ -101,7 +101,13 @@ class LiteLLMClient:
             headers={},
             options={},
             # litellm reads keys itself, from whichever variable is a provider's.
-            secrets=tuple({*secret_values(kwargs), *secret_values(dict(os.environ))}),
+            secrets=tuple(
+                {
+                    *secret_values(kwargs),
+                    *secret_values(self._sampling),
+                    *secret_values(dict(os.environ)),
+                }
+            ),
         )
         self._routes: dict[str, dict[str, Any]] = {}
         self._clients: list[Any] = []

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rlm.backends import failures, transport
 from rlm.backends.base import LMReply
 from rlm.backends.chat_format import InBandError, MalformedReplyError
+from rlm.backends.redaction import secret_values
 from rlm.backends.sse import event_data
 from rlm.errors import BackendError
 
@@ -85,9 +87,10 @@ class SDKClient:
         self._sdk = sdk
         self._sdk_error = sdk.OpenAIError if hasattr(sdk, "OpenAIError") else sdk.AnthropicError
         self._http = transport.http_module(sdk)
-        self._endpoint = endpoint
         self._kwargs = dict(backend_kwargs)
         sampling = {**(backend_kwargs.get("sampling_args") or {}), **(sampling_args or {})}
+        # A provider may quote in an error what it was sent.
+        self._endpoint = replace(endpoint, secrets=(*endpoint.secrets, *secret_values(sampling)))
         self._extra_body: dict[str, Any] = sampling.pop("extra_body", None) or {}
         # What is to be taken away has to be said with each request: the SDK checks there.
         self._extra_headers: dict[str, Any] = {

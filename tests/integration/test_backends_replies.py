@@ -472,3 +472,29 @@ def test_a_hundred_calls_at_once_are_all_answered(server: Start) -> None:
         return replies
 
     assert [reply.text for reply in asyncio.run(run())] == [str(n) for n in range(100)]
+
+
+@BOTH
+@WAYS
+def test_what_sampling_arguments_hide_is_not_shown_when_a_provider_quotes_it(
+    server: Start, backend: str, *, stream: bool
+) -> None:
+    quoted = "no: hidden-header, hidden-body, hidden-query%2F1"
+    standin = server(lambda _: LMResponse(status=400, text=quoted))
+    hidden = {
+        "extra_headers": {"X-Tenant": "hidden-header"},
+        "extra_body": {"provider": {"api_key": "hidden-body"}},
+        "extra_query": {"tenant": "hidden-query/1"},
+    }
+
+    async def run() -> None:
+        given = {"model_name": "m", "base_url": standin.base_url, "api_key": "sk-very-secret"}
+        client = create(backend, given, hidden)
+        try:
+            await client.complete(HELLO, stream=stream)
+        finally:
+            await client.close()
+
+    with pytest.raises(BackendError) as caught:
+        asyncio.run(run())
+    assert "no: ***, ***, ***" in str(caught.value)
