@@ -49,6 +49,9 @@ MAX_PROMPT_CHARACTERS = 64_000_000
 MAX_SENDS = 3
 """How often a call is sent; a host that never knows of it will not know it the next time."""
 
+QUIET_SECONDS = 1.0
+"""A thread that has not called for so long has done with the cell that was interrupted."""
+
 POLL_SECONDS = 5.0
 """After this silence a call is asked after."""
 
@@ -101,7 +104,7 @@ class Bridge:
         self._queue: deque[_Call] = deque()
         self._sent: dict[int, _Call] = {}
         self._pump_scheduled = False
-        self._barred: frozenset[int | None] = frozenset()
+        self._barred: dict[int | None, float] = {}
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
         """Queue calls; safe from any thread.
@@ -113,7 +116,7 @@ class Bridge:
             Their futures: `(value, error)` each.
         """
         calls = [self._call(body) for body in bodies]
-        if threading.get_ident() in self._barred:
+        if self._is_barred():
             for call in calls:
                 call.interrupt()
         else:
@@ -122,9 +125,18 @@ class Bridge:
             self._schedule_pump()
         return [call.future for call in calls]
 
-    def start_cell(self) -> None:
-        """Let every thread call again."""
-        self._barred = frozenset()
+    def _is_barred(self) -> bool:
+        """Whether the calling thread still works for a cell that was interrupted."""
+        thread = threading.get_ident()
+        last = self._barred.get(thread)
+        if last is None:
+            return False
+        now = time.monotonic()
+        if now - last > QUIET_SECONDS:
+            del self._barred[thread]
+            return False
+        self._barred[thread] = now
+        return True
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
         """Tell the host that nobody waits for these any more."""
@@ -140,13 +152,13 @@ class Bridge:
     def interrupt(self) -> None:
         """Fail every call that is waited for now; called on the control thread.
 
-        So are, until the next cell, the calls of all threads there are: a pool with a thousand
-        more prompts in its queue must not go on asking for a cell that was stopped.
+        So are, until they pause, the calls of all threads there are: a pool with a thousand more
+        prompts in its queue must not go on asking for a cell that was stopped.
         """
         with self._lock:
             main = threading.main_thread()
             threads = [thread for thread in threading.enumerate() if thread is not main]
-            self._barred = frozenset(thread.ident for thread in threads)
+            self._barred = dict.fromkeys((t.ident for t in threads), time.monotonic())
             calls = [*self._sent.values(), *self._queue]
             ids = list(self._sent)
             self._sent.clear()

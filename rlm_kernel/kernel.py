@@ -172,7 +172,6 @@ class RLMKernel(IPythonKernel):
     async def do_execute(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run a cell with the reserved names put back before and after."""
         self._meter.start_cell()
-        self._bridge.start_cell()
         self.repl.put_back()
         try:
             reply: dict[str, Any] = await super().do_execute(*args, **kwargs)
