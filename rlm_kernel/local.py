@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from rlm_kernel.options import KernelOptions
     from rlm_kernel.payload import ContextValue, PlacedContext
+    from rlm_kernel.sandbox import MessageChannels
     from rlm_kernel.server import KernelProcess
     from rlm_kernel.session import CallHandler, Session
 
@@ -102,7 +103,7 @@ class LocalServer:
                 "Run it under WSL, or use environment='docker'."
             )
         self.loop = loop
-        self.root = _make_root()
+        self.root = make_root()
         self.over = False
         self._users = 0
         self._trees = itertools.count(1)
@@ -214,7 +215,7 @@ def _begin_thread(function: Callable[..., object], *arguments: Any) -> None:
         function(*arguments)
 
 
-def _make_root() -> Path:
+def make_root() -> Path:
     """Make the directory of all trees: short enough for sockets, ours alone."""
     for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes it safely
         if len(parent) <= _LONGEST_ROOT:
@@ -288,6 +289,18 @@ class LocalSandbox:
         self._kernels.append(kernel)
         kernel.died.add_done_callback(lambda _: self._forget(kernel, directory))
         return kernel, {**connection, "connection_file": str(file)}
+
+    def open_channels(
+        self,
+        process: KernelProcess,
+        connection: dict[str, Any],
+        on_message: Callable[[str, dict[str, Any]], None],
+    ) -> MessageChannels:
+        """Connect to a kernel's sockets."""
+        from rlm_kernel.channels import Channels  # noqa: PLC0415 - jupyter_client is slow to import
+
+        del process
+        return Channels(connection, on_message)
 
     async def start_command(
         self, command: list[str], *, cwd: str, env: dict[str, str]

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.answering import Answering, Call, CallAnswer, CallHandler
 from rlm_kernel.cells import CellResult, CellStatus, RunningCell
-from rlm_kernel.channels import Channels
 from rlm_kernel.errors import ContextError, KernelDiedError
 from rlm_kernel.outputs import CellOutputs
 from rlm_kernel.patience import (
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm_kernel.options import KernelOptions
-    from rlm_kernel.sandbox import Sandbox
+    from rlm_kernel.sandbox import MessageChannels, Sandbox
     from rlm_kernel.server import KernelProcess
 
 __all__ = ["Call", "CallAnswer", "CallHandler", "CellResult", "Session", "open_session"]
@@ -66,7 +65,7 @@ class Session:
         self._cells: dict[str, RunningCell] = {}
         self._lock = asyncio.Lock()
         self._process: KernelProcess
-        self._channels: Channels | None = None
+        self._channels: MessageChannels | None = None
         self._answering: Answering
         self._settling: asyncio.Task[None] | None = None
         self._closed = False
@@ -78,7 +77,9 @@ class Session:
         self._process, connection = await self._sandbox.start_kernel(self._options)
         self.connection_file = connection["connection_file"]
         self._published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._channels = channels = Channels(connection, self._receive)
+        self._channels = channels = self._sandbox.open_channels(
+            self._process, connection, self._receive
+        )
         self._answering = Answering(
             self._on_call, lambda content, buffers: self._answer(channels, content, buffers)
         )
@@ -403,6 +404,6 @@ class Session:
         if self._settling is None:
             self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
 
-    def _answer(self, channels: Channels, content: dict[str, Any], buffers: list[bytes]) -> None:
+    def _answer(self, channels: MessageChannels, content: dict[str, Any], buffers: list[bytes]) -> None:
         if self._channels is channels:
             channels.send("control", "rlm_reply", content, buffers)
