@@ -38,7 +38,7 @@ def read_message(session: JupyterSession, parts: list[bytes]) -> dict[str, Any] 
         parts: The message as it came, identities first.
     """
     try:
-        _, frames = session.feed_identities(parts)
+        frames = parts[len(session.feed_identities(parts)[0]) + 1 :]
         for part in frames[1:5]:
             if len(part) > MAX_JSON_BYTES:
                 return None

@@ -124,17 +124,16 @@ class Images:
     def _pull(self, name: str) -> dict[str, Any]:
         self._progress(f"pulling the image {name!r} ...")
         repository, _, tag = name.partition("@") if "@" in name else _split_tag(name)
+        why = "the engine does not say why"
         try:
             for line in self._client.pull(repository, tag=tag or None, stream=True, decode=True):
-                if "error" in line:
-                    raise SandboxError(_no_image(name, str(line["error"])))
-        except SandboxError:
-            raise
+                why = str(line.get("error", why))
         except Exception as error:
-            raise SandboxError(_no_image(name, str(getattr(error, "explanation", error)))) from error
+            why = str(getattr(error, "explanation", error))
+            raise SandboxError(_no_image(name, why)) from error
         about = self._inspect(name)
         if about is None:
-            raise SandboxError(_no_image(name, "it was pulled and is not there"))
+            raise SandboxError(_no_image(name, why))
         return about
 
     # Probing
@@ -165,8 +164,8 @@ class Images:
                 break
         else:
             raise SandboxError(
-                f"The image {name!r} has no Python: kernels need Python >= 3.10 in it. Use one that "
-                "has, such as 'python:3.12-slim'."
+                f"The image {name!r} has no Python, and kernels need Python >= 3.10. Use one that "
+                "has it, such as 'python:3.12-slim'."
             )
         try:
             found: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
@@ -332,7 +331,7 @@ def _build_failure(code: int, what: str, lines: list[str], options: DockerOption
         return (
             f"{what} could not be made: pip reaches no package index from the network "
             f"{options.build_network!r}. Set environment_kwargs={{'build_network': 'host'}} or "
-            "'pip_index_url', use an image that has ipykernel, or make it where there is a network: "
-            f"`rlm kernel build --image {options.image}`.\n{last}"
+            "'pip_index_url', use an image that has ipykernel, or make it where there is a "
+            f"network: `rlm kernel build --image {options.image}`.\n{last}"
         )
     return f"{what} could not be made: pip failed.\n{last}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from rlm_kernel.sizes import byte_count
+
 IMAGE = "python:3.11-slim"
 
 NOBODY = "65534:65534"
@@ -68,12 +70,7 @@ def docker_options(kwargs: dict[str, Any]) -> DockerOptions:
     for name in ("pip_index_url", "workdir"):
         if given.get(name) is not None:
             _require_text(name, given[name])
-    packages = given.get("packages") or ()
-    if isinstance(packages, str) or not all(isinstance(one, str) and one for one in packages):
-        raise TypeError("packages must be a list of what pip installs, such as ['pandas>=2'].")
-    if any(one.lstrip().startswith("-") for one in packages):
-        raise ValueError("packages takes requirements, no options of pip.")
-    given["packages"] = tuple(packages)
+    given["packages"] = _packages(given.get("packages"))
     if given.get("cpus") is not None and not _is_number(given["cpus"], 0.01):
         raise ValueError(f"cpus must be a number such as 1.5, not {given['cpus']!r}.")
     if "pids_limit" in given and not (
@@ -84,13 +81,7 @@ def docker_options(kwargs: dict[str, Any]) -> DockerOptions:
         if name in given:
             given[name] = byte_count(name, given[name])
     given["volumes"] = _volumes(given.get("volumes"))
-    gpus = given.get("gpus")
-    if not (
-        gpus in (None, "all")
-        or (isinstance(gpus, int) and not isinstance(gpus, bool) and gpus > 0)
-        or (isinstance(gpus, list) and all(isinstance(one, str) for one in gpus))
-    ):
-        raise ValueError(f"gpus must be 'all', a number, or a list of device ids, not {gpus!r}.")
+    _check_gpus(given.get("gpus"))
     if not isinstance(given.get("reuse", False), bool):
         raise TypeError(f"reuse must be True or False, not {given['reuse']!r}.")
     if (workdir := given.get("workdir")) and not workdir.startswith("/"):
@@ -98,23 +89,22 @@ def docker_options(kwargs: dict[str, Any]) -> DockerOptions:
     return DockerOptions(**given)
 
 
-_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+def _packages(value: Any) -> tuple[str, ...]:
+    packages = value or ()
+    if isinstance(packages, str) or not all(isinstance(one, str) and one for one in packages):
+        raise TypeError("packages must be a list of what pip installs, such as ['pandas>=2'].")
+    if any(one.lstrip().startswith("-") for one in packages):
+        raise ValueError("packages takes requirements, no options of pip.")
+    return tuple(packages)
 
 
-def byte_count(name: str, value: Any) -> int:
-    """Read a size such as 4_000_000_000 or ``"4g"``.
-
-    Raises:
-        ValueError: It is none.
-    """
-    if _is_number(value, 1):
-        return int(value)
-    if isinstance(value, str) and value.strip():
-        text = value.strip().lower()
-        number, unit = (text[:-1], text[-1]) if text[-1] in _UNITS else (text, "b")
-        if number.replace(".", "", 1).isdecimal():
-            return int(float(number) * _UNITS[unit])
-    raise ValueError(f"{name} must be bytes or text such as '4g' or '512m', not {value!r}.")
+def _check_gpus(gpus: Any) -> None:
+    if not (
+        gpus in (None, "all")
+        or (isinstance(gpus, int) and not isinstance(gpus, bool) and gpus > 0)
+        or (isinstance(gpus, list) and all(isinstance(one, str) for one in gpus))
+    ):
+        raise ValueError(f"gpus must be 'all', a number, or a list of device ids, not {gpus!r}.")
 
 
 def _volumes(value: Any) -> dict[str, Any]:

@@ -28,6 +28,7 @@ _LIMIT = 1 << 20
 _MAX_HEAD = 1 << 16
 _STDERR_KEPT = 4000
 _CLOSE_SECONDS = 2.0
+_UPGRADE = "Host: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,19 +128,12 @@ async def attach(address: EngineAddress, container: str) -> DockerStream:
     """
     reader, writer, end = await _connect(address)
     try:
-        writer.write(
-            f"POST /containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1 HTTP/1.1\r\n"
-            "Host: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n\r\n"
-            .encode()
-        )
+        target = f"/containers/{container}/attach?stream=1&stdin=1&stdout=1&stderr=1"
+        writer.write(f"POST {target} HTTP/1.1\r\n{_UPGRADE}\r\n".encode())
         await writer.drain()
         head = await reader.readuntil(b"\r\n\r\n")
         status = head.split(None, 2)[1:2]
-        if status not in ([b"101"], [b"200"]):
-            said = await reader.read(_MAX_HEAD)
-            raise SandboxError(
-                f"The Docker engine refused to attach: {(head + said).decode('utf-8', 'replace')}"
-            )
+        refusal = b"" if status in ([b"101"], [b"200"]) else await reader.read(_MAX_HEAD)
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
         writer.close()
         await end()
@@ -148,7 +142,11 @@ async def attach(address: EngineAddress, container: str) -> DockerStream:
         writer.close()
         await end()
         raise
-    return DockerStream(reader, writer, end)
+    stream = DockerStream(reader, writer, end)
+    if refusal:
+        await stream.close()
+        raise _refused(head + refusal)
+    return stream
 
 
 async def _connect(
@@ -206,6 +204,11 @@ async def _over_ssh(
             await process.wait()
 
     return process.stdout, process.stdin, end
+
+
+def _refused(answer: bytes) -> SandboxError:
+    text = " ".join(answer.decode("utf-8", "replace").split())
+    return SandboxError(f"The Docker engine refused to attach to a container: {text[:500]}")
 
 
 def _tls(address: EngineAddress) -> ssl.SSLContext:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -38,7 +39,7 @@ def become_kernel(
         processes.die_with_parent(server)
         processes.adopt_orphans()
         if relayed:
-            processes.hide(False)
+            processes.hide(hidden=False)
             processes.offer_to_oom_killer()
         os.chdir(spec["cwd"])
         os.environ.update(spec["env"])
@@ -70,7 +71,7 @@ def _become_command(spec: dict[str, Any], *, relayed: bool) -> None:
         file.touch(mode=0o600)  # it holds the key
         file.write_text(json.dumps(spec["connection"]))
         code = sys.path[0]  # the file that our code came in: see `rlm_kernel.shipment`
-        os.set_inheritable(int(code.rpartition("/")[2]), True)
+        fcntl.fcntl(int(code.rpartition("/")[2]), fcntl.F_SETFD, 0)  # exec shall not close it
         os.environ["PYTHONPATH"] = code
         os.environ["IPYTHONDIR"] = spec["dir"]
         command = [sys.executable, *command[1:]]

@@ -79,9 +79,7 @@ def _cut(kernel: int, channel: Channel, whole: bytes) -> Iterator[bytes]:
     for start in range(0, len(whole), PIECE):
         flags = (_FIRST if start == 0 else 0) | (_LAST if start + PIECE >= len(whole) else 0)
         piece = _PIECE.pack(channel, flags)
-        yield frames.encode(
-            frames.MESSAGE, kernel, b"".join((piece, view[start : start + PIECE]))
-        )
+        yield frames.encode(frames.MESSAGE, kernel, b"".join((piece, view[start : start + PIECE])))
 
 
 class Assembler:

@@ -41,7 +41,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
-def hide(hidden: bool = True) -> None:
+def hide(*, hidden: bool = True) -> None:
     """Close this process's memory and files in /proc to others of its user, or open them again.
 
     The attribute is inherited by forked children.

@@ -5,8 +5,9 @@ because a process that holds a ZMQ context must not fork. Control frames pass th
 host and fork server. Nothing here blocks: what cannot be written yet waits in queues, and a kernel
 whose queue is full is not read from. When it ends, the sandbox does.
 
-Of its own it does four things: it answers ``ping``; it ends the sandbox on ``end``; it places files (``place``: a number and a
-path, `FILE` frames, ``placed``); it ends the sandbox when the host is silent for too long.
+Of its own it does four things: it answers ``ping``; it ends the sandbox on ``end``, and when the
+host is silent for too long; it places files (``place``: a number and a path, `FILE` frames,
+``placed``).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any
 import zmq
 
 from rlm_kernel import frames, pieces
+from rlm_kernel.errors import FrameError
 from rlm_kernel.outbox import Outbox
 from rlm_kernel.pieces import Channel
 
@@ -70,46 +72,35 @@ class Pump:
         self._files = _Files()
         self._heard = time.monotonic()
         self._over = False
+        self._writing = False
 
     def run(self) -> None:
         """Carry frames until the stream or the fork server ends, or the host is silent."""
         from_host, from_server = frames.Decoder(), frames.Decoder()
         self._poller.register(self._in, zmq.POLLIN)
         self._poller.register(self._server, zmq.POLLIN)
-        writing = False
-        while True:
+        while not self._over:
             silent_at = self._heard + SILENCE_SECONDS
             wait = max(0.0, silent_at - time.monotonic())
-            ready = dict(self._poller.poll(wait * 1000))
+            ready = dict(self._poller.poll(int(wait * 1000) + 1))
             if self._in in ready:
                 data = os.read(self._in, _READ)
-                if not data:
-                    return
                 self._heard = time.monotonic()
+                self._over = not data
                 for frame in from_host.feed(data):
                     self._from_host(frame)
-                if self._over:
-                    return
             elif time.monotonic() >= silent_at:
-                return
+                self._over = True
             if self._server.fileno() in ready:
                 data = self._server.recv(_READ)
-                if not data:
-                    return
+                self._over = self._over or not data
                 for frame in from_server.feed(data):
                     self._from_server(frame)
             for sock in ready:
                 if sock in self._owner:
                     self._from_kernel(sock)
-            if not self._write():
-                return
+            self._write()
             self._resume()
-            if writing != bool(self._unwritten):
-                writing = not writing
-                if writing:
-                    self._poller.register(self._out, zmq.POLLOUT)
-                else:
-                    self._poller.unregister(self._out)
 
     # From the host
 
@@ -197,7 +188,7 @@ class Pump:
                         self._pause(kernel)
                     return
                 parts = sock.recv_multipart(zmq.DONTWAIT)
-                with contextlib.suppress(frames.FrameError):  # longer than anything honest: lost
+                with contextlib.suppress(FrameError):  # longer than anything honest: lost
                     self._outbox.message(kernel, channel, parts)
 
     def _pause(self, kernel: int) -> None:
@@ -214,8 +205,8 @@ class Pump:
 
     # To the host
 
-    def _write(self) -> bool:
-        """Write what the stream takes now; False when it is over."""
+    def _write(self) -> None:
+        """Write what the stream takes now, and ask to be told when it takes more."""
         while self._unwritten or self._outbox:
             if not self._unwritten:
                 self._unwritten = memoryview(self._outbox.take())
@@ -225,8 +216,14 @@ class Pump:
             except BlockingIOError:
                 break
             except OSError:
-                return False
-        return True
+                self._over = True
+                return
+        if self._writing != bool(self._unwritten):
+            self._writing = not self._writing
+            if self._writing:
+                self._poller.register(self._out, zmq.POLLOUT)
+            else:
+                self._poller.unregister(self._out)
 
 
 class _Files:
@@ -238,7 +235,7 @@ class _Files:
 
     def open(self, number: int, path: str) -> None:
         try:
-            self._open[number] = Path(path).open("xb", buffering=0)
+            self._open[number] = Path(path).open("xb", buffering=0)  # noqa: SIM115 - `close` does
             os.fchmod(self._open[number].fileno(), 0o600)
         except OSError as error:
             self._problems[number] = error.strerror or str(error)

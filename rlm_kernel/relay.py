@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
-import itertools
 import threading
 import time
 from typing import TYPE_CHECKING, Any

@@ -170,7 +170,9 @@ class HostSockets:
             return
         self._listened = True
         topic = parts[0][1:]
-        message = self._session.msg("iopub_welcome", {"subscription": topic.decode("utf-8", "replace")})
+        message = self._session.msg(
+            "iopub_welcome", {"subscription": topic.decode("utf-8", "replace")}
+        )
         self._publish(self._session.serialize(message, [topic] if topic else []))
 
 

@@ -197,8 +197,9 @@ class RelayedSandbox:
         try:
             await asyncio.wait_for(asyncio.shield(relay.server.ready), START_SECONDS)
         except TimeoutError:
+            why = await self._box.epitaph()
             raise SandboxError(
-                f"The sandbox was not ready within {START_SECONDS:.0f} s. {await self._box.epitaph()}"
+                f"The sandbox was not ready within {START_SECONDS:.0f} s. {why}".strip()
             ) from None
         except SandboxError as error:
             raise SandboxError(f"{error} {await self._box.epitaph()}".strip()) from error

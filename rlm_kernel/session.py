@@ -404,6 +404,8 @@ class Session:
         if self._settling is None:
             self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
 
-    def _answer(self, channels: MessageChannels, content: dict[str, Any], buffers: list[bytes]) -> None:
+    def _answer(
+        self, channels: MessageChannels, content: dict[str, Any], buffers: list[bytes]
+    ) -> None:
         if self._channels is channels:
             channels.send("control", "rlm_reply", content, buffers)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.backends.retry import Gate
 from rlm.core.context import describe, read_path
+from rlm.core.environments import new_sandbox
 from rlm.core.kernels import KeptKernel
 from rlm.core.limits import Limits
 from rlm.core.loop import uncancellable
@@ -77,13 +78,14 @@ class Holdings:
         finally:
             self._runs.discard(task)
 
-    def sandbox(self) -> Sandbox:
-        """Return a new tree's sandbox; the fork server begins to start, and stays between trees."""
-        from rlm_kernel.local import lease, local_sandbox  # noqa: PLC0415 - loads subprocess & co.
+    def sandbox(self, config: RunConfig) -> Sandbox:
+        """Return a new tree's sandbox; a local fork server begins to start, and stays."""
+        if config.environment == "local":
+            from rlm_kernel.local import lease  # noqa: PLC0415 - loads subprocess & co.
 
-        if self._lease is None or self._lease.over:
-            self._lease = lease()
-        return local_sandbox()
+            if self._lease is None or self._lease.over:
+                self._lease = lease()
+        return new_sandbox(config.environment, config.environment_kwargs)
 
     async def close(self) -> None:
         """End the runs that go on, which would open anew what is closed, and close everything."""
@@ -188,11 +190,11 @@ async def _answer(
 async def _sandbox(config: RunConfig, holdings: Holdings) -> AsyncIterator[Sandbox]:
     """Open the tree's sandbox; the SDK is imported while the fork server boots."""
     if holdings.kept is not None:
-        async with holdings.kept.turn_of(holdings.sandbox) as sandbox:
+        async with holdings.kept.turn_of(lambda: holdings.sandbox(config)) as sandbox:
             holdings.clients.prepare(config.root)
             yield sandbox
         return
-    sandbox = holdings.sandbox()
+    sandbox = holdings.sandbox(config)
     holdings.clients.prepare(config.root)
     try:
         await sandbox.start()
