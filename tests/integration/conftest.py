@@ -54,6 +54,14 @@ class Kernel:
         assert result.status == "ok", result
         return text(result.outputs)
 
+    async def seen_by_another(self, code: str) -> str:
+        """Run a cell in another kernel of the same sandbox and return what it wrote."""
+        other = await self.sandbox.spawn(KernelOptions(), echo)
+        try:
+            return await Kernel(other, self.sandbox).out(code)
+        finally:
+            await other.close()
+
     async def give(self, value: Any, name: str = "context_0") -> None:
         """Place a value and attach it."""
         await self.session.attach(name, await self.sandbox.place(context_value(value)))
@@ -68,7 +76,7 @@ async def echo(call: Call) -> CallAnswer:
 
 
 DOCKER_KWARGS: dict[str, Any] = {"packages": ["pandas"]}
-"""What the tests' containers are made with: the image is made by `.ci/docker`, or at the first use."""
+"""What the tests' containers are made with (`.ci/docker` makes their image)."""
 
 
 @functools.cache

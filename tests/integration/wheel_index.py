@@ -61,7 +61,7 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 def _project(file: str) -> str:
-    return re.sub(r"[-_.]+", "-", file.split("-")[0]).lower()
+    return re.sub(r"[-_.]+", "-", file.split("-", maxsplit=1)[0]).lower()
 
 
 if __name__ == "__main__":
