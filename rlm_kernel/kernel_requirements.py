@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 OLDEST_PYTHON = (3, 10)
 
 IPYKERNEL = ((7, 4), (8,))
@@ -20,3 +22,17 @@ PINS = (
     "matplotlib-inline==0.2.2",
 )
 """What pip installs into an image that has no fitting ipykernel."""
+
+
+def pins_for(version: tuple[int, ...]) -> list[str]:
+    """Return the pins without their markers, for one version of Python."""
+    old = version < (3, 11)
+    return [
+        requirement
+        for requirement, _, marker in (pin.partition("; ") for pin in PINS)
+        if not marker or ("<" in marker) == old
+    ]
+
+
+if __name__ == "__main__":  # for `pip download`, which asks this Python about markers
+    print(*pins_for(tuple(map(int, sys.argv[1].split(".")))))  # noqa: T201 - its whole purpose
