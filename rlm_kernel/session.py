@@ -17,6 +17,7 @@ from rlm_kernel.patience import (
     IDLE_SECONDS,
     INTERRUPT_SECONDS,
     INTERRUPTS,
+    KILL_SECONDS,
     LOAD_SECONDS,
     START_SECONDS,
     TEXT_SECONDS,
@@ -151,7 +152,7 @@ class Session:
         self._process.kill()
         if tasks:
             await asyncio.wait(tasks, timeout=INTERRUPT_SECONDS)
-        await asyncio.wait([self._process.died], timeout=INTERRUPT_SECONDS)
+        await asyncio.wait([self._process.died], timeout=KILL_SECONDS)
         channels.close()
 
     async def _alive(self, work: asyncio.Future[Any], timeout: float | None) -> Any:
@@ -322,7 +323,7 @@ class Session:
                 return
         cell.killed = True
         self._process.kill()
-        await asyncio.wait([died], timeout=INTERRUPT_SECONDS)
+        await asyncio.wait([died], timeout=KILL_SECONDS)
 
     async def interrupt(self) -> None:
         """Interrupt the running cell and fail its calls; nothing happens when none runs."""
