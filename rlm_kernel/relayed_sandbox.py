@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import itertools
 import json
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rlm_kernel.errors import SandboxError
-from rlm_kernel.local import make_root, new_connection
+from rlm_kernel.host_directory import HostDirectory, remove_stale
+from rlm_kernel.local import new_connection
 from rlm_kernel.relay import Relay
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class RelayedSandbox:
         self._open_box = open_box
         self._box: Box | None = None
         self._relay: Relay | None = None
-        self._directory = make_root()
+        self._directory = HostDirectory()
         self._numbers = itertools.count(1)
         self._contexts: dict[int, ContextValue] = {}
         self._sockets: dict[KernelProcess, HostSockets] = {}
@@ -76,7 +76,9 @@ class RelayedSandbox:
 
     async def start(self) -> None:
         """Start the box and wait until its fork server is ready."""
-        await self._live()
+        await asyncio.gather(
+            self._live(), asyncio.to_thread(remove_stale, self._directory.path.parent)
+        )
 
     async def place(self, value: ContextValue) -> PlacedContext:
         """Send a value into a file of the sandbox; it is sent again when the sandbox is lost."""
@@ -94,7 +96,7 @@ class RelayedSandbox:
 
     async def start_kernel(self, options: KernelOptions) -> tuple[KernelProcess, dict[str, Any]]:
         """Fork a kernel's process, in a new box when the last one was lost."""
-        directory = self._directory / f"k{next(self._numbers)}"
+        directory = self._directory.path / f"k{next(self._numbers)}"
         directory.mkdir(mode=0o700)
         connection = new_connection(directory)
         file = directory / "connection.json"
@@ -169,12 +171,12 @@ class RelayedSandbox:
             for sockets in self._sockets.values():
                 sockets.close()
             self._contexts.clear()
-            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+            await asyncio.to_thread(self._directory.remove)
 
     @property
     def directory(self) -> Path:
         """The tree's directory on this machine, for sockets and connection files."""
-        return self._directory
+        return self._directory.path
 
     async def _live(self) -> Relay:
         """Return the relay of a box that runs."""

@@ -142,7 +142,8 @@ class ServerStream:
         elif op == "over_memory":
             kernel.over_memory = int(report["limit"])
         elif op == "died":
+            code = int(report["code"])
             del self._kernels[kernel.number]
             kernel.why = str(report.get("why", ""))[:200]
             if not kernel.died.done():
-                kernel.died.set_result(int(report["code"]))
+                kernel.died.set_result(code)
