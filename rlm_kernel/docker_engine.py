@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from rlm_kernel.docker_stream import EngineAddress
 from rlm_kernel.errors import SandboxError
@@ -60,6 +62,7 @@ def engine(address: EngineAddress) -> Any:
             verify=address.verify,
         )
     try:
+        _knock(address)
         client = docker.APIClient(
             base_url=address.url,
             version="auto",
@@ -71,6 +74,14 @@ def engine(address: EngineAddress) -> Any:
     except Exception as error:
         raise explained(error, address) from error
     return client
+
+
+def _knock(address: EngineAddress) -> None:
+    """Raise what the operating system says of the engine's socket; the SDK says less of it."""
+    parts = urlsplit(address.url)
+    if parts.scheme == "unix":
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+            knock.connect(parts.path)
 
 
 def explained(error: BaseException, address: EngineAddress) -> SandboxError:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel import docker_build
+from rlm_kernel.docker_container import LABEL, labels
 from rlm_kernel.docker_engine import explained, is_missing
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.kernel_requirements import IPYKERNEL, OLDEST_PYTHON, PINS
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from rlm_kernel.docker_stream import EngineAddress
 
 REPOSITORY = "rlm-kernel"
-LABEL = "org.rlm-kernel"
 PYTHON_LABEL = f"{LABEL}.python"
 
 _BUILD_SECONDS = 1800
@@ -190,7 +190,7 @@ class Images:
             entrypoint=command[:1],
             command=command[1:],
             host_config=self._client.create_host_config(**host_config),
-            labels={LABEL: "probe", f"{LABEL}.pid": str(os.getpid())},
+            labels=labels("probe"),
             use_config_proxy=False,
         )["Id"]
         try:
@@ -219,7 +219,7 @@ class Images:
             user="0",
             working_dir="/",
             host_config=self._client.create_host_config(network_mode=options.build_network),
-            labels={LABEL: "build", f"{LABEL}.pid": str(os.getpid())},
+            labels=labels("build"),
             use_config_proxy=False,
         )["Id"]
         try:

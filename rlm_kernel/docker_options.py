@@ -42,14 +42,14 @@ class DockerOptions:
     build_network: str = "bridge"
     pip_index_url: str | None = None
     network: str = "none"
-    mem_limit: str | int = "4g"
+    mem_limit: int = 4 << 30
     cpus: float | None = None
     pids_limit: int = 2048
     volumes: dict[str, Any] = field(default_factory=dict)
     gpus: str | int | list[str] | None = None
     user: str = NOBODY
     workdir: str | None = None
-    shm_size: str | int = "64m"
+    shm_size: int = 64 << 20
     reuse: bool = False
 
 

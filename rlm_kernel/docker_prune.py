@@ -7,8 +7,9 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.docker_container import LABEL
 from rlm_kernel.docker_engine import engine, explained, is_missing
-from rlm_kernel.docker_images import LABEL, REPOSITORY
+from rlm_kernel.docker_images import REPOSITORY
 
 if TYPE_CHECKING:
     from rlm_kernel.docker_stream import EngineAddress

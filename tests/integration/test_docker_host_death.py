@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from rlm_kernel import docker_prune
+from rlm_kernel.docker_container import LABEL
 from rlm_kernel.docker_engine import engine, engine_address
-from rlm_kernel.docker_images import LABEL
 from rlm_kernel.host_directory import HostDirectory, remove_stale
 
 HOST = """
