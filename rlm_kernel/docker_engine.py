@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import socket
@@ -48,31 +49,42 @@ def engine(address: EngineAddress) -> Any:
     """
     try:
         import docker  # noqa: PLC0415 - an optional package, slow to import
-        import docker.tls  # noqa: PLC0415 - same
+        import docker.constants  # noqa: PLC0415 - same
     except ImportError:
         raise SandboxError(
             "The package docker is missing: pip install 'rlm-kernel[docker]'."
         ) from None
-    tls: Any = False
-    if address.tls:
-        folder = Path(address.certificates or "")
-        tls = docker.tls.TLSConfig(
-            client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
-            ca_cert=str(folder / "ca.pem") if address.verify else None,
-            verify=address.verify,
-        )
     try:
         _knock(address)
-        client = docker.APIClient(
-            base_url=address.url,
-            version="auto",
-            tls=tls,
-            timeout=_TIMEOUT,
-            use_ssh_client=address.url.startswith("ssh"),
-        )
-        client.trust_env = False  # REQUESTS_CA_BUNDLE would take the place of the engine's own CA
+        oldest = docker.constants.MINIMUM_DOCKER_API_VERSION
+        with contextlib.closing(_client(address, oldest)) as first:
+            version = first.version(api_version=False)["ApiVersion"]
+        return _client(address, version)
     except Exception as error:
         raise explained(error, address) from error
+
+
+def _client(address: EngineAddress, version: str) -> Any:
+    import docker  # noqa: PLC0415 - an optional package
+    import docker.tls  # noqa: PLC0415 - same
+
+    if address.url.startswith("ssh:"):
+        from rlm_kernel.docker_ssh import SSHAdapter  # noqa: PLC0415 - same
+
+        client = docker.APIClient("http://docker:80", version=version, timeout=_TIMEOUT)
+        client.mount("http://", SSHAdapter(address.url))
+    else:
+        tls: Any = False
+        if address.tls:
+            folder = Path(address.certificates or "")
+            tls = docker.tls.TLSConfig(
+                client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
+                ca_cert=str(folder / "ca.pem") if address.verify else None,
+                verify=address.verify,
+            )
+        client = docker.APIClient(address.url, version=version, tls=tls, timeout=_TIMEOUT)
+    # REQUESTS_CA_BUNDLE would take the place of the engine's own CA
+    client.trust_env = False
     return client
 
 

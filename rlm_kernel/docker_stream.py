@@ -174,19 +174,23 @@ async def _connect(
     )
 
 
-async def _over_ssh(
-    url: str,
-) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Callable[[], Awaitable[None]]]:
-    """Connect as the docker command does: by `docker system dial-stdio` on the other machine."""
+def ssh_command(url: str) -> list[str]:
+    """Return the command that leads to the engine on another machine."""
     parts = urlsplit(url)
     command = ["ssh", "-T", "-o", "ConnectTimeout=30"]
     if parts.username:
         command += ["-l", parts.username]
     if parts.port:
         command += ["-p", str(parts.port)]
-    command += ["--", parts.hostname or "", "docker", "system", "dial-stdio"]
+    return [*command, "--", parts.hostname or "", "docker", "system", "dial-stdio"]
+
+
+async def _over_ssh(
+    url: str,
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Callable[[], Awaitable[None]]]:
+    """Connect as the docker command does: by `docker system dial-stdio` on the other machine."""
     process = await asyncio.create_subprocess_exec(
-        *command,
+        *ssh_command(url),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
