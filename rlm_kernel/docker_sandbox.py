@@ -10,6 +10,7 @@ from rlm_kernel.docker_container import container_config
 from rlm_kernel.docker_engine import engine, engine_address, explained, is_missing
 from rlm_kernel.docker_images import Images
 from rlm_kernel.docker_stream import DockerStream, attach
+from rlm_kernel.local import in_thread
 from rlm_kernel.relayed_sandbox import RelayedSandbox
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Container:
     async def end(self, *, ended: bool) -> None:
         """Kill the container unless it has ended; the engine removes it (`auto_remove`)."""
         if not ended:
-            await asyncio.to_thread(_remove, self._client, self._id)
+            await in_thread(_remove, self._client, self._id)
 
     async def epitaph(self) -> str:
         """Return what the container wrote to stderr."""
@@ -67,7 +68,7 @@ async def _start(options: DockerOptions) -> Container:
             await stream.close()
             raise
     except BaseException as error:
-        await asyncio.to_thread(_remove, client, container)
+        await in_thread(_remove, client, container)
         if isinstance(error, Exception):
             raise explained(error, address) from error
         raise

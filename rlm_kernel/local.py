@@ -135,7 +135,7 @@ class LocalServer:
         self._users -= 1
         if self._users <= 0 and not self.over:
             self._detach()
-            await _in_thread(self._end_process)
+            await in_thread(self._end_process)
 
     def tree_directory(self) -> Path:
         """Make a new tree's directory."""
@@ -199,7 +199,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-async def _in_thread(function: Callable[..., object], *arguments: Any) -> None:
+async def in_thread(function: Callable[..., object], *arguments: Any) -> None:
     """Call a function on a thread; while the interpreter ends, when there are none, right here."""
     try:
         await asyncio.to_thread(function, *arguments)
@@ -255,7 +255,7 @@ class LocalSandbox:
 
     async def discard(self, placed: PlacedContext) -> None:
         """Remove a value's file."""
-        await _in_thread(_remove, Path(placed.path))
+        await in_thread(_remove, Path(placed.path))
 
     async def spawn(self, options: KernelOptions, on_call: CallHandler) -> Session:
         """Fork a kernel and connect to it."""
@@ -332,7 +332,7 @@ class LocalSandbox:
             if kernels:
                 await asyncio.wait([kernel.died for kernel in kernels], timeout=_END_SECONDS)
             if self._directory is not None:
-                await _in_thread(_remove, self._directory)
+                await in_thread(_remove, self._directory)
         finally:
             await self._server.release()
 

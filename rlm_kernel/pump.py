@@ -7,7 +7,7 @@ whose queue is full is not read from. When it ends, the sandbox does.
 
 Of its own it does four things: it answers ``ping``; it ends the sandbox on ``end``, and when the
 host is silent for too long; it places files (``place``: a number and a path, `FILE` frames,
-``placed``).
+``placed``) and removes them (``discard``).
 """
 
 from __future__ import annotations
@@ -112,11 +112,13 @@ class Pump:
                 if sock is not None and message.channel != Channel.IOPUB:
                     with contextlib.suppress(zmq.ZMQError):
                         sock.send_multipart(message.parts, zmq.DONTWAIT)
-            return
-        if frame.kind == frames.FILE:
+        elif frame.kind == frames.FILE:
             self._files.write(frame.kernel, frame.payload)
-            return
-        request = frames.decode_control(frame)
+        else:
+            self._do(frames.decode_control(frame))
+
+    def _do(self, request: dict[str, Any]) -> None:
+        """Do what the host asks for, or have the fork server do it."""
         op = request.get("op")
         if op == "ping":
             self._tell(op="pong")
@@ -124,6 +126,8 @@ class Pump:
             self._over = True
         elif op == "place":
             self._files.open(request["file"], request["path"])
+        elif op == "discard":
+            self._files.discard(request["file"], request["path"])
         elif op == "placed":
             size, problem = self._files.close(request["file"])
             self._tell(op="placed", file=request["file"], bytes=size, error=problem)
@@ -250,6 +254,11 @@ class _Files:
                 view = view[file.write(view) :]
         except OSError as error:
             self._problems[number] = error.strerror or str(error)
+
+    def discard(self, number: int, path: str) -> None:
+        self.close(number)
+        with contextlib.suppress(OSError):
+            Path(path).unlink()
 
     def close(self, number: int) -> tuple[int, str | None]:
         file = self._open.pop(number, None)

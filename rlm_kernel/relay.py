@@ -120,7 +120,7 @@ class Relay:
             ContextError: There is no room for it.
             SandboxError: The sandbox ended meanwhile.
         """
-        path = f"{self._root}/c{number}"
+        path = self.path(number)
         placed: asyncio.Future[dict[str, Any]] = self._loop.create_future()
         self._placing[number] = placed
         try:
@@ -132,6 +132,8 @@ class Relay:
             report = await placed
         finally:
             self._placing.pop(number, None)
+            if not placed.done() or placed.cancelled():  # given up: the rest is not sent
+                self.discard(number)
         if report.get("error"):
             raise ContextError(
                 f"The context ({value.type_name}) could not be written in the sandbox: "
@@ -142,6 +144,16 @@ class Relay:
             path=path, form=value.form, type_name=value.type_name, bytes=int(report["bytes"])
         )
 
+    def discard(self, number: int) -> None:
+        """Remove a file that was placed."""
+        frame = frames.encode_control({"op": "discard", "file": number, "path": self.path(number)})
+        self._outbox.file_end(number, frame)
+        self._wake.set()
+
+    def path(self, number: int) -> str:
+        """Return where a file lies in the sandbox."""
+        return f"{self._root}/c{number}"
+
     def _write_file(self, value: ContextValue, number: int) -> None:
         """Encode a value and queue it, no faster than it is sent; runs on a thread of its own."""
         with io.BufferedWriter(_FileLane(self._add_to_file, number), pieces.PIECE) as file:
@@ -150,13 +162,16 @@ class Relay:
     def _add_to_file(self, number: int, data: bytes) -> None:
         with self._room:
             room = self._room.wait_for(
-                lambda: self.server.ended or self._outbox.held_of_file(number) < MAX_FILE_HELD,
+                lambda: self._given_up(number) or self._outbox.held_of_file(number) < MAX_FILE_HELD,
                 _UNSENT_SECONDS,
             )
-        if self.server.ended or not room:
+        if self._given_up(number) or not room:
             raise SandboxError("The sandbox ended while a context was sent to it.")
         queued = asyncio.run_coroutine_threadsafe(self._queue_file(number, data), self._loop)
         queued.result()
+
+    def _given_up(self, number: int) -> bool:
+        return self.server.ended or number not in self._placing
 
     async def _queue_file(self, number: int, data: bytes) -> None:
         self._outbox.file(number, data)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host_directory import HostDirectory, remove_stale
-from rlm_kernel.local import new_connection
+from rlm_kernel.local import in_thread, new_connection
 from rlm_kernel.relay import Relay
 
 if TYPE_CHECKING:
@@ -87,6 +87,13 @@ class RelayedSandbox:
         placed = await relay.place(value, number)
         self._contexts[number] = value
         return placed
+
+    async def discard(self, placed: PlacedContext) -> None:
+        """Remove a value's file; it is not sent again."""
+        number = int(placed.path.rpartition("/c")[2])
+        self._contexts.pop(number, None)
+        if self._relay is not None:
+            self._relay.discard(number)
 
     async def spawn(self, options: KernelOptions, on_call: CallHandler) -> Session:
         """Fork a kernel and connect to it."""
@@ -171,7 +178,7 @@ class RelayedSandbox:
             for sockets in self._sockets.values():
                 sockets.close()
             self._contexts.clear()
-            await asyncio.to_thread(self._directory.remove)
+            await in_thread(self._directory.remove)
 
     @property
     def directory(self) -> Path:
