@@ -11,18 +11,24 @@ from rlm_kernel.docker_engine import engine, engine_address, explained, is_missi
 from rlm_kernel.docker_images import Images
 from rlm_kernel.docker_stream import DockerStream, attach
 from rlm_kernel.local import in_thread
-from rlm_kernel.relayed_sandbox import RelayedSandbox
+from rlm_kernel.relayed_sandbox import Box, RelayedSandbox
 
 if TYPE_CHECKING:
     from rlm_kernel.docker_options import DockerOptions
     from rlm_kernel.docker_stream import EngineAddress
+    from rlm_kernel.warm import WarmBoxes
 
 _STOPPED_SECONDS = 10.0
 
 
-def docker_sandbox(options: DockerOptions) -> RelayedSandbox:
-    """Return a new tree's sandbox in a container; call it on the event loop that will use it."""
-    return RelayedSandbox(lambda: _start(options))
+def docker_sandbox(options: DockerOptions, warm: WarmBoxes | None = None) -> RelayedSandbox:
+    """Return a new tree's sandbox in a container; call it on the event loop that will use it.
+
+    Args:
+        options: How containers are started.
+        warm: Where they are kept between trees, when they are (`options.reuse`).
+    """
+    return RelayedSandbox(lambda: _start(options), warm if options.reuse else None)
 
 
 class Container:
@@ -49,7 +55,7 @@ class Container:
         return f"The container said: {said[-1000:]}" if said else ""
 
 
-async def _start(options: DockerOptions) -> Container:
+async def _start(options: DockerOptions) -> Box:
     address = engine_address()
     try:
         client, container = await asyncio.to_thread(_create, address, options)

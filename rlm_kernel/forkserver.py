@@ -6,9 +6,10 @@ stdout. It runs no user code and holds no ZMQ context. Where the host cannot rea
 sockets (``--relay``), its first child carries their messages on the same stream (see
 `rlm_kernel.pump`), and the sandbox ends with that child.
 
-Requests: ``spawn`` (see `_Server.spawn`), ``signal``, ``kill``, ``ping``. Reports: ``ready``,
-``spawned``, ``over_memory``, ``died``, ``pong``. When the stream ends (the host closed it, crashed,
-or was killed) it ends every descendant, removes ROOT, and exits.
+Requests: ``spawn`` (see `_Server.spawn`), ``signal``, ``kill``, ``ping``, ``clean`` (in a container
+only). Reports: ``ready``, ``spawned``, ``over_memory``, ``died``, ``pong``, ``cleaned``. When the
+stream ends (the host closed it, crashed, or was killed) it ends every descendant, removes ROOT, and
+exits.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rlm_kernel import forked, frames, processes
+from rlm_kernel import forked, frames, processes, scratch
 
 MEMORY_CHECK_SECONDS = 0.5
 HOST_CHECK_SECONDS = 2.0
@@ -168,6 +169,8 @@ class _Server:
             self.spawn(request)
         elif op == "ping":
             self._report(op="pong")
+        elif op == "clean":
+            self._clean()
         elif op == "signal" and request["kernel"] in self._pids:
             processes.send(self._pids[request["kernel"]], request["signal"])
         elif op == "kill" and request["kernel"] in self._pids:
@@ -234,6 +237,24 @@ class _Server:
         if kills > self._oom_kills:
             self._oom_kills = kills
             self._report(op="over_memory", kernel=number, limit=processes.memory_of_group())
+
+    def _clean(self) -> None:
+        """End all that runs in this container and remove all that lies in its scratch space."""
+        for _ in range(REAP_ROUNDS):
+            others = [pid for pid in processes.others() if pid not in self._own]
+            if not others:
+                break
+            for pid in others:
+                processes.kill_tree(pid)
+            time.sleep(0.001)
+            self._reap()
+        else:
+            return  # something lives: no answer, and the host ends this sandbox
+        scratch.empty()
+        if scratch.is_empty():
+            self._directories.clear()
+            Path(self._root).mkdir(mode=0o700)
+            self._report(op="cleaned")
 
     def _sweep(self, directory: str) -> None:
         """Remove a kernel's directory in a process of its own: it is the model's to fill."""

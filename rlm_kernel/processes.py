@@ -109,6 +109,20 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def others() -> list[int]:
+    """Return every process of this container but this one; elsewhere, our descendants."""
+    if os.getpid() != 1:
+        return descendants(os.getpid())
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return [pid for pid in pids if pid != 1 and not _is_dead(pid)]
+
+
+def _is_dead(pid: int) -> bool:
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    return True
+
+
 def send(pid: int, signum: int) -> None:
     """Send a signal; a process that is gone already is no error."""
     with contextlib.suppress(ProcessLookupError, PermissionError):

@@ -58,6 +58,7 @@ class Relay:
         self._assembler = pieces.Assembler()
         self._receivers: dict[int, Callable[[pieces.Channel, list[bytes]], None]] = {}
         self._placing: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._cleaned: asyncio.Future[bool] | None = None
         self._wake = asyncio.Event()
         self._room = threading.Condition()
         self._heard = time.monotonic()
@@ -83,6 +84,16 @@ class Relay:
         """Wait until the stream has ended at its other end; return whether it has."""
         done, _ = await asyncio.wait(self._tasks[:1], timeout=timeout)
         return bool(done)
+
+    async def clean(self) -> bool:
+        """Have the sandbox end all that runs in it and remove all that lies in it.
+
+        Returns:
+            Whether it has; False when it ended instead.
+        """
+        self._cleaned = self._loop.create_future()
+        self.server.send(op="clean")
+        return await self._cleaned
 
     # Kernels
 
@@ -200,7 +211,10 @@ class Relay:
     def _take(self, frame: frames.Frame) -> None:
         if frame.kind == frames.CONTROL:
             report = frames.decode_control(frame)
-            if report.get("op") == "placed":
+            if report.get("op") == "cleaned" and self._cleaned is not None:
+                if not self._cleaned.done():
+                    self._cleaned.set_result(True)
+            elif report.get("op") == "placed":
                 placed = self._placing.get(_number(report.get("file")))
                 if placed is not None and not placed.done():
                     placed.set_result({**report, "bytes": _number(report.get("bytes"))})
@@ -236,6 +250,8 @@ class Relay:
         self.why = why
         self.server.end()
         self._receivers.clear()
+        if self._cleaned is not None and not self._cleaned.done():
+            self._cleaned.set_result(False)
         for placed in self._placing.values():
             if not placed.done():
                 placed.set_exception(SandboxError("The sandbox ended."))

@@ -13,9 +13,10 @@ from rlm_kernel.errors import SandboxError
 from rlm_kernel.host_directory import HostDirectory, remove_stale
 from rlm_kernel.local import in_thread, new_connection
 from rlm_kernel.relay import Relay
+from rlm_kernel.warm import end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from rlm_kernel.bytestream import ByteStream
     from rlm_kernel.options import KernelOptions
@@ -24,24 +25,26 @@ if TYPE_CHECKING:
     from rlm_kernel.sandbox import MessageChannels
     from rlm_kernel.server import KernelProcess
     from rlm_kernel.session import CallHandler, Session
+    from rlm_kernel.warm import WarmBoxes
 
 ROOT = "/tmp/rlm"  # noqa: S108 - in a sandbox of our own
 """The sandbox's directory, as seen from inside."""
 
 START_SECONDS = 60.0
-_END_SECONDS = 3.0
 
 
 class Box(Protocol):
-    """What an environment runs for one sandbox: a container, say.
+    """What an environment runs for one sandbox: a container, say."""
 
-    Attributes:
-        stream: Leads to `rlm_kernel.shipment.BOOTSTRAP` in it, which was given `ROOT`.
-        workdir: The folder in which cells start; None for each kernel's own.
-    """
+    @property
+    def stream(self) -> ByteStream:
+        """Leads to `rlm_kernel.shipment.BOOTSTRAP` in it, which was given `ROOT`."""
+        ...
 
-    stream: ByteStream
-    workdir: str | None
+    @property
+    def workdir(self) -> str | None:
+        """The folder in which cells start; None for each kernel's own."""
+        ...
 
     async def end(self, *, ended: bool) -> None:
         """Make sure that nothing of it is left.
@@ -61,10 +64,14 @@ class RelayedSandbox:
 
     Args:
         open_box: Starts a box; called again when one is lost.
+        warm: Where boxes are kept between trees; None to end them with their tree.
     """
 
-    def __init__(self, open_box: Callable[[], Any]) -> None:
+    def __init__(
+        self, open_box: Callable[[], Awaitable[Box]], warm: WarmBoxes | None = None
+    ) -> None:
         self._open_box = open_box
+        self._warm = warm
         self._box: Box | None = None
         self._relay: Relay | None = None
         self._directory = HostDirectory()
@@ -201,29 +208,37 @@ class RelayedSandbox:
             return self._relay
 
     async def _open(self) -> None:
-        self._box = await self._open_box()
-        self._relay = relay = Relay(self._box.stream, ROOT)
+        warm = await self._warm.take() if self._warm is not None else None
+        if warm is not None:
+            self._box, self._relay = warm
+        else:
+            self._box = await self._open_box()
+            self._relay = Relay(self._box.stream, ROOT)
+            await self._ready(self._box, self._relay)
+        for number, value in self._contexts.items():
+            await self._relay.place(value, number)
+
+    async def _ready(self, box: Box, relay: Relay) -> None:
         try:
             await asyncio.wait_for(asyncio.shield(relay.server.ready), START_SECONDS)
         except TimeoutError:
-            why = await self._box.epitaph()
+            why = await box.epitaph()
             raise SandboxError(
                 f"The sandbox was not ready within {START_SECONDS:.0f} s. {why}".strip()
             ) from None
         except SandboxError as error:
-            raise SandboxError(f"{error} {await self._box.epitaph()}".strip()) from error
-        for number, value in self._contexts.items():
-            await relay.place(value, number)
+            raise SandboxError(f"{error} {await box.epitaph()}".strip()) from error
 
     async def _end(self) -> None:
         relay, self._relay = self._relay, None
         box, self._box = self._box, None
-        ended = False
-        if relay is not None:
-            relay.server.send(op="end")
-            ended = await relay.ended(_END_SECONDS)
-            await relay.close()
-        if box is not None:
+        if box is None:
+            return
+        if relay is None:  # it could not be reached
             with contextlib.suppress(OSError):
                 await box.stream.close()
-            await box.end(ended=ended)
+            await box.end(ended=False)
+        elif self._warm is not None and self._closed and not relay.server.ended:
+            await self._warm.keep(box, relay)
+        else:
+            await end(box, relay)

@@ -22,6 +22,7 @@ from rlm.core.run import run
 from rlm.core.tree import Assignment, Tree
 from rlm.core.types import RLMChatCompletion, UsageSummary
 from rlm.errors import CancellationError, RLMError
+from rlm_kernel.warm import WarmBoxes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -59,6 +60,7 @@ class Holdings:
         self.clients = Clients()
         self.kept = KeptKernel() if persistent else None
         self._lease: Any = None
+        self._warm = WarmBoxes()
         self._runs: set[asyncio.Task[Any]] = set()
         self.closed = False
 
@@ -85,7 +87,7 @@ class Holdings:
 
             if self._lease is None or self._lease.over:
                 self._lease = lease()
-        return new_sandbox(config.environment, config.environment_kwargs)
+        return new_sandbox(config.environment, config.environment_kwargs, self._warm)
 
     async def close(self) -> None:
         """End the runs that go on, which would open anew what is closed, and close everything."""
@@ -100,6 +102,7 @@ class Holdings:
             await self.clients.close()
             if self.kept is not None:
                 await self.kept.close()
+            await self._warm.close()
         finally:
             if lease is not None:
                 await lease.close()

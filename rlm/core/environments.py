@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rlm_kernel.sandbox import Sandbox
+    from rlm_kernel.warm import WarmBoxes
 
 _EVERYWHERE = ("setup_code", "memory_limit", "output_limit", "env")
 
@@ -52,17 +53,18 @@ def check_environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any
     return kwargs
 
 
-def new_sandbox(name: str, kwargs: dict[str, Any]) -> Sandbox:
+def new_sandbox(name: str, kwargs: dict[str, Any], warm: WarmBoxes | None = None) -> Sandbox:
     """Return a new tree's sandbox; call it on the event loop that will use it.
 
     Args:
         name: The environment's.
         kwargs: Its `environment_kwargs`, checked.
+        warm: Where an environment that can keeps what it started between trees (`reuse`).
     """
     if name == "docker":
         from rlm_kernel.docker_sandbox import docker_sandbox  # noqa: PLC0415 - only this one's own
 
-        return docker_sandbox(docker_options(kwargs))
+        return docker_sandbox(docker_options(kwargs), warm)
     from rlm_kernel.local import local_sandbox  # noqa: PLC0415 - loads subprocess & co.
 
     return local_sandbox()
