@@ -12,13 +12,18 @@ from rlm_kernel.docker_images import Images
 from rlm_kernel.docker_stream import DockerStream, attach
 from rlm_kernel.local import in_thread
 from rlm_kernel.relayed_sandbox import Box, RelayedSandbox
+from rlm_kernel.warm import WarmBoxes, warm_boxes
 
 if TYPE_CHECKING:
     from rlm_kernel.docker_options import DockerOptions
     from rlm_kernel.docker_stream import EngineAddress
-    from rlm_kernel.warm import WarmBoxes
 
 _STOPPED_SECONDS = 10.0
+
+
+def warm_containers(options: DockerOptions) -> WarmBoxes:
+    """Return where containers that are started with these options are kept; close it after use."""
+    return warm_boxes(f"docker {engine_address()} {options}")
 
 
 def docker_sandbox(options: DockerOptions, warm: WarmBoxes | None = None) -> RelayedSandbox:
@@ -26,9 +31,9 @@ def docker_sandbox(options: DockerOptions, warm: WarmBoxes | None = None) -> Rel
 
     Args:
         options: How containers are started.
-        warm: Where they are kept between trees, when they are (`options.reuse`).
+        warm: Where they are kept between trees; None to end each with its tree.
     """
-    return RelayedSandbox(lambda: _start(options), warm if options.reuse else None)
+    return RelayedSandbox(lambda: _start(options), warm)
 
 
 class Container:

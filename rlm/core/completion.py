@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.backends.retry import Gate
 from rlm.core.context import describe, read_path
-from rlm.core.environments import new_sandbox
+from rlm.core.environments import kept_between_trees, new_sandbox
 from rlm.core.kernels import KeptKernel
 from rlm.core.limits import Limits
 from rlm.core.loop import uncancellable
@@ -22,7 +22,6 @@ from rlm.core.run import run
 from rlm.core.tree import Assignment, Tree
 from rlm.core.types import RLMChatCompletion, UsageSummary
 from rlm.errors import CancellationError, RLMError
-from rlm_kernel.warm import WarmBoxes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from rlm.core.config import RunConfig
     from rlm.core.recorder import Recorder
     from rlm_kernel.sandbox import Sandbox
+    from rlm_kernel.warm import WarmBoxes
 
 _RUN_GRACE = 10.0
 """Seconds that runs have to end, their kernels included, when what they use is closed."""
@@ -60,7 +60,7 @@ class Holdings:
         self.clients = Clients()
         self.kept = KeptKernel() if persistent else None
         self._lease: Any = None
-        self._warm = WarmBoxes()
+        self._warm: WarmBoxes | None = None
         self._runs: set[asyncio.Task[Any]] = set()
         self.closed = False
 
@@ -87,7 +87,10 @@ class Holdings:
 
             if self._lease is None or self._lease.over:
                 self._lease = lease()
-        return new_sandbox(config.environment, config.environment_kwargs, self._warm)
+        name, kwargs = config.environment, config.environment_kwargs
+        if self._warm is None:
+            self._warm = kept_between_trees(name, kwargs)
+        return new_sandbox(name, kwargs, self._warm)
 
     async def close(self) -> None:
         """End the runs that go on, which would open anew what is closed, and close everything."""
@@ -102,7 +105,9 @@ class Holdings:
             await self.clients.close()
             if self.kept is not None:
                 await self.kept.close()
-            await self._warm.close()
+            warm, self._warm = self._warm, None
+            if warm is not None:
+                await warm.close()
         finally:
             if lease is not None:
                 await lease.close()

@@ -59,7 +59,7 @@ def new_sandbox(name: str, kwargs: dict[str, Any], warm: WarmBoxes | None = None
     Args:
         name: The environment's.
         kwargs: Its `environment_kwargs`, checked.
-        warm: Where an environment that can keeps what it started between trees (`reuse`).
+        warm: What `kept_between_trees` returned.
     """
     if name == "docker":
         from rlm_kernel.docker_sandbox import docker_sandbox  # noqa: PLC0415 - only this one's own
@@ -68,6 +68,18 @@ def new_sandbox(name: str, kwargs: dict[str, Any], warm: WarmBoxes | None = None
     from rlm_kernel.local import local_sandbox  # noqa: PLC0415 - loads subprocess & co.
 
     return local_sandbox()
+
+
+def kept_between_trees(name: str, kwargs: dict[str, Any]) -> WarmBoxes | None:
+    """Return where the environment keeps what it starts, when it was told to; else None.
+
+    Call it on the event loop that will use it, and close what it returns.
+    """
+    if name == "docker" and kwargs.get("reuse"):
+        from rlm_kernel.docker_sandbox import warm_containers  # noqa: PLC0415 - only this one's own
+
+        return warm_containers(docker_options(kwargs))
+    return None
 
 
 def unknown_arguments(given: Iterable[str], allowed: Iterable[str], where: str) -> ArgumentError:

@@ -70,3 +70,19 @@ def test_a_container_that_is_lost_is_not_used_again(scripted: Callable[..., Any]
     second = rlm.completion("x").response
     third = rlm.completion("x").response
     assert first != second == third
+
+
+def test_two_of_the_same_kind_share_and_the_last_one_ends_them(
+    scripted: Callable[..., Any],
+) -> None:
+    who = "open('/etc/hostname').read().strip()"
+    options = {"environment_kwargs": {"reuse": True}}
+    reply = cell(ANSWER.format(who))
+    one, other, last = (scripted(root=[reply], **options) for _ in range(3))
+    first = one.completion("x").response
+    assert other.completion("x").response == first
+    limited = {"environment_kwargs": {"reuse": True, "pids_limit": 1000}}
+    assert scripted(root=[reply], **limited).completion("x").response != first
+    one.close()
+    other.close()
+    assert last.completion("x").response != first
