@@ -9,6 +9,7 @@ from jupyter_client.session import Session as JupyterSession
 from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
 
+from rlm_kernel import packing
 from rlm_kernel.channels import read_message
 from rlm_kernel.errors import FrameError
 from rlm_kernel.pieces import Channel
@@ -178,8 +179,10 @@ class HostSockets:
 
 def new_session(connection: dict[str, Any]) -> JupyterSession:
     """Return a Jupyter session with a kernel's key and an id of its own."""
-    return JupyterSession(
+    session = JupyterSession(
         key=connection["key"].encode(),
         signature_scheme=connection["signature_scheme"],
         check_pid=False,
     )
+    session.pack = packing.pack
+    return session

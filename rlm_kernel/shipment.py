@@ -15,7 +15,17 @@ from pathlib import Path
 
 MODULES = (
     *("__init__", "__main__", "app", "bridge", "cell_asyncio", "errors", "forked", "forkserver"),
-    *("frames", "kernel", "loading", "outbox", "output_limit", "packing", "pieces", "processes", "pump"),
+    *(
+        "frames",
+        "kernel",
+        "loading",
+        "outbox",
+        "output_limit",
+        "packing",
+        "pieces",
+        "processes",
+        "pump",
+    ),
     *("queries", "repl", "scratch"),
 )
 """What runs in a sandbox: it imports the standard library, ipykernel and pyzmq, nothing else."""
