@@ -78,9 +78,8 @@ class Session:
         self._process, connection = await self._sandbox.start_kernel(self._options)
         self.connection_file = connection["connection_file"]
         self._published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._channels = channels = self._sandbox.open_channels(
-            self._process, connection, self._receive
-        )
+        opened = self._sandbox.open_channels(self._process, connection, self._receive)
+        self._channels = channels = opened
         self._answering = Answering(
             self._on_call, lambda content, buffers: self._answer(channels, content, buffers)
         )
@@ -405,8 +404,6 @@ class Session:
         if self._settling is None:
             self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
 
-    def _answer(
-        self, channels: MessageChannels, content: dict[str, Any], buffers: list[bytes]
-    ) -> None:
+    def _answer(self, channels: MessageChannels, content: Any, buffers: list[bytes]) -> None:
         if self._channels is channels:
             channels.send("control", "rlm_reply", content, buffers)
