@@ -24,7 +24,7 @@ help:
 	@echo 'make clean      remove what the above made'
 
 # pip checks every hash; the second run finds the stamp and takes no time.
-$(INSTALLED): requirements/dev.lock pyproject.toml rlm_kernel/kernelspec/rlm/kernel.json
+$(INSTALLED): requirements/dev.lock pyproject.toml $(wildcard rlm_kernel/kernelspec/*/kernel.json)
 	@if [ -z "$(PYTHON)" ]; then \
 		echo 'No Python >= 3.11 with venv was found (on Debian: apt install python3-venv).' \
 			'Name one: make PYTHON=/path/to/python3 test' >&2; exit 1; fi

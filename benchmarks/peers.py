@@ -21,6 +21,7 @@ class Peer:
         script: The worker script and its arguments.
         venv: The virtual environment under ``.bench``; None is the one that runs this.
         packages: What is installed there, pinned.
+        extra: Whether it is measured only when it is asked for.
     """
 
     key: str
@@ -28,6 +29,7 @@ class Peer:
     script: tuple[str, ...]
     venv: str | None = None
     packages: tuple[str, ...] = ()
+    extra: bool = False
 
     @property
     def python(self) -> Path:
@@ -39,6 +41,18 @@ _RLMS = ("rlms[ipython]==0.1.3", "openai==3.54.0", "ipykernel==7.4.0", "jupyter_
 
 PEERS = (
     Peer(key="ours", title="ours (kernel)", script=("worker_rlm.py", "rlm-kernel", "local")),
+    Peer(
+        key="docker",
+        title="ours (docker)",
+        script=("worker_rlm.py", "rlm-kernel", "docker"),
+        extra=True,
+    ),
+    Peer(
+        key="docker_warm",
+        title="ours (docker, reuse)",
+        script=("worker_rlm.py", "rlm-kernel", "docker+reuse"),
+        extra=True,
+    ),
     Peer(
         key="local",
         title="rlms, in process",

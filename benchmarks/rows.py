@@ -171,7 +171,7 @@ def _batched(lab: Lab, peer: Peer) -> dict[str, Sample]:
     task = Task(kind="batched", count=200)
     samples = _task(lab, peer, key="batched", task=task)
     prompts = [f"ECHO {k}" for k in range(task.count)]
-    width = {"ours": 64, "dspy": 8}.get(peer.key, 16)
+    width = {"local": 16, "ipython": 16, "dspy": 8}.get(peer.key, 64)
     command = {"do": "sdk_batch", "url": lab.slow, "prompts": prompts, "width": width}
     alone = lab.worker(peer).ask(command)["seconds"][0]
     return {**samples, "batched_sdk": Sample(value=alone)}

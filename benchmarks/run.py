@@ -92,9 +92,9 @@ def _versions(lab: Lab, peer: Peer) -> dict[str, str]:
             reply = process.ask({"do": "import"})
     except Failure as failure:
         return {peer.title: f"not usable ({failure})"}
-    names = {"ours": "rlm-kernel", "dspy": "dspy"}
+    names = {"dspy": "dspy", "local": "rlms", "ipython": "rlms"}
     python = {"Python": reply["python"]} if peer.key == "ours" else {}
-    return {**python, names.get(peer.key, "rlms"): reply["version"]}
+    return {**python, names.get(peer.key, "rlm-kernel"): reply["version"]}
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -105,8 +105,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = [row.key for row in ROWS]
     usual = [row.key for row in ROWS if not row.extra]
     parser.add_argument("--rows", nargs="+", choices=names, default=usual, help="some rows only")
-    keys = [peer.key for peer in PEERS]
-    parser.add_argument("--peers", nargs="+", choices=keys, default=keys, help="some peers only")
+    keys = [peer.key for peer in PEERS if not peer.extra]
+    every = [peer.key for peer in PEERS]
+    parser.add_argument("--peers", nargs="+", choices=every, default=keys, help="some peers only")
     parser.add_argument("--rounds", type=int, default=5, help="rounds per row (default 5)")
     parser.add_argument("--quick", action="store_true", help="one round, no 1 GB context, no files")
     options = parser.parse_args(arguments)

@@ -61,7 +61,10 @@ class RLMPeer:
     def _new(self, url: str, max_depth: int, options: dict[str, Any]) -> Any:
         from rlm import RLM
 
-        kwargs: dict[str, Any] = {"environment": self._environment}
+        environment, _, option = self._environment.partition("+")
+        kwargs: dict[str, Any] = {"environment": environment}
+        if option:
+            kwargs["environment_kwargs"] = {option: True}
         if self._environment == "ipython":
             kwargs["environment_kwargs"] = {"kernel_mode": "subprocess"}
         return RLM(

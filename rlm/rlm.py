@@ -11,7 +11,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from rlm.core.completion import Holdings, Request, complete
-from rlm.core.config import run_config, unknown_arguments
+from rlm.core.config import run_config
+from rlm.core.environments import unknown_arguments
 from rlm.core.loop import EngineLoop, Job, engine_loop
 from rlm.core.readers import Audience
 from rlm.core.recorder import Recorder

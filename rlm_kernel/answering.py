@@ -27,6 +27,10 @@ MAX_JSON_CHARACTERS = 64_000_000
 
 MAX_ANSWER_CHARACTERS = 64_000_000
 
+MESSAGE_BUFFERS = 256
+MESSAGE_BYTES = 16_000_000
+"""After so much another message is begun: a relay bounds what one may carry."""
+
 _KINDS = ("llm", "rlm", "tool")
 
 
@@ -171,7 +175,11 @@ class Answering:
         numbers, self._outbox = self._outbox, []
         answers: list[dict[str, Any]] = []
         buffers: list[bytes] = []
+        size = 0
         for number in numbers:
+            if len(buffers) >= MESSAGE_BUFFERS or size > MESSAGE_BYTES:
+                self._send({"answers": answers}, buffers)
+                answers, buffers, size = [], [], 0
             answer = self._answers.get(number)
             if answer is None:
                 continue
@@ -180,6 +188,7 @@ class Answering:
             if isinstance(value, str) and len(value) > INLINE_CHARACTERS:
                 entry["buffer"] = len(buffers)
                 buffers.append(value[:MAX_ANSWER_CHARACTERS].encode("utf-8", "replace"))
+                size += len(buffers[-1])
             else:
                 entry["value"] = value
             answers.append(entry)

@@ -23,6 +23,33 @@ _RECONNECT_MILLISECONDS = 2
 """ZMQ's default costs 100 ms when we connect before the kernel has bound its socket."""
 
 
+MAX_JSON_BYTES = 64 << 20
+"""The same for one that is read as JSON; the long texts that sub-calls carry are not."""
+
+MAX_JSON_NESTS = 2_000_000
+"""Brackets and braces in such a part: each may cost its reader a hundred bytes."""
+
+
+def read_message(session: JupyterSession, parts: list[bytes]) -> dict[str, Any] | None:
+    """Read a kernel's message; None when it is unsigned, replayed, malformed or a JSON bomb.
+
+    Args:
+        session: Whose key it must be signed with.
+        parts: The message as it came, identities first.
+    """
+    try:
+        frames = parts[len(session.feed_identities(parts)[0]) + 1 :]
+        for part in frames[1:5]:
+            if len(part) > MAX_JSON_BYTES:
+                return None
+            if len(part) > MAX_JSON_NESTS and part.count(b"[") + part.count(b"{") > MAX_JSON_NESTS:
+                return None
+        message: dict[str, Any] = session.deserialize(frames)
+    except Exception:  # noqa: BLE001 - whatever is wrong with it
+        return None
+    return message if all(isinstance(message[part], dict) for part in _PARTS) else None
+
+
 class Channels:
     """The three channels of one kernel.
 
@@ -89,12 +116,8 @@ class Channels:
 
     def _receiver(self, channel: str) -> Callable[[list[bytes]], None]:
         def receive(parts: list[bytes]) -> None:
-            try:
-                _, frames = self.session.feed_identities(parts)
-                message = self.session.deserialize(frames)
-            except Exception:  # noqa: BLE001 - unsigned, replayed or malformed: dropped
-                return
-            if all(isinstance(message[part], dict) for part in _PARTS):
+            message = read_message(self.session, parts)
+            if message is not None:
                 self._on_message(channel, message)
 
         return receive

@@ -2,11 +2,14 @@
 
 `python -m rlm_kernel.forkserver ROOT` imports ipykernel once and then forks; a forked kernel is
 ready in a tenth of the time of a cold one. It talks to the host in frames over its stdin and
-stdout. It runs no user code and holds no ZMQ context.
+stdout. It runs no user code and holds no ZMQ context. Where the host cannot reach the kernels'
+sockets (``--relay``), its first child carries their messages on the same stream (see
+`rlm_kernel.pump`), and the sandbox ends with that child.
 
-Requests: ``spawn`` (see `_Server.spawn`), ``signal``, ``kill``, ``ping``. Reports: ``ready``,
-``spawned``, ``over_memory``, ``died``, ``pong``. When the stream ends (the host closed it, crashed,
-or was killed) it ends every descendant, removes ROOT, and exits.
+Requests: ``spawn`` (see `_Server.spawn`), ``signal``, ``kill``, ``ping``, ``clean`` (in a container
+only). Reports: ``ready``, ``spawned``, ``over_memory``, ``died``, ``pong``, ``cleaned``. When the
+stream ends (the host closed it, crashed, or was killed) it ends every descendant, removes ROOT, and
+exits.
 """
 
 from __future__ import annotations
@@ -18,12 +21,13 @@ import os
 import select
 import shutil
 import signal
+import socket
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from rlm_kernel import frames, processes
+from rlm_kernel import forked, frames, processes, scratch
 
 MEMORY_CHECK_SECONDS = 0.5
 HOST_CHECK_SECONDS = 2.0
@@ -37,8 +41,15 @@ def main() -> None:
     root = sys.argv[1]
     stream_in, stream_out = _take_stream()
     processes.adopt_orphans()
+    pump = None
+    if "--relay" in sys.argv:
+        # The stream's pipes could be opened through /proc by kernels, which have the same user
+        processes.hide()
+        Path(root).mkdir(mode=0o700)
+        pump, stream_in = _fork_pump(stream_in, stream_out)
+        stream_out = stream_in
     _preload()
-    server = _Server(root, stream_in, stream_out)
+    server = _Server(root, stream_in, stream_out, pump)
     try:
         server.serve()
     finally:
@@ -54,6 +65,29 @@ def _take_stream() -> tuple[int, int]:
             os.dup2(null, fd)
     os.close(null)
     return stream_in, stream_out
+
+
+def _fork_pump(stream_in: int, stream_out: int) -> tuple[int, int]:
+    """Hand the stream to a child; return its pid and the socket of its control frames.
+
+    It is forked before the imports, which it does not need.
+    """
+    ours, its = socket.socketpair()
+    server = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            processes.die_with_parent(server)
+            from rlm_kernel import pump  # noqa: PLC0415 - ZMQ, in this process alone
+
+            pump.run(stream_in, stream_out, its)
+        finally:
+            os._exit(0)
+    its.close()
+    os.close(stream_in)
+    os.close(stream_out)
+    return pid, ours.detach()
 
 
 def _preload() -> None:
@@ -78,11 +112,15 @@ def _preload() -> None:
 
 
 class _Server:
-    def __init__(self, root: str, stream_in: int, stream_out: int) -> None:
+    def __init__(self, root: str, stream_in: int, stream_out: int, pump: int | None) -> None:
         self._root = root
         self._in = stream_in
         self._out = stream_out
         self._host = os.getppid()
+        self._relayed = pump is not None
+        self._own = {pump} if pump is not None else set()
+        self._directories: dict[int, str] = {}
+        self._oom_kills = processes.oom_kills()
         self._pids: dict[int, int] = {}
         self._memory: dict[int, int] = {}
         self._wake_in, self._wake_out = os.pipe()
@@ -131,6 +169,8 @@ class _Server:
             self.spawn(request)
         elif op == "ping":
             self._report(op="pong")
+        elif op == "clean":
+            self._clean()
         elif op == "signal" and request["kernel"] in self._pids:
             processes.send(self._pids[request["kernel"]], request["signal"])
         elif op == "kill" and request["kernel"] in self._pids:
@@ -142,12 +182,22 @@ class _Server:
         Args:
             spec: `kernel` (its number), `dir` (its directory), `cwd`, `env` (added to ours),
                 `memory_limit` (bytes or None), and either `exec` (a person's kernel: a command) or,
-                for a model's, `connection`, `repl` and `sys_path` (appended).
+                for a model's, `connection`, `repl` and `sys_path` (appended). In a relayed sandbox
+                the directory is made here, and a person's kernel gets its `connection` here too.
         """
         server = os.getpid()
-        pid = os.fork()
+        try:
+            if self._relayed:
+                Path(spec["dir"], "work").mkdir(mode=0o700, parents=True)
+                self._directories[spec["kernel"]] = spec["dir"]
+            pid = os.fork()
+        except OSError as error:  # no process or no file more is allowed
+            why = error.strerror or str(error)
+            self._report(op="died", kernel=spec["kernel"], code=1, why=why)
+            return
         if pid == 0:
-            _become_kernel(spec, server, (self._in, self._out, self._wake_in, self._wake_out))
+            stream = {self._in, self._out, self._wake_in, self._wake_out}
+            forked.become_kernel(spec, server, stream, relayed=self._relayed)
         self._pids[spec["kernel"]] = pid
         if spec.get("memory_limit"):
             self._memory[spec["kernel"]] = spec["memory_limit"]
@@ -162,19 +212,60 @@ class _Server:
         for _ in range(REAP_ROUNDS):
             numbers = {pid: number for number, pid in self._pids.items()}
             for pid, status in self._ended_children():
+                self._own.discard(pid)
                 if pid in numbers:
                     del self._pids[numbers[pid]]
                     self._memory.pop(numbers[pid], None)
                     dead.append((numbers[pid], os.waitstatus_to_exitcode(status)))
-            kernels = set(self._pids.values())
-            strays = [pid for pid in processes.children(os.getpid()) if pid not in kernels]
+            ours = {*self._pids.values(), *self._own}
+            strays = [pid for pid in processes.children(os.getpid()) if pid not in ours]
             if not strays:
                 break
             for pid in strays:
                 processes.kill_tree(pid)
             time.sleep(0.001)  # for them to end: the round after collects them
         for number, code in dead:
+            if code == -signal.SIGKILL:
+                self._report_oom(number)
             self._report(op="died", kernel=number, code=code)
+            if number in self._directories:
+                self._sweep(self._directories.pop(number))
+
+    def _report_oom(self, number: int) -> None:
+        """Say so when it was the sandbox's memory limit that ended a kernel."""
+        kills = processes.oom_kills()
+        if kills > self._oom_kills:
+            self._oom_kills = kills
+            self._report(op="over_memory", kernel=number, limit=processes.memory_of_group())
+
+    def _clean(self) -> None:
+        """End all that runs in this container and remove all that lies in its scratch space."""
+        for _ in range(REAP_ROUNDS):
+            others = [pid for pid in processes.others() if pid not in self._own]
+            if not others:
+                break
+            for pid in others:
+                processes.kill_tree(pid)
+            time.sleep(0.001)
+            self._reap()
+        else:
+            return  # something lives: no answer, and the host ends this sandbox
+        scratch.empty()
+        if scratch.is_empty():
+            self._directories.clear()
+            Path(self._root).mkdir(mode=0o700)
+            self._report(op="cleaned")
+
+    def _sweep(self, directory: str) -> None:
+        """Remove a kernel's directory in a process of its own: it is the model's to fill."""
+        with contextlib.suppress(OSError):
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    shutil.rmtree(directory, ignore_errors=True)
+                finally:
+                    os._exit(0)
+            self._own.add(pid)
 
     def _ended_children(self) -> list[tuple[int, int]]:
         ended = []
@@ -201,56 +292,6 @@ class _Server:
                 data = data[os.write(self._out, data) :]
             except OSError:
                 return  # the host is gone; the next read says so
-
-
-def _become_kernel(spec: dict[str, Any], server: int, stream: tuple[int, ...]) -> None:
-    """Turn this freshly forked process into a kernel; never returns."""
-    code = 1
-    try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        for fd in stream:
-            os.close(fd)
-        os.setsid()
-        processes.die_with_parent(server)
-        processes.adopt_orphans()
-        os.chdir(spec["cwd"])
-        os.environ.update(spec["env"])
-        _limit_memory(spec.get("memory_limit"))
-        if "exec" in spec:
-            os.execvp(spec["exec"][0], spec["exec"])  # noqa: S606 - the kernelspec's own command
-        os.environ["TMPDIR"] = os.environ["IPYTHONDIR"] = spec["dir"]
-        sys.path += [entry for entry in spec["sys_path"] if entry not in sys.path]
-        sys.argv = ["rlm-kernel"]
-
-        from rlm_kernel.app import start_kernel  # noqa: PLC0415 - preloaded before the fork
-
-        start_kernel(spec)
-        code = 0
-    except BaseException:  # noqa: BLE001 - nothing may run on in a copy of the server
-        import traceback  # noqa: PLC0415 - the rare path
-
-        with contextlib.suppress(OSError):
-            Path(spec["dir"], "crash.txt").write_text(traceback.format_exc())
-    finally:
-        os._exit(code)
-
-
-def _limit_memory(limit: int | None) -> None:
-    """Have allocations over `limit` bytes fail with a `MemoryError`.
-
-    RLIMIT_DATA counts the stacks of threads, 8 MB each by default: they are made smaller, so that
-    hundreds of threads fit. What it does not see (shared mappings) the server's memory check does.
-    """
-    if not limit:
-        return
-    import resource  # noqa: PLC0415 - not on every platform
-    import threading  # noqa: PLC0415 - only here
-
-    threading.stack_size(1 << 20)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """Length-prefixed frames: the one language of the byte stream between host and sandbox.
 
-A frame is a header (`!IBI`: payload length, kind, kernel number) and its payload. Both ends
-bound what they accept: a frame that is too long or of an unknown kind is a `FrameError`, never
-a large allocation.
+A frame is a header (`!IBI`: payload length, kind, number) and its payload. Both ends bound what
+they accept: a frame that is too long or of an unknown kind is a `FrameError`, never a large
+allocation. What `MESSAGE` frames carry is in `rlm_kernel.pieces`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 CONTROL = 0
 """A JSON object: requests to the fork server, and its reports."""
 
-KINDS = frozenset({CONTROL})
+MESSAGE = 1
+"""A piece of a ZMQ message on one of a kernel's channels."""
+
+FILE = 2
+"""A piece of a file that the host places in the sandbox; its number stands for the kernel's."""
+
+KINDS = frozenset({CONTROL, MESSAGE, FILE})
 
 MAX_PAYLOAD = 1 << 20
 """Bytes that one frame may carry."""
@@ -31,8 +37,8 @@ class Frame(NamedTuple):
     """One frame.
 
     Attributes:
-        kind: `CONTROL`.
-        kernel: The kernel it concerns; 0 for the sandbox itself.
+        kind: `CONTROL`, `MESSAGE` or `FILE`.
+        kernel: The kernel it concerns; 0 for the sandbox itself. Of a `FILE`: the file's number.
         payload: Its bytes.
     """
 
@@ -41,7 +47,7 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-def encode(kind: int, kernel: int, payload: bytes) -> bytes:
+def encode(kind: int, kernel: int, payload: bytes | memoryview) -> bytes:
     """Return a frame's bytes.
 
     Raises:
@@ -49,7 +55,7 @@ def encode(kind: int, kernel: int, payload: bytes) -> bytes:
     """
     if len(payload) > MAX_PAYLOAD:
         raise FrameError(f"A frame of {len(payload):,} bytes is over the {MAX_PAYLOAD:,} allowed.")
-    return _HEADER.pack(len(payload), kind, kernel) + payload
+    return b"".join((_HEADER.pack(len(payload), kind, kernel), payload))
 
 
 def encode_control(message: dict[str, Any]) -> bytes:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from rlm_kernel.options import KernelOptions
     from rlm_kernel.payload import ContextValue, PlacedContext
+    from rlm_kernel.sandbox import MessageChannels
     from rlm_kernel.server import KernelProcess
     from rlm_kernel.session import CallHandler, Session
 
@@ -102,7 +103,7 @@ class LocalServer:
                 "Run it under WSL, or use environment='docker'."
             )
         self.loop = loop
-        self.root = _make_root()
+        self.root = make_root()
         self.over = False
         self._users = 0
         self._trees = itertools.count(1)
@@ -134,7 +135,7 @@ class LocalServer:
         self._users -= 1
         if self._users <= 0 and not self.over:
             self._detach()
-            await _in_thread(self._end_process)
+            await in_thread(self._end_process)
 
     def tree_directory(self) -> Path:
         """Make a new tree's directory."""
@@ -198,7 +199,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-async def _in_thread(function: Callable[..., object], *arguments: Any) -> None:
+async def in_thread(function: Callable[..., object], *arguments: Any) -> None:
     """Call a function on a thread; while the interpreter ends, when there are none, right here."""
     try:
         await asyncio.to_thread(function, *arguments)
@@ -214,7 +215,7 @@ def _begin_thread(function: Callable[..., object], *arguments: Any) -> None:
         function(*arguments)
 
 
-def _make_root() -> Path:
+def make_root() -> Path:
     """Make the directory of all trees: short enough for sockets, ours alone."""
     for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes it safely
         if len(parent) <= _LONGEST_ROOT:
@@ -254,7 +255,7 @@ class LocalSandbox:
 
     async def discard(self, placed: PlacedContext) -> None:
         """Remove a value's file."""
-        await _in_thread(_remove, Path(placed.path))
+        await in_thread(_remove, Path(placed.path))
 
     async def spawn(self, options: KernelOptions, on_call: CallHandler) -> Session:
         """Fork a kernel and connect to it."""
@@ -289,6 +290,18 @@ class LocalSandbox:
         kernel.died.add_done_callback(lambda _: self._forget(kernel, directory))
         return kernel, {**connection, "connection_file": str(file)}
 
+    def open_channels(
+        self,
+        process: KernelProcess,
+        connection: dict[str, Any],
+        on_message: Callable[[str, dict[str, Any]], None],
+    ) -> MessageChannels:
+        """Connect to a kernel's sockets."""
+        from rlm_kernel.channels import Channels  # noqa: PLC0415 - jupyter_client is slow to import
+
+        del process
+        return Channels(connection, on_message)
+
     async def start_command(
         self, command: list[str], *, cwd: str, env: dict[str, str]
     ) -> KernelProcess:
@@ -319,7 +332,7 @@ class LocalSandbox:
             if kernels:
                 await asyncio.wait([kernel.died for kernel in kernels], timeout=_END_SECONDS)
             if self._directory is not None:
-                await _in_thread(_remove, self._directory)
+                await in_thread(_remove, self._directory)
         finally:
             await self._server.release()
 

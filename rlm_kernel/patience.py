@@ -11,6 +11,9 @@ HELLO_SECONDS = 1.0
 INTERRUPT_SECONDS = 2.0
 """How long an interrupted cell may go on before its kernel is killed."""
 
+KILL_SECONDS = 10.0
+"""How long the end of a killed kernel may take: it may have thousands of processes."""
+
 INTERRUPTS = 4
 """How often it is interrupted in that time."""
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 _LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -38,6 +39,44 @@ def die_with_parent(parent: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def hide(*, hidden: bool = True) -> None:
+    """Close this process's memory and files in /proc to others of its user, or open them again.
+
+    The attribute is inherited by forked children.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
+
+
+def offer_to_oom_killer() -> None:
+    """Have this process ended before others of its user when memory runs out."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
+_CGROUP = Path("/sys/fs/cgroup")
+_UNLIMITED = 1 << 60
+
+
+def oom_kills() -> int:
+    """Return how often this container's memory limit has ended a process; 0 where unknown."""
+    for name in ("memory.events", "memory/memory.oom_control"):  # cgroup version 2, and 1
+        with contextlib.suppress(OSError, ValueError):
+            for line in (_CGROUP / name).read_text().splitlines():
+                key, _, value = line.partition(" ")
+                if key == "oom_kill":
+                    return int(value)
+    return 0
+
+
+def memory_of_group() -> int:
+    """Return this container's memory limit in bytes; 0 when there is none, or it is unknown."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):
+            limit = int((_CGROUP / name).read_text())
+            return limit if limit < _UNLIMITED else 0
+    return 0
 
 
 def children(pid: int) -> list[int]:
@@ -68,6 +107,20 @@ def descendants(pid: int) -> list[int]:
         found += below
         queue += below
     return found
+
+
+def others() -> list[int]:
+    """Return every process of this container but this one; elsewhere, our descendants."""
+    if os.getpid() != 1:
+        return descendants(os.getpid())
+    pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    return [pid for pid in pids if pid != 1 and not _is_dead(pid)]
+
+
+def _is_dead(pid: int) -> bool:
+    with contextlib.suppress(OSError, IndexError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    return True
 
 
 def send(pid: int, signum: int) -> None:

@@ -1,31 +1,45 @@
-"""Lets any Jupyter server start our kernels: the provisioner `rlm-local`.
+"""Lets any Jupyter server start our kernels: the provisioners `rlm-local` and `rlm-docker`.
 
-JupyterLab finds it by the entry point `jupyter_client.kernel_provisioners` and the kernelspec
-`rlm`. The kernel is a person's (see `rlm_kernel.app.main`): it runs in a sandbox like a model's,
-with a scrubbed environment, and is ended with all its descendants.
+JupyterLab finds them by the entry point `jupyter_client.kernel_provisioners` and the kernelspecs
+`rlm` and `rlm-docker`. The kernel is a person's (see `rlm_kernel.app.main`): it runs in a sandbox
+like a model's, with a scrubbed environment, and is ended with all its descendants.
 """
 
 from __future__ import annotations
 
 import asyncio
 import signal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
+from traitlets import Dict
 
 from rlm_kernel.environment import scrubbed_environment
+from rlm_kernel.errors import SandboxError
 from rlm_kernel.local import LocalSandbox, local_sandbox
 from rlm_kernel.server import KernelProcess
+
+if TYPE_CHECKING:
+    from rlm_kernel.relayed_channels import HostSockets
+    from rlm_kernel.relayed_sandbox import RelayedSandbox
 
 _TERMINATE_SECONDS = 2.0
 
 
-class LocalProvisioner(KernelProvisionerBase):
-    """Starts a person's kernel through this machine's fork server."""
+class SandboxProvisioner(KernelProvisionerBase):
+    """Starts a person's kernel in a sandbox; subclasses say in which."""
 
-    _sandbox: LocalSandbox | None = None
+    _sandbox: LocalSandbox | RelayedSandbox | None = None
     _process: KernelProcess | None = None
+
+    def new_sandbox(self) -> LocalSandbox | RelayedSandbox:
+        """Return the sandbox for this kernel."""
+        raise NotImplementedError
+
+    async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
+        """Start the kernel in the sandbox, which has been started."""
+        raise NotImplementedError
 
     @property
     def has_process(self) -> bool:
@@ -34,7 +48,7 @@ class LocalProvisioner(KernelProvisionerBase):
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
         """Choose the kernel's sockets (in the sandbox's own directory) and its command."""
-        self._sandbox = self._sandbox or local_sandbox()
+        self._sandbox = self._sandbox or self.new_sandbox()
         await self._sandbox.start()
         manager: Any = self.parent
         if not kwargs.pop("restart", False) and manager.transport != "ipc":
@@ -51,11 +65,7 @@ class LocalProvisioner(KernelProvisionerBase):
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Start the kernel's process."""
-        assert self._sandbox is not None
-        cwd = kwargs.get("cwd") or str(self._sandbox.directory)
-        env = scrubbed_environment(kwargs.get("env") or {})
-        spec_env = self.kernel_spec.env if self.kernel_spec is not None else {}
-        self._process = await self._sandbox.start_command(cmd, cwd=cwd, env={**env, **spec_env})
+        self._process = await self.start_process(cmd, **kwargs)
         return self.connection_info
 
     async def poll(self) -> int | None:
@@ -96,3 +106,65 @@ class LocalProvisioner(KernelProvisionerBase):
         if not restart and self._sandbox is not None:
             sandbox, self._sandbox = self._sandbox, None
             await sandbox.close()
+
+
+class LocalProvisioner(SandboxProvisioner):
+    """Starts a person's kernel through this machine's fork server."""
+
+    def new_sandbox(self) -> LocalSandbox:
+        """Return a new tree's share of this machine."""
+        return local_sandbox()
+
+    async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
+        """Start the kernelspec's command where the server wants it."""
+        assert isinstance(self._sandbox, LocalSandbox)
+        cwd = kwargs.get("cwd") or str(self._sandbox.directory)
+        env = scrubbed_environment(kwargs.get("env") or {})
+        return await self._sandbox.start_command(cmd, cwd=cwd, env={**env, **_env(self)})
+
+
+class DockerProvisioner(SandboxProvisioner):
+    """Starts a person's kernel in a container.
+
+    Traits:
+        environment_kwargs: What `RLM(environment="docker")` takes under that name; in the
+            kernelspec's `metadata.kernel_provisioner.config`.
+    """
+
+    environment_kwargs = Dict().tag(config=True)
+    _sockets: HostSockets | None = None
+
+    def new_sandbox(self) -> RelayedSandbox:
+        """Return a sandbox in a new container."""
+        from rlm_kernel.docker_options import docker_options  # noqa: PLC0415 - this one's own
+        from rlm_kernel.docker_sandbox import docker_sandbox  # noqa: PLC0415 - same
+
+        try:
+            return docker_sandbox(docker_options(self.environment_kwargs))
+        except (TypeError, ValueError) as error:
+            raise SandboxError(f"The kernelspec's environment_kwargs are wrong: {error}") from error
+
+    async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
+        """Start a kernel behind the same sockets as the one before."""
+        del cmd, kwargs  # both speak of this machine
+        sandbox: Any = self._sandbox
+        connection: dict[str, Any] = {**self.connection_info}
+        connection["key"] = connection["key"].decode()
+        command = ["python", "-m", "rlm_kernel", "-f", "{connection_file}"]
+        process: KernelProcess = await sandbox.start_process(
+            connection, self._sockets, exec=command, env={**_env(self)}
+        )
+        self._sockets = sandbox.sockets_of(process)
+        return process
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Close the container, unless the kernel is to come back."""
+        await super().cleanup(restart=restart)
+        if not restart:
+            self._sockets = None
+
+
+def _env(provisioner: KernelProvisionerBase) -> dict[str, str]:
+    """Return the variables that the kernelspec gives."""
+    spec = provisioner.kernel_spec
+    return dict(spec.env) if spec is not None else {}

@@ -5,16 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlm_kernel.options import KernelOptions
     from rlm_kernel.payload import ContextValue, PlacedContext
     from rlm_kernel.server import KernelProcess
     from rlm_kernel.session import CallHandler, Session
 
 
+class MessageChannels(Protocol):
+    """The shell, control and iopub channels of one kernel."""
+
+    def send(
+        self,
+        channel: str,
+        msg_type: str,
+        content: dict[str, Any],
+        buffers: list[bytes] | None = None,
+    ) -> str:
+        """Send a message and return its id."""
+        ...
+
+    def close(self) -> None:
+        """Close them."""
+        ...
+
+
 class Sandbox(Protocol):
     """The place where the kernels of one tree live.
 
-    All methods run on one event loop. Whoever makes a sandbox closes it.
+    All methods run on one event loop. Whoever makes a sandbox closes it. One that is lost as a
+    whole (a cell can end its way there) is opened anew by the next `start_kernel`, with every
+    placed value in its place again.
     """
 
     async def start(self) -> None:
@@ -51,6 +73,21 @@ class Sandbox(Protocol):
 
         Returns:
             The process, and its connection info as in a Jupyter connection file.
+        """
+        ...
+
+    def open_channels(
+        self,
+        process: KernelProcess,
+        connection: dict[str, Any],
+        on_message: Callable[[str, dict[str, Any]], None],
+    ) -> MessageChannels:
+        """Open a session's channels to a kernel that `start_kernel` has started.
+
+        Args:
+            process: The kernel.
+            connection: Its connection info.
+            on_message: Called with the channel's name and each (verified) message.
         """
         ...
 

@@ -22,7 +22,9 @@ class KernelProcess:
         number: The kernel's number on its stream.
         pid: Its process id inside the sandbox; None until it is known.
         died: Done when the process is gone: its exit code (negative: a signal's number).
-        over_memory: The memory limit (bytes) that it was ended for; None when it was not.
+        over_memory: The memory limit (bytes; 0: unknown) that it was ended for; None when it was
+            not.
+        why: What the fork server said about its end; empty when nothing.
     """
 
     def __init__(self, server: ServerStream, number: int) -> None:
@@ -31,6 +33,7 @@ class KernelProcess:
         self.pid: int | None = None
         self.died: asyncio.Future[int | None] = server.loop.create_future()
         self.over_memory: int | None = None
+        self.why = ""
 
     def send_signal(self, signum: int) -> None:
         """Send the process a signal."""
@@ -49,10 +52,10 @@ class KernelProcess:
     def epitaph(self) -> str:
         """Say how the kernel died, for the person (or model) whose work it was."""
         if self.over_memory is not None:
-            return (
-                "The kernel was ended: it went over its memory limit of "
-                f"{self.over_memory / 1e9:g} GB."
-            )
+            limit = f" of {self.over_memory / 1e9:.3g} GB" if self.over_memory else ""
+            return f"The kernel was ended: it went over its memory limit{limit}."
+        if self.why:
+            return f"The kernel could not be started: {self.why}."
         code = self.died.result() if self.died.done() else None
         if code is None:
             return "The kernel was lost with its sandbox."
@@ -102,11 +105,18 @@ class ServerStream:
             FrameError: They are no frames; the caller ends the sandbox.
         """
         for frame in self._decoder.feed(data):
-            report = frames.decode_control(frame)
-            try:
-                self._take(report)
-            except (KeyError, TypeError, ValueError) as error:
-                raise FrameError(f"A report is malformed: {error!r}") from None
+            self.take(frames.decode_control(frame))
+
+    def take(self, report: dict[str, Any]) -> None:
+        """Take a report of the fork server's.
+
+        Raises:
+            FrameError: It is malformed.
+        """
+        try:
+            self._take(report)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FrameError(f"A report is malformed: {error!r}") from None
 
     def end(self) -> None:
         """The stream is over: every kernel in the sandbox is gone."""
@@ -132,6 +142,8 @@ class ServerStream:
         elif op == "over_memory":
             kernel.over_memory = int(report["limit"])
         elif op == "died":
+            code = int(report["code"])
             del self._kernels[kernel.number]
+            kernel.why = str(report.get("why", ""))[:200]
             if not kernel.died.done():
-                kernel.died.set_result(int(report["code"]))
+                kernel.died.set_result(code)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.answering import Answering, Call, CallAnswer, CallHandler
 from rlm_kernel.cells import CellResult, CellStatus, RunningCell
-from rlm_kernel.channels import Channels
 from rlm_kernel.errors import ContextError, KernelDiedError
 from rlm_kernel.outputs import CellOutputs
 from rlm_kernel.patience import (
@@ -18,6 +17,7 @@ from rlm_kernel.patience import (
     IDLE_SECONDS,
     INTERRUPT_SECONDS,
     INTERRUPTS,
+    KILL_SECONDS,
     LOAD_SECONDS,
     START_SECONDS,
     TEXT_SECONDS,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm_kernel.options import KernelOptions
-    from rlm_kernel.sandbox import Sandbox
+    from rlm_kernel.sandbox import MessageChannels, Sandbox
     from rlm_kernel.server import KernelProcess
 
 __all__ = ["Call", "CallAnswer", "CallHandler", "CellResult", "Session", "open_session"]
@@ -66,7 +66,7 @@ class Session:
         self._cells: dict[str, RunningCell] = {}
         self._lock = asyncio.Lock()
         self._process: KernelProcess
-        self._channels: Channels | None = None
+        self._channels: MessageChannels | None = None
         self._answering: Answering
         self._settling: asyncio.Task[None] | None = None
         self._closed = False
@@ -78,7 +78,8 @@ class Session:
         self._process, connection = await self._sandbox.start_kernel(self._options)
         self.connection_file = connection["connection_file"]
         self._published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._channels = channels = Channels(connection, self._receive)
+        opened = self._sandbox.open_channels(self._process, connection, self._receive)
+        self._channels = channels = opened
         self._answering = Answering(
             self._on_call, lambda content, buffers: self._answer(channels, content, buffers)
         )
@@ -150,7 +151,7 @@ class Session:
         self._process.kill()
         if tasks:
             await asyncio.wait(tasks, timeout=INTERRUPT_SECONDS)
-        await asyncio.wait([self._process.died], timeout=INTERRUPT_SECONDS)
+        await asyncio.wait([self._process.died], timeout=KILL_SECONDS)
         channels.close()
 
     async def _alive(self, work: asyncio.Future[Any], timeout: float | None) -> Any:
@@ -321,7 +322,7 @@ class Session:
                 return
         cell.killed = True
         self._process.kill()
-        await asyncio.wait([died], timeout=INTERRUPT_SECONDS)
+        await asyncio.wait([died], timeout=KILL_SECONDS)
 
     async def interrupt(self) -> None:
         """Interrupt the running cell and fail its calls; nothing happens when none runs."""
@@ -403,6 +404,6 @@ class Session:
         if self._settling is None:
             self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
 
-    def _answer(self, channels: Channels, content: dict[str, Any], buffers: list[bytes]) -> None:
+    def _answer(self, channels: MessageChannels, content: Any, buffers: list[bytes]) -> None:
         if self._channels is channels:
             channels.send("control", "rlm_reply", content, buffers)

@@ -24,6 +24,7 @@ ALL = (
     checks.kernel,
     checks.kernelspec,
     services.docker,
+    services.containers,
     services.modal,
 )
 

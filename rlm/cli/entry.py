@@ -66,6 +66,10 @@ def _command(options: argparse.Namespace) -> int:
         from rlm.cli.doctor import doctor  # noqa: PLC0415 - see above
 
         return doctor(options)
+    if options.command == "kernel":
+        from rlm.cli.kernel import kernel  # noqa: PLC0415 - see above
+
+        return kernel(options)
     from rlm.cli.demo import demo  # noqa: PLC0415 - see above
 
     return demo(options)

@@ -1,4 +1,4 @@
-"""What the command takes: the arguments of `rlm run`, `rlm doctor` and `rlm demo`."""
+"""What the command takes: the arguments of `rlm run`, `rlm doctor`, `rlm demo`, `rlm kernel`."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ never their values), kernels (one is started and timed), Docker, Modal.
 Exit code 1 when runs cannot work, else 0.
 """
 
+KERNEL = """\
+Make the image that kernels in containers run in, so that the first run need not wait for it, or
+remove what is left of them. The engine is the one that DOCKER_HOST names.
+"""
+
 DEMO = """\
 Answer a question about 10 MB of real input, Python's own sources, with a real run: turns,
 kernel cells, concurrent sub-calls, a recursive child. Without --backend or --model a stand-in
@@ -57,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands)
     _add_doctor(commands)
     _add_demo(commands)
+    _add_kernel(commands)
     return root
 
 
@@ -242,3 +248,47 @@ def _price(text: str) -> float:
     if not 0 <= number < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return number
+
+
+def _add_kernel(commands: Any) -> None:
+    kernel = commands.add_parser(
+        "kernel",
+        help="make or remove what kernels in containers need",
+        usage="rlm kernel build|prune [options]",
+        description=KERNEL,
+    )
+    actions = kernel.add_subparsers(
+        dest="action", required=True, metavar="ACTION", title="actions", parser_class=_Parser
+    )
+    build = actions.add_parser(
+        "build",
+        help="make the image that runs with the same options will use",
+        usage="rlm kernel build [options]",
+        description="Make the image that runs with the same options will use; print its name.",
+    )
+    build.add_argument(
+        "--image",
+        metavar="NAME",
+        default="python:3.11-slim",
+        help="the image it is made of (default: python:3.11-slim)",
+    )
+    build.add_argument(
+        "--package",
+        metavar="REQUIREMENT",
+        action="append",
+        help="what pip is to install besides; may be given again",
+    )
+    build.add_argument(
+        "--build-network", metavar="NAME", default="bridge", help="pip's network (default: bridge)"
+    )
+    build.add_argument("--pip-index-url", metavar="URL", help="where pip finds packages")
+    build.add_argument("--debug", action="store_true", help="show tracebacks")
+    prune = actions.add_parser(
+        "prune",
+        help="remove containers that a crashed host left (there should be none)",
+        usage="rlm kernel prune [options]",
+        description="Remove containers that a crashed host left (there should be none).",
+    )
+    prune.add_argument("--images", action="store_true", help="and the images that we have made")
+    prune.add_argument("--dry-run", action="store_true", help="say what would be removed")
+    prune.add_argument("--debug", action="store_true", help="show tracebacks")

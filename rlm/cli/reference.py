@@ -22,6 +22,10 @@ def reference() -> str:
     actions = root._actions  # noqa: SLF001 - argparse has no public way to list commands
     commands = next(a for a in actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001 - same
     pages = {"rlm": root} | {f"rlm {name}": sub for name, sub in commands.choices.items()}
+    for name, page in list(pages.items()):
+        below = (a for a in page._actions if isinstance(a, argparse._SubParsersAction))  # noqa: SLF001 - same
+        if name != "rlm":
+            pages |= {f"{name} {sub}": p for a in below for sub, p in a.choices.items()}
     parts = [
         f"\n## `{title}`\n\n```text\n{page.format_help().strip()}\n```\n"
         for title, page in pages.items()

@@ -58,6 +58,25 @@ def modal() -> Iterator[Finding]:
     )
 
 
+def containers() -> Iterator[Finding]:
+    """Say what holds for a container unless it is relaxed by name; read from what is asked for."""
+    from rlm_kernel.docker_container import container_config  # noqa: PLC0415 - needed here alone
+    from rlm_kernel.docker_options import docker_options  # noqa: PLC0415 - same
+
+    options = docker_options({})
+    asked = container_config(options.image, "python", options)
+    host = asked["HostConfig"]
+    text = (
+        f"environment=docker asks for {options.image}, network {host['NetworkMode']}, "
+        f"{'read-only' if host['ReadonlyRootfs'] else 'writable'} root, "
+        f"{len(host['Binds']) or 'no'} mounts, capabilities dropped: {', '.join(host['CapDrop'])}, "
+        f"{', '.join(host['SecurityOpt'])}, user {asked['User']}, "
+        f"{host['Memory'] / (1 << 30):g} GiB of memory, {host['PidsLimit']:,} processes and "
+        f"threads, {'all' if options.cpus is None else options.cpus} CPUs, nothing logged"
+    )
+    yield Finding(about="containers", state="ok", text=text)
+
+
 def _default_socket() -> str:
     own = Path("~/.docker/run/docker.sock").expanduser()  # Docker Desktop
     return f"unix://{own if own.exists() else '/var/run/docker.sock'}"

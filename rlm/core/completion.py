@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.backends.retry import Gate
 from rlm.core.context import describe, read_path
+from rlm.core.environments import kept_between_trees, new_sandbox
 from rlm.core.kernels import KeptKernel
 from rlm.core.limits import Limits
 from rlm.core.loop import uncancellable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from rlm.core.config import RunConfig
     from rlm.core.recorder import Recorder
     from rlm_kernel.sandbox import Sandbox
+    from rlm_kernel.warm import WarmBoxes
 
 _RUN_GRACE = 10.0
 """Seconds that runs have to end, their kernels included, when what they use is closed."""
@@ -58,6 +60,7 @@ class Holdings:
         self.clients = Clients()
         self.kept = KeptKernel() if persistent else None
         self._lease: Any = None
+        self._warm: WarmBoxes | None = None
         self._runs: set[asyncio.Task[Any]] = set()
         self.closed = False
 
@@ -77,13 +80,17 @@ class Holdings:
         finally:
             self._runs.discard(task)
 
-    def sandbox(self) -> Sandbox:
-        """Return a new tree's sandbox; the fork server begins to start, and stays between trees."""
-        from rlm_kernel.local import lease, local_sandbox  # noqa: PLC0415 - loads subprocess & co.
+    def sandbox(self, config: RunConfig) -> Sandbox:
+        """Return a new tree's sandbox; a local fork server begins to start, and stays."""
+        if config.environment == "local":
+            from rlm_kernel.local import lease  # noqa: PLC0415 - loads subprocess & co.
 
-        if self._lease is None or self._lease.over:
-            self._lease = lease()
-        return local_sandbox()
+            if self._lease is None or self._lease.over:
+                self._lease = lease()
+        name, kwargs = config.environment, config.environment_kwargs
+        if self._warm is None:
+            self._warm = kept_between_trees(name, kwargs)
+        return new_sandbox(name, kwargs, self._warm)
 
     async def close(self) -> None:
         """End the runs that go on, which would open anew what is closed, and close everything."""
@@ -98,6 +105,9 @@ class Holdings:
             await self.clients.close()
             if self.kept is not None:
                 await self.kept.close()
+            warm, self._warm = self._warm, None
+            if warm is not None:
+                await warm.close()
         finally:
             if lease is not None:
                 await lease.close()
@@ -188,11 +198,11 @@ async def _answer(
 async def _sandbox(config: RunConfig, holdings: Holdings) -> AsyncIterator[Sandbox]:
     """Open the tree's sandbox; the SDK is imported while the fork server boots."""
     if holdings.kept is not None:
-        async with holdings.kept.turn_of(holdings.sandbox) as sandbox:
+        async with holdings.kept.turn_of(lambda: holdings.sandbox(config)) as sandbox:
             holdings.clients.prepare(config.root)
             yield sandbox
         return
-    sandbox = holdings.sandbox()
+    sandbox = holdings.sandbox(config)
     holdings.clients.prepare(config.root)
     try:
         await sandbox.start()

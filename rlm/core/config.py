@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlm import backends
+from rlm.core.environments import check_environment
 from rlm.core.tools import Tool, parse_tools
 from rlm.errors import ArgumentError, ConfigurationError
+from rlm_kernel.sizes import byte_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-
-ENVIRONMENTS: dict[str, tuple[str, ...]] = {
-    "local": ("setup_code", "memory_limit", "output_limit", "env"),
-    "docker": (),
-    "modal": (),
-}
-"""Every environment's name, with the `environment_kwargs` it takes."""
-
-_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,7 +141,7 @@ def run_config(
     mirror = root
     if sub_sampling_args is not None:
         mirror = _model(backend, backend_kwargs, sub_sampling_args, "backend_kwargs")
-    kwargs = _environment(environment, environment_kwargs)
+    kwargs = check_environment(environment, environment_kwargs)
     tools = parse_tools(custom_tools, "custom_tools")
     config = RunConfig(
         root=root,
@@ -171,23 +162,6 @@ def run_config(
     _check_types(config)
     _check_budget(config)
     return config
-
-
-def unknown_arguments(given: Iterable[str], allowed: Iterable[str], where: str) -> ArgumentError:
-    """Return the error for keywords that are not taken, with those that are.
-
-    Args:
-        given: The keywords that are not taken.
-        allowed: Those that are.
-        where: What takes them, such as ``"RLM()"``.
-    """
-    given, allowed = sorted(given), sorted(allowed)
-    close = difflib.get_close_matches(given[0], allowed, n=1)
-    guess = f" Did you mean {close[0]!r}?" if close else ""
-    names = ", ".join(map(repr, given))
-    return ArgumentError(
-        f"{where} takes no argument {names}.{guess} It takes: {', '.join(allowed) or 'none'}."
-    )
 
 
 def _model(
@@ -227,47 +201,11 @@ def _others(
     )
 
 
-def _environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any]:
-    if name not in ENVIRONMENTS:
-        raise ConfigurationError(
-            f"Unknown environment {name!r}. Known are {', '.join(map(repr, ENVIRONMENTS))}."
-        )
-    if name != "local":
-        raise ConfigurationError(
-            f"The environment {name!r} is not available in this version yet; use 'local'."
-        )
-    if kwargs is not None and not isinstance(kwargs, dict):
-        raise ArgumentError(f"environment_kwargs must be a dict, not {type(kwargs).__name__}.")
-    kwargs = dict(kwargs or {})
-    if unknown := set(kwargs) - set(ENVIRONMENTS[name]):
-        where = f"The environment {name!r} (environment_kwargs)"
-        raise unknown_arguments(unknown, ENVIRONMENTS[name], where)
-    setup_code = kwargs.get("setup_code")
-    if setup_code is not None and not isinstance(setup_code, str):
-        raise ArgumentError(f"setup_code must be a str, not {type(setup_code).__name__}.")
-    _require("output_limit", kwargs.get("output_limit"), int, minimum=1)
-    env = kwargs.get("env")
-    if env is not None and not (
-        isinstance(env, dict) and all(isinstance(x, str) for pair in env.items() for x in pair)
-    ):
-        raise ArgumentError("env must be a dict of str to str.")
-    return kwargs
-
-
 def _bytes(limit: Any) -> int | None:
-    """Read a memory limit such as 4e9, ``"4g"`` or ``"512 MiB"``."""
-    if limit is None:
-        return None
-    match = None
-    if isinstance(limit, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", limit.lower())
-    elif isinstance(limit, int | float) and not isinstance(limit, bool) and limit > 0:
-        return int(limit)
-    if match is None or not float(match[1]):
-        raise ConfigurationError(
-            f"memory_limit must be bytes or text such as '4g' or '512m', not {limit!r}."
-        )
-    return int(float(match[1]) * _UNITS[match[2]])
+    try:
+        return None if limit is None else byte_count("memory_limit", limit)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 def _prices(prices: Mapping[str, Iterable[float]] | None) -> dict[str, tuple[float, float]]:

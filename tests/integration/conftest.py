@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import importlib.util
 import inspect
 from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rlm import RLM
+from rlm.core.environments import new_sandbox
 from rlm.demo.server import script
 from rlm_kernel.answering import Call, CallAnswer
-from rlm_kernel.local import local_sandbox
+from rlm_kernel.docker_engine import engine, engine_address
+from rlm_kernel.docker_images import Images
+from rlm_kernel.docker_options import docker_options
+from rlm_kernel.errors import SandboxError
 from rlm_kernel.options import KernelOptions
 from rlm_kernel.payload import context_value
 from rlm_kernel.session import Session
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from rlm.demo.server import LMResponse, StandInServer
-    from rlm_kernel.local import LocalSandbox
+    from rlm_kernel.sandbox import Sandbox
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -37,7 +43,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 class Kernel:
     """A session with shorthands for what tests ask of it."""
 
-    def __init__(self, session: Session, sandbox: LocalSandbox) -> None:
+    def __init__(self, session: Session, sandbox: Sandbox) -> None:
         self.session = session
         self.sandbox = sandbox
         self.run = session.execute
@@ -47,6 +53,14 @@ class Kernel:
         result = await self.run(code, timeout=60)
         assert result.status == "ok", result
         return text(result.outputs)
+
+    async def seen_by_another(self, code: str) -> str:
+        """Run a cell in another kernel of the same sandbox and return what it wrote."""
+        other = await self.sandbox.spawn(KernelOptions(), echo)
+        try:
+            return await Kernel(other, self.sandbox).out(code)
+        finally:
+            await other.close()
 
     async def give(self, value: Any, name: str = "context_0") -> None:
         """Place a value and attach it."""
@@ -61,15 +75,53 @@ async def echo(call: Call) -> CallAnswer:
     return CallAnswer(value=f"echo {call.prompt}")
 
 
+DOCKER_KWARGS: dict[str, Any] = {"packages": ["pandas"]}
+"""What the tests' containers are made with (`.ci/docker` makes their image)."""
+
+
+@functools.cache
+def docker_trouble() -> str | None:
+    """Return why no container can be started here; None when one can."""
+    if importlib.util.find_spec("docker") is None:
+        return "the package docker"
+    try:
+        address = engine_address()
+        Images(engine(address), address).resolve(docker_options(DOCKER_KWARGS))
+    except SandboxError as error:
+        return f"a Docker engine with an image for kernels ({error})"
+    return None
+
+
 @pytest.fixture
-def open_kernel() -> Callable[..., Any]:
-    """`async with open_kernel() as kernel`: a real kernel on this machine."""
+def docker(require: Callable[[object, str], None]) -> dict[str, Any]:
+    """A Docker engine is there; the value is the tests' `environment_kwargs`."""
+    trouble = docker_trouble()
+    require(trouble is None, trouble or "")
+    return dict(DOCKER_KWARGS)
+
+
+@pytest.fixture(params=["local", "docker"])
+def environment(request: pytest.FixtureRequest) -> str:
+    """Every environment that kernels run in, one after another."""
+    name: str = request.param
+    if name != "local":
+        request.getfixturevalue(name)
+    return name
+
+
+def environment_kwargs(environment: str) -> dict[str, Any]:
+    return dict(DOCKER_KWARGS) if environment == "docker" else {}
+
+
+@pytest.fixture
+def open_kernel(environment: str) -> Callable[..., Any]:
+    """`async with open_kernel() as kernel`: a real kernel in a sandbox of its own."""
 
     @asynccontextmanager
     async def opened(
         on_call: Callable[[Call], Awaitable[CallAnswer]] = echo, **options: Any
     ) -> AsyncIterator[Kernel]:
-        sandbox = local_sandbox()
+        sandbox = new_sandbox(environment, environment_kwargs(environment))
         try:
             await sandbox.start()
             session = await sandbox.spawn(KernelOptions(**options), on_call)
@@ -86,7 +138,10 @@ def open_kernel() -> Callable[..., Any]:
 class ScriptedRLM:
     """Makes RLMs whose model is a script behind a real HTTP server."""
 
-    def __init__(self, serve: Callable[..., StandInServer], running: ExitStack) -> None:
+    def __init__(
+        self, serve: Callable[..., StandInServer], running: ExitStack, environment: str
+    ) -> None:
+        self.environment = environment
         self._serve = serve
         self._running = running
         self.server: StandInServer
@@ -107,6 +162,9 @@ class ScriptedRLM:
             "base_url": self.server.base_url,
             **options.get("backend_kwargs", {}),
         }
+        options.setdefault("environment", self.environment)
+        kwargs = environment_kwargs(options["environment"])
+        options["environment_kwargs"] = {**kwargs, **options.get("environment_kwargs", {})}
         return self._running.enter_context(RLM(**options))
 
     def shown(self, turn: int) -> str:
@@ -117,7 +175,7 @@ class ScriptedRLM:
 
 
 @pytest.fixture
-def scripted(server: Callable[..., StandInServer]) -> Iterator[ScriptedRLM]:
+def scripted(server: Callable[..., StandInServer], environment: str) -> Iterator[ScriptedRLM]:
     """`scripted(root=[...], sub=...)`: an RLM with a scripted model, closed after the test."""
     with ExitStack() as running:
-        yield ScriptedRLM(server, running)
+        yield ScriptedRLM(server, running, environment)

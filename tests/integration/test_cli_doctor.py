@@ -139,3 +139,9 @@ def test_a_modal_configuration_file_counts_as_a_token(
     assert [found.state for found in modal()] == ["note"]
     config.write_text("[default]\n")
     assert [found.state for found in modal()] == ["ok"]
+
+
+def test_it_says_what_is_in_force_for_containers(capsys: pytest.CaptureFixture[str]) -> None:
+    said = finding(report(capsys)[1], "containers")["text"]
+    for word in ("network none", "read-only root", "no mounts", "ALL", "user 65534", "4 GiB"):
+        assert word in said

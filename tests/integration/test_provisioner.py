@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -21,7 +22,7 @@ from rlm_kernel.install import install
 def spec_manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> KernelSpecManager:
     monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    destination = install(prefix=str(tmp_path))
+    destination, *_ = install(prefix=str(tmp_path))
     return KernelSpecManager(kernel_dirs=[str(Path(destination).parent)])
 
 
@@ -74,6 +75,59 @@ async def test_a_person_s_kernel_starts_runs_interrupts_restarts_and_ends(
         client.stop_channels()
         await manager.shutdown_kernel(now=True)
     assert not psutil.pid_exists(pid)
+
+
+async def test_a_person_s_kernel_runs_in_a_container(
+    docker: dict[str, Any],
+    spec_manager: KernelSpecManager,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "planted-secret")
+    manager: Any = AsyncKernelManager(kernel_name="rlm-docker", kernel_spec_manager=spec_manager)
+    await manager.start_kernel(cwd=str(tmp_path))
+    client = manager.client()
+    client.start_channels()
+    try:
+        await client.wait_for_ready(timeout=60)
+        info = manager.get_connection_info()
+        assert await ask(client, "__import__('os').environ.get('OPENAI_API_KEY')") == "None"
+        assert await ask(client, "__import__('os').getuid()") == "65534"
+        assert (await ask(client, "llm_query('hi')")).startswith("'Error: no model is configured")
+
+        asking = client.execute("name = input('who? ')", allow_stdin=True)
+        request = await client.get_stdin_msg(timeout=20)
+        assert request["content"]["prompt"] == "who? "
+        client.input("me")
+        await reply_to(client, asking)
+        assert await ask(client, "name") == "'me'"
+        assert await beats(client)
+
+        looping = client.execute("x = 1\nprint('go', flush=True)\nwhile True: pass")
+        while (await client.get_iopub_msg(timeout=20))["msg_type"] != "stream":
+            pass
+        await manager.interrupt_kernel()
+        await reply_to(client, looping)
+        assert await ask(client, "x") == "1"
+
+        await manager.restart_kernel(now=True)
+        await client.wait_for_ready(timeout=60)
+        assert await ask(client, "'x' in globals()") == "False"
+        assert manager.get_connection_info() == info
+
+        client.execute("import os; os.kill(-1, 9)")  # the container is lost
+        await asyncio.wait_for(manager.provisioner.wait(), 20)
+        await manager.restart_kernel(now=True)
+        await client.wait_for_ready(timeout=60)
+        assert await ask(client, "1 + 1") == "2"
+        assert manager.get_connection_info() == info
+    finally:
+        client.stop_channels()
+        await manager.shutdown_kernel(now=True)
+
+
+async def beats(client: Any) -> bool:
+    return bool(client.hb_channel.is_alive())
 
 
 async def ask(client: Any, expression: str) -> str:

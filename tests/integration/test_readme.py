@@ -36,7 +36,10 @@ def test_an_example_runs_as_it_stands(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
+    if 'environment="docker"' in example:
+        request.getfixturevalue("docker")
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text("Call me Ishmael.")
     Path("notes").mkdir()

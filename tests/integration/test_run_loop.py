@@ -407,6 +407,7 @@ def test_a_key_of_the_host_is_not_in_the_kernel(
     assert rlm.completion("c").response == "(False, 'given')"
 
 
+@pytest.mark.parametrize("environment", ["local"], indirect=True)
 def test_a_classes_module_beside_the_script_is_found(
     scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

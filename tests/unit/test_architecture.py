@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from rlm_kernel.shipment import MODULES
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("rlm_ipython", "rlm", "rlm_kernel")
 """Imports run in this order only."""
@@ -16,21 +18,7 @@ PACKAGES = ("rlm_ipython", "rlm", "rlm_kernel")
 DOORS_UPWARDS: dict[str, set[str]] = {}
 """Modules that load a package above them, by name and at run time."""
 
-INSIDE_THE_SANDBOX = (
-    "app",
-    "bridge",
-    "cell_asyncio",
-    "errors",
-    "forkserver",
-    "frames",
-    "kernel",
-    "loading",
-    "output_limit",
-    "packing",
-    "processes",
-    "queries",
-    "repl",
-)
+INSIDE_THE_SANDBOX = tuple(name for name in MODULES if not name.startswith("__"))
 WHAT_A_SANDBOX_HAS = {"IPython", "ipykernel", "jupyter_client", "tornado", "traitlets", "zmq"}
 """ipykernel and pyzmq, with what they depend on."""
 

@@ -1,0 +1,63 @@
+"""`rlm kernel`: images for kernels in containers, made ahead of time, and what is to be removed."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rlm.cli.exit_codes import Exit
+from rlm.core.environments import check_environment
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def kernel(options: argparse.Namespace) -> int:
+    """Make an image, or remove what is left.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RLMError: The engine cannot be reached, or refuses.
+    """
+    return build(options) if options.action == "build" else prune(options)
+
+
+def build(options: argparse.Namespace) -> int:
+    """Make the image that runs will use, so that the first need not wait for it."""
+    from rlm_kernel.docker_engine import engine, engine_address  # noqa: PLC0415 - this command's own
+    from rlm_kernel.docker_images import Images  # noqa: PLC0415 - same
+    from rlm_kernel.docker_options import docker_options  # noqa: PLC0415 - same
+
+    asked: dict[str, Any] = {
+        "image": options.image,
+        "packages": options.package or [],
+        "build_network": options.build_network,
+        "pip_index_url": options.pip_index_url,
+    }
+    address = engine_address()
+    chosen = docker_options(check_environment("docker", asked))
+    image = Images(engine(address), address).resolve(chosen)
+    sys.stdout.write(f"{image.name}\n")
+    return Exit.ANSWER
+
+
+def prune(options: argparse.Namespace) -> int:
+    """Remove containers that a crashed host left, and on request the images that we have made."""
+    check_environment("docker", None)
+    from rlm_kernel import docker_prune  # noqa: PLC0415 - this command's own
+    from rlm_kernel.docker_engine import engine_address  # noqa: PLC0415 - same
+
+    address = engine_address()
+    containers = docker_prune.left_containers(address)
+    images = docker_prune.made_images(address) if options.images else []
+    if not options.dry_run:
+        docker_prune.remove_containers(address, containers)
+        docker_prune.remove_images(address, images)
+    verb = "would remove" if options.dry_run else "removed"
+    for one in (*containers, *images):
+        sys.stdout.write(f"{verb} {one.what}\n")
+    if not (containers or images):
+        sys.stdout.write("Nothing is left to remove.\n")
+    return Exit.ANSWER

@@ -1,0 +1,128 @@
+"""Where kernels run: the environments' names, what each takes, and a new tree's sandbox."""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from rlm.errors import ArgumentError, ConfigurationError, MissingPackageError
+from rlm_kernel.docker_options import DOCKER_KWARGS, docker_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from rlm_kernel.sandbox import Sandbox
+    from rlm_kernel.warm import WarmBoxes
+
+_EVERYWHERE = ("setup_code", "memory_limit", "output_limit", "env")
+
+ENVIRONMENTS: dict[str, tuple[str, ...]] = {
+    "local": _EVERYWHERE,
+    "docker": (*_EVERYWHERE, *DOCKER_KWARGS),
+    "modal": (),
+}
+"""Every environment's name, with the `environment_kwargs` it takes."""
+
+
+def check_environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any]:
+    """Check an environment's name and `environment_kwargs`; return a copy of them.
+
+    Raises:
+        ConfigurationError: A value is not allowed.
+        ArgumentError: A keyword or a type is wrong.
+        MissingPackageError: The environment's package is not installed.
+    """
+    if name not in ENVIRONMENTS:
+        raise ConfigurationError(
+            f"Unknown environment {name!r}. Known are {', '.join(map(repr, ENVIRONMENTS))}."
+        )
+    if name == "modal":
+        raise ConfigurationError(
+            f"The environment {name!r} is not available in this version yet; use 'local'."
+        )
+    if kwargs is not None and not isinstance(kwargs, dict):
+        raise ArgumentError(f"environment_kwargs must be a dict, not {type(kwargs).__name__}.")
+    kwargs = dict(kwargs or {})
+    if unknown := set(kwargs) - set(ENVIRONMENTS[name]):
+        where = f"The environment {name!r} (environment_kwargs)"
+        raise unknown_arguments(unknown, ENVIRONMENTS[name], where)
+    _check_everywhere(kwargs)
+    if name == "docker":
+        _check_docker(kwargs)
+    return kwargs
+
+
+def new_sandbox(name: str, kwargs: dict[str, Any], warm: WarmBoxes | None = None) -> Sandbox:
+    """Return a new tree's sandbox; call it on the event loop that will use it.
+
+    Args:
+        name: The environment's.
+        kwargs: Its `environment_kwargs`, checked.
+        warm: What `kept_between_trees` returned.
+    """
+    if name == "docker":
+        from rlm_kernel.docker_sandbox import docker_sandbox  # noqa: PLC0415 - only this one's own
+
+        return docker_sandbox(docker_options(kwargs), warm)
+    from rlm_kernel.local import local_sandbox  # noqa: PLC0415 - loads subprocess & co.
+
+    return local_sandbox()
+
+
+def kept_between_trees(name: str, kwargs: dict[str, Any]) -> WarmBoxes | None:
+    """Return where the environment keeps what it starts, when it was told to; else None.
+
+    Call it on the event loop that will use it, and close what it returns.
+    """
+    if name == "docker" and kwargs.get("reuse"):
+        from rlm_kernel.docker_sandbox import warm_containers  # noqa: PLC0415 - only this one's own
+
+        return warm_containers(docker_options(kwargs))
+    return None
+
+
+def unknown_arguments(given: Iterable[str], allowed: Iterable[str], where: str) -> ArgumentError:
+    """Return the error for keywords that are not taken, with those that are.
+
+    Args:
+        given: The keywords that are not taken.
+        allowed: Those that are.
+        where: What takes them, such as ``"RLM()"``.
+    """
+    given, allowed = sorted(given), sorted(allowed)
+    close = difflib.get_close_matches(given[0], allowed, n=1)
+    guess = f" Did you mean {close[0]!r}?" if close else ""
+    names = ", ".join(map(repr, given))
+    return ArgumentError(
+        f"{where} takes no argument {names}.{guess} It takes: {', '.join(allowed) or 'none'}."
+    )
+
+
+def _check_everywhere(kwargs: dict[str, Any]) -> None:
+    setup_code = kwargs.get("setup_code")
+    if setup_code is not None and not isinstance(setup_code, str):
+        raise ArgumentError(f"setup_code must be a str, not {type(setup_code).__name__}.")
+    limit = kwargs.get("output_limit", 1)
+    if isinstance(limit, bool) or not isinstance(limit, int):
+        raise ArgumentError(f"output_limit must be a whole number, not {limit!r}.")
+    if limit < 1:
+        raise ConfigurationError(f"output_limit must be at least 1, not {limit!r}.")
+    env = kwargs.get("env")
+    if env is not None and not (
+        isinstance(env, dict) and all(isinstance(x, str) for pair in env.items() for x in pair)
+    ):
+        raise ArgumentError("env must be a dict of str to str.")
+
+
+def _check_docker(kwargs: dict[str, Any]) -> None:
+    try:
+        docker_options(kwargs)
+    except TypeError as error:
+        raise ArgumentError(f"environment_kwargs: {error}") from error
+    except ValueError as error:
+        raise ConfigurationError(f"environment_kwargs: {error}") from error
+    if importlib.util.find_spec("docker") is None:
+        raise MissingPackageError(
+            "environment='docker' needs the package docker: pip install 'rlm-kernel[docker]'."
+        )

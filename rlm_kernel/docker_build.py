@@ -1,0 +1,59 @@
+"""The program that runs inside a container to make a kernel's image of it; standard library only.
+
+It makes a virtual environment that sees the image's own packages and installs the kernel's into
+it, so that nothing that the image has is changed. What it is to do lies in a file beside it, which
+it deletes: the address of a package index may hold a password, and an image is for others to see.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+HERE = "/rlm-build"
+HOME = "/opt/rlm-kernel"
+
+
+def main() -> int:
+    """Make the environment; the exit code says what failed."""
+    with open(f"{HERE}/job.json", encoding="utf-8") as file:  # noqa: PTH123 - any Python may run this
+        job = json.load(file)
+    os.remove(f"{HERE}/job.json")  # noqa: PTH107 - same
+    if sys.version_info < tuple(job["oldest_python"]):
+        return 3
+    pip = _environment()
+    if pip is None:
+        return 4
+    command = [*pip, "install", "--no-cache-dir", "--disable-pip-version-check", "--no-input"]
+    command += ["--progress-bar", "off", "--root-user-action", "ignore"]
+    environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
+    if job["index_url"]:
+        environment["PIP_INDEX_URL"] = job["index_url"]
+    done = subprocess.run([*command, *job["requirements"]], env=environment, check=False)
+    return 5 if done.returncode else 0
+
+
+def _environment() -> list[str] | None:
+    """Make the virtual environment and return the pip command that installs into it."""
+    venv = [sys.executable, "-m", "venv", "--system-site-packages"]
+    pip = [f"{HOME}/bin/python", "-m", "pip"]
+    if subprocess.run([*venv, HOME], check=False).returncode:
+        # Debian's Python has no ensurepip; one with pip can do without
+        if subprocess.run([*venv, "--clear", "--without-pip", HOME], check=False).returncode:
+            return None
+        pip = [sys.executable, "-m", "pip", "--python", f"{HOME}/bin/python"]
+    if sys.prefix != sys.base_prefix:
+        # The image's own Python is a virtual environment: ours is to see its packages as well
+        import site  # noqa: PLC0415 - here alone
+
+        version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+        folder = f"{HOME}/lib/{version}/site-packages"
+        with open(f"{folder}/outer.pth", "w", encoding="utf-8") as file:  # noqa: PTH123 - same
+            file.write("\n".join(site.getsitepackages()) + "\n")
+    return pip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,204 @@
+"""Every way to an engine: its unix socket, tcp, TLS, ssh; the last three by stand-ins here."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+import ssl
+import stat
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from rlm.core.environments import new_sandbox
+from rlm_kernel.answering import Call, CallAnswer
+from rlm_kernel.docker_engine import engine, engine_address
+from rlm_kernel.errors import SandboxError
+from rlm_kernel.options import KernelOptions
+from rlm_kernel.payload import context_value
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+@pytest.fixture
+def real_socket(docker: dict[str, Any]) -> str:
+    """The engine's own socket."""
+    return urlsplit(engine_address().url).path
+
+
+@asynccontextmanager
+async def passing_on(to: str, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Pass connections on to a unix socket; yields the port. It ends with the test."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+            if writer.can_write_eof():
+                writer.write_eof()
+            else:
+                writer.close()
+        except OSError:
+            writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        other_reader, other_writer = await asyncio.open_unix_connection(to)
+        try:
+            await asyncio.gather(copy(reader, other_writer), copy(other_reader, writer))
+        finally:
+            writer.close()
+            other_writer.close()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.ensure_future(serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def use(docker: dict[str, Any]) -> None:
+    """Start a container, send it a context, run cells that call back, and end it."""
+
+    async def echo(call: Call) -> CallAnswer:
+        return CallAnswer(value=f"echo {call.prompt}")
+
+    sandbox = new_sandbox("docker", docker)
+    try:
+        await sandbox.start()
+        placed = await sandbox.place(context_value("é" * 1_000_000))
+        session = await sandbox.spawn(KernelOptions(), echo)
+        await session.attach("context_0", placed)
+        result = await session.execute("print(len(context), llm_query('x'), 'y' * 500_000)")
+        assert result.outputs[0]["text"] == f"1000000 echo x {'y' * 500_000}\n"
+        await session.close()
+    finally:
+        await sandbox.close()
+        await asyncio.to_thread(engine(engine_address()).close)  # or it keeps connections
+
+
+async def test_over_tcp(
+    docker: dict[str, Any], real_socket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with passing_on(real_socket) as port:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        await use(docker)
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as DOCKER_CERT_PATH names it, and the server's own certificate and key."""
+    folder = tmp_path_factory.mktemp("certificates")
+    new = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    new += ["-nodes", "-days", "2"]
+    ca = ["-keyout", "ca-key.pem", "-out", "ca.pem", "-subj", "/CN=test CA"]
+    run = functools.partial(subprocess.run, cwd=folder, check=True, capture_output=True)
+    run([*new, *ca, "-addext", "basicConstraints=critical,CA:TRUE"])
+    for name, about in (
+        ("server", "subjectAltName=IP:127.0.0.1"),
+        ("", "extendedKeyUsage=clientAuth"),
+    ):
+        prefix = f"{name}-" if name else ""
+        one = ["-keyout", f"{prefix}key.pem", "-out", f"{prefix}cert.pem", "-subj", "/CN=test"]
+        signed = ["-CA", "ca.pem", "-CAkey", "ca-key.pem", "-addext", about]
+        run([*new, *one, *signed])
+    return folder
+
+
+def tls(certificates: Path) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_cert_chain(certificates / "server-cert.pem", certificates / "server-key.pem")
+    return context
+
+
+async def test_over_tls_with_certificates_on_both_sides(
+    docker: dict[str, Any],
+    real_socket: str,
+    certificates: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/ssl/certs/ca-certificates.crt")
+    async with passing_on(real_socket, tls(certificates)) as port:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
+        await use(docker)
+
+
+async def test_an_engine_with_another_s_certificate_is_refused(
+    docker: dict[str, Any],
+    real_socket: str,
+    certificates: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).write_bytes((certificates / name).read_bytes())
+    (tmp_path / "ca.pem").write_bytes((certificates / "cert.pem").read_bytes())
+    async with passing_on(real_socket, tls(certificates)) as port:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        sandbox = new_sandbox("docker", docker)
+        with pytest.raises(SandboxError, match="certificate verify failed"):
+            await sandbox.start()
+        await sandbox.close()
+
+
+@pytest.fixture
+def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_socket: str) -> Path:
+    """A stand-in for ssh: it writes down how it was called and runs the command here."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "ssh"
+    calls = tmp_path / "calls"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import os, sys\n"
+        f"open({str(calls)!r}, 'a').write(' '.join(sys.argv[1:]) + '\\n')\n"
+        "os.environ.pop('DOCKER_HOST', None)\n"
+        "command = sys.argv[sys.argv.index('docker'):]\n"
+        "os.execvp(command[0], command)\n"
+    )
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", "ssh://someone@far.example:2222")
+    return calls
+
+
+async def test_over_ssh(
+    docker: dict[str, Any], ssh: Path, require: Callable[[object, str], None]
+) -> None:
+    await use(docker)
+    calls = ssh.read_text().splitlines()
+    assert calls
+    for call in calls:
+        assert "-l someone -p 2222" in call
+        assert call.endswith("docker system dial-stdio")
+
+
+async def test_an_address_of_an_unknown_kind_is_refused(
+    docker: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", "carrier-pigeon://loft")
+    sandbox = new_sandbox("docker", docker)
+    with pytest.raises(SandboxError, match="carrier-pigeon"):
+        await sandbox.start()
+    await sandbox.close()

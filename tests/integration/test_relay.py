@@ -1,0 +1,167 @@
+"""The host's end of a relayed sandbox, with a hostile one at the other end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlm_kernel import frames, pieces, relay
+from rlm_kernel.errors import ContextError, SandboxError
+from rlm_kernel.payload import context_value
+from rlm_kernel.relay import Relay
+
+
+class Wire:
+    """A byte stream whose other end is the test."""
+
+    def __init__(self) -> None:
+        self.arriving: asyncio.Queue[bytes] = asyncio.Queue()
+        self.sent = bytearray()
+        self.file_sent = asyncio.Event()
+        self.closed = False
+
+    async def read(self) -> bytes:
+        return await self.arriving.get()
+
+    async def write(self, data: bytes) -> None:
+        self.sent += data
+        if b'"placed"' in self.sent:
+            self.file_sent.set()
+
+    async def close(self) -> None:
+        self.closed = True
+
+    def say(self, **report: Any) -> None:
+        self.arriving.put_nowait(frames.encode_control(report))
+
+
+async def settle() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def framed(kind: int, kernel: int, payload: bytes) -> bytes:
+    return frames.encode(kind, kernel, payload)
+
+
+FORGED = {
+    "an unknown kernel": (framed(frames.MESSAGE, 77, b"\x01\x03\x00\x01\x00\x00\x00\x00"), None),
+    "an end of an unknown kernel": (
+        frames.encode_control({"op": "died", "kernel": 77, "code": 0}),
+        None,
+    ),
+    "an unknown report": (frames.encode_control({"op": "boo", "kernel": 1}), None),
+    "an oversized length": (b"\xff\xff\xff\xff\x00\x00\x00\x00\x00", "announces 4,294,967,295"),
+    "an unknown kind": (framed(9, 1, b""), "unknown kind 9"),
+    "a control frame that is no JSON": (framed(frames.CONTROL, 0, b"{"), "not JSON"),
+    "a control frame that is no object": (framed(frames.CONTROL, 0, b"[]"), "not an object"),
+    "a deep control frame": (framed(frames.CONTROL, 0, b"[" * 1_000_000), "not JSON"),
+    "a malformed report": (
+        frames.encode_control({"op": "died", "kernel": 1, "code": []}),
+        "malformed",
+    ),
+    "an unknown channel": (framed(frames.MESSAGE, 1, b"\x09\x03\x00\x01"), "unknown channel 9"),
+    "a piece without a header": (framed(frames.MESSAGE, 1, b""), "no header"),
+    "a piece without a beginning": (framed(frames.MESSAGE, 1, b"\x01\x00x"), "out of order"),
+    "lengths that lie": (
+        framed(frames.MESSAGE, 1, b"\x01\x03\x00\x01\xff\xff\xff\xffx"),
+        "not as long",
+    ),
+    "a placed file that nobody sent": (
+        frames.encode_control({"op": "placed", "file": [], "bytes": "x"}),
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "why"), FORGED.values(), ids=FORGED.keys())
+async def test_forged_frames_are_dropped_or_end_the_sandbox(data: bytes, why: str | None) -> None:
+    wire = Wire()
+    link = Relay(wire, "/tmp/x")
+    try:
+        wire.say(op="ready")
+        await link.server.ready
+        kernel = link.server.new_kernel()
+        heard: list[Any] = []
+        link.listen(kernel.number, lambda *message: heard.append(message))
+        wire.arriving.put_nowait(data)
+        await settle()
+        assert heard == []
+        if why is None:
+            assert not link.server.ended
+        else:
+            assert why in (link.why or "")
+            assert kernel.died.done()
+            with pytest.raises(SandboxError):
+                link.server.new_kernel()
+    finally:
+        await link.close()
+    assert wire.closed
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.binary(max_size=300), max_size=10))
+def test_no_bytes_raise_in_the_loop(found: list[bytes]) -> None:
+    troubles: list[Any] = []
+
+    async def feed() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, about: troubles.append(about))
+        wire = Wire()
+        link = Relay(wire, "/tmp/x")
+        kernel = link.server.new_kernel()
+        link.listen(kernel.number, lambda *_: None)
+        for data in found:
+            wire.arriving.put_nowait(data)
+        wire.arriving.put_nowait(b"")
+        await settle()
+        assert link.server.ended
+        await link.close()
+
+    asyncio.run(feed())
+    assert troubles == []
+
+
+async def test_a_silent_sandbox_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay, "SILENCE_SECONDS", 0.1)
+    monkeypatch.setattr(relay, "PING_SECONDS", 0.01)
+    wire = Wire()
+    link = Relay(wire, "/tmp/x")
+    try:
+        with pytest.raises(SandboxError):
+            await asyncio.wait_for(link.server.ready, 5)
+        assert link.why == "It has been silent for 0 s."
+        assert b'"ping"' in wire.sent
+    finally:
+        await link.close()
+
+
+async def test_a_context_that_finds_no_room_says_so() -> None:
+    wire = Wire()
+    link = Relay(wire, "/tmp/x")
+    try:
+        placing = asyncio.create_task(link.place(context_value("x" * 1000), 4))
+        await wire.file_sent.wait()
+        wire.say(op="placed", file=4, bytes=0, error="No space left on device")
+        with pytest.raises(ContextError, match=r"No space left on device.*'mem_limit'"):
+            await placing
+    finally:
+        await link.close()
+
+
+async def test_a_context_on_its_way_ends_with_the_sandbox() -> None:
+    wire = Wire()
+    link = Relay(wire, "/tmp/x")
+    placing = asyncio.create_task(link.place(context_value("x" * 1000), 4))
+    await wire.file_sent.wait()
+    wire.arriving.put_nowait(b"")
+    with pytest.raises(SandboxError):
+        await placing
+    await link.close()
+
+
+def test_a_piece_is_shorter_than_a_frame_may_be() -> None:
+    assert pieces.PIECE + 2 <= frames.MAX_PAYLOAD
