@@ -10,7 +10,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help test lint check format demo bench docs lock test-live clean
+.PHONY: help test lint check format demo bench docs lock test-live test-sandboxes clean
 
 help:
 	@echo 'make test       set everything up, then lint, types and tests'
@@ -19,6 +19,7 @@ help:
 	@echo 'make format     let ruff format and fix what it can'
 	@echo 'make bench      benchmarks against the reference and dspy'
 	@echo 'make docs       write the --help texts into docs/cli.md'
+	@echo 'make test-sandboxes  also the tests in containers, Modal'"'"'s stand-in and a browser'
 	@echo 'make test-live  tests that talk to paid services (keys from the environment)'
 	@echo 'make lock       resolve requirements/dev.lock anew'
 	@echo 'make clean      remove what the above made'
@@ -36,6 +37,9 @@ $(INSTALLED): requirements/dev.lock pyproject.toml $(wildcard rlm_kernel/kernels
 
 test: lint
 	$(RUN) pytest
+
+test-sandboxes: lint
+	RLM_TEST_SANDBOXES=1 $(RUN) pytest
 
 lint: $(INSTALLED)
 	$(RUN) ruff check

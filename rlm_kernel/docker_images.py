@@ -164,7 +164,7 @@ class Images:
                 break
         else:
             raise SandboxError(
-                f"The image {name!r} has no Python, and kernels need Python >= 3.10. Use one that "
+                f"The image {name!r} has no Python, and kernels need Python >= 3.11. Use one that "
                 "has it, such as 'python:3.12-slim'."
             )
         try:
@@ -177,7 +177,7 @@ class Images:
         if version < OLDEST_PYTHON:
             raise SandboxError(
                 f"The image {name!r} has Python {'.'.join(map(str, version))}, which is too old: "
-                "kernels need >= 3.10. Use a newer one, such as 'python:3.12-slim'."
+                "kernels need >= 3.11. Use a newer one, such as 'python:3.12-slim'."
             )
         return found
 
@@ -319,7 +319,7 @@ def _build_failure(code: int, what: str, lines: list[str], options: DockerOption
     text = "\n".join(lines)
     last = "\n".join(line for line in lines if line.strip())[-1500:]
     if code == 3:  # noqa: PLR2004 - the program's own codes
-        return f"{what} could not be made: its Python is too old; kernels need >= 3.10."
+        return f"{what} could not be made: its Python is too old; kernels need >= 3.11."
     if code == 4:  # noqa: PLR2004
         return (
             f"{what} could not be made: its Python can make no virtual environment and has no pip "

@@ -21,7 +21,7 @@ class DockerOptions:
     or files, and limits on processes, memory and CPU.
 
     Attributes:
-        image: The image; it needs Python >= 3.10. Without ipykernel an image made of it is used.
+        image: The image; it needs Python >= 3.11. Without ipykernel an image made of it is used.
         packages: What pip is to install besides; into an image made once for them.
         build_network: The network in which that image is made.
         pip_index_url: Where pip finds packages; None for its own default.

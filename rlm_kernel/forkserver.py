@@ -81,13 +81,19 @@ def _fork_pump(stream_in: int, stream_out: int) -> tuple[int, int]:
             processes.die_with_parent(server)
             from rlm_kernel import pump  # noqa: PLC0415 - ZMQ, in this process alone
 
-            pump.run(stream_in, stream_out, its)
+            pump.run(stream_in, stream_out, its, _silence())
         finally:
             os._exit(0)
     its.close()
     os.close(stream_in)
     os.close(stream_out)
     return pid, ours.detach()
+
+
+def _silence() -> float | None:
+    """Return the seconds of silence after which the host is taken to be gone; None: as usual."""
+    given = [word for word in sys.argv if word.startswith("--silence=")]
+    return float(given[-1].partition("=")[2]) if given else None
 
 
 def _preload() -> None:

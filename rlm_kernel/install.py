@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-KERNEL_NAMES = ("rlm", "rlm-docker")
+KERNEL_NAMES = ("rlm", "rlm-docker", "rlm-modal")
 
 
 def kernel_spec(name: str, executable: str = sys.executable) -> dict[str, Any]:

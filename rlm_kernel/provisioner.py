@@ -1,8 +1,8 @@
-"""Lets any Jupyter server start our kernels: the provisioners `rlm-local` and `rlm-docker`.
+"""Lets any Jupyter server start our kernels: the provisioners `rlm-local`, `-docker`, `-modal`.
 
 JupyterLab finds them by the entry point `jupyter_client.kernel_provisioners` and the kernelspecs
-`rlm` and `rlm-docker`. The kernel is a person's (see `rlm_kernel.app.main`): it runs in a sandbox
-like a model's, with a scrubbed environment, and is ended with all its descendants.
+`rlm`, `rlm-docker` and `rlm-modal`. The kernel is a person's (see `rlm_kernel.app.main`): it runs
+in a sandbox like a model's, with a scrubbed environment, and is ended with all its descendants.
 """
 
 from __future__ import annotations
@@ -123,26 +123,32 @@ class LocalProvisioner(SandboxProvisioner):
         return await self._sandbox.start_command(cmd, cwd=cwd, env={**env, **_env(self)})
 
 
-class DockerProvisioner(SandboxProvisioner):
-    """Starts a person's kernel in a container.
+class RelayedProvisioner(SandboxProvisioner):
+    """Starts a person's kernel where a stream leads to; subclasses say where that is.
 
     Traits:
-        environment_kwargs: What `RLM(environment="docker")` takes under that name; in the
-            kernelspec's `metadata.kernel_provisioner.config`.
+        environment_kwargs: What `RLM(environment=...)` takes under that name; in the kernelspec's
+            `metadata.kernel_provisioner.config`.
     """
 
     environment_kwargs = Dict().tag(config=True)
     _sockets: HostSockets | None = None
 
     def new_sandbox(self) -> RelayedSandbox:
-        """Return a sandbox in a new container."""
-        from rlm_kernel.docker_options import docker_options  # noqa: PLC0415 - this one's own
-        from rlm_kernel.docker_sandbox import docker_sandbox  # noqa: PLC0415 - same
-
+        """Return a sandbox for this kernel."""
         try:
-            return docker_sandbox(docker_options(self.environment_kwargs))
+            return self.sandbox_with(dict(self.environment_kwargs))
         except (TypeError, ValueError) as error:
             raise SandboxError(f"The kernelspec's environment_kwargs are wrong: {error}") from error
+
+    def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
+        """Return a sandbox with these options.
+
+        Raises:
+            TypeError: A value is of the wrong type.
+            ValueError: A value is not allowed.
+        """
+        raise NotImplementedError
 
     async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
         """Start a kernel behind the same sockets as the one before."""
@@ -158,10 +164,32 @@ class DockerProvisioner(SandboxProvisioner):
         return process
 
     async def cleanup(self, restart: bool = False) -> None:
-        """Close the container, unless the kernel is to come back."""
+        """Close the sandbox, unless the kernel is to come back."""
         await super().cleanup(restart=restart)
         if not restart:
             self._sockets = None
+
+
+class DockerProvisioner(RelayedProvisioner):
+    """Starts a person's kernel in a container."""
+
+    def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
+        """Return a sandbox in a new container."""
+        from rlm_kernel.docker_options import docker_options  # noqa: PLC0415 - this one's own
+        from rlm_kernel.docker_sandbox import docker_sandbox  # noqa: PLC0415 - same
+
+        return docker_sandbox(docker_options(kwargs))
+
+
+class ModalProvisioner(RelayedProvisioner):
+    """Starts a person's kernel in a Modal sandbox."""
+
+    def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
+        """Return a new Modal sandbox."""
+        from rlm_kernel.modal_options import modal_options  # noqa: PLC0415 - this one's own
+        from rlm_kernel.modal_sandbox import modal_sandbox  # noqa: PLC0415 - same
+
+        return modal_sandbox(modal_options(kwargs))
 
 
 def _env(provisioner: KernelProvisionerBase) -> dict[str, str]:

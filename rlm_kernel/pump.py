@@ -41,26 +41,32 @@ _MAX_PLACED = 1 << 16
 """Messages that are read from one socket before the others get their turn."""
 
 
-def run(stream_in: int, stream_out: int, server: socket.socket) -> None:
+def run(
+    stream_in: int, stream_out: int, server: socket.socket, silence: float | None = None
+) -> None:
     """Carry frames until either end is gone.
 
     Args:
         stream_in: Where the host's frames come from.
         stream_out: Where those for the host go.
         server: The fork server's control frames, both ways.
+        silence: Seconds without a word from the host after which it is taken to be gone.
     """
     for fd in (stream_in, stream_out):
         os.set_blocking(fd, False)
-    Pump(stream_in, stream_out, server).run()
+    Pump(stream_in, stream_out, server, silence or SILENCE_SECONDS).run()
 
 
 class Pump:
     """The loop between the stream, the fork server and the kernels."""
 
-    def __init__(self, stream_in: int, stream_out: int, server: socket.socket) -> None:
+    def __init__(
+        self, stream_in: int, stream_out: int, server: socket.socket, silence: float
+    ) -> None:
         self._in = stream_in
         self._out = stream_out
         self._server = server
+        self._silence = silence
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
         self._outbox = Outbox()
@@ -80,7 +86,7 @@ class Pump:
         self._poller.register(self._in, zmq.POLLIN)
         self._poller.register(self._server, zmq.POLLIN)
         while not self._over:
-            silent_at = self._heard + SILENCE_SECONDS
+            silent_at = self._heard + self._silence
             wait = max(0.0, silent_at - time.monotonic())
             ready = dict(self._poller.poll(int(wait * 1000) + 1))
             if self._in in ready:

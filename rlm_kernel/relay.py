@@ -42,15 +42,17 @@ class Relay:
     Args:
         stream: The stream, open; the sandbox runs `rlm_kernel.shipment.BOOTSTRAP` at its other end.
         root: The sandbox's directory, as seen from inside; made there.
+        silence: Seconds without a word from the sandbox after which it is taken to be lost.
 
     Attributes:
         server: The control frames: which kernels run, and what became of them.
         why: What ended the stream; None while it lives or when it was closed here.
     """
 
-    def __init__(self, stream: ByteStream, root: str) -> None:
+    def __init__(self, stream: ByteStream, root: str, silence: float = SILENCE_SECONDS) -> None:
         self._stream = stream
         self._root = root
+        self._silence = silence
         self._loop = asyncio.get_running_loop()
         self.server = ServerStream(self._loop, self._send_control)
         self.why: str | None = None
@@ -174,7 +176,7 @@ class Relay:
         with self._room:
             room = self._room.wait_for(
                 lambda: self._given_up(number) or self._outbox.held_of_file(number) < MAX_FILE_HELD,
-                _UNSENT_SECONDS,
+                max(_UNSENT_SECONDS, self._silence),
             )
         if self._given_up(number) or not room:
             raise SandboxError("The sandbox ended while a context was sent to it.")
@@ -239,10 +241,10 @@ class Relay:
             self._end(f"Its stream broke: {error}")
 
     async def _ping(self) -> None:
-        while time.monotonic() - self._heard < SILENCE_SECONDS:
+        while time.monotonic() - self._heard < self._silence:
             self.server.send(op="ping")
             await asyncio.sleep(PING_SECONDS)
-        self._end(f"It has been silent for {SILENCE_SECONDS:.0f} s.")
+        self._end(f"It has been silent for {self._silence:.0f} s.")
 
     def _end(self, why: str | None) -> None:
         if self.server.ended:

@@ -39,7 +39,7 @@ def take(size):
         if not more: sys.exit("the host is gone")
         data += more
     return data
-if sys.version_info < (3, 10): sys.exit("Python >= 3.10 is needed, not " + sys.version)
+if sys.version_info < (3, 11): sys.exit("Python >= 3.11 is needed, not " + sys.version)
 shipment = take(int.from_bytes(take(4), "big"))
 file = os.memfd_create("rlm_kernel", 3)
 while shipment: shipment = shipment[os.write(file, shipment):]

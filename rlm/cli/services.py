@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rlm.cli.checks import Finding
+from rlm_kernel.modal_account import token_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,21 +42,17 @@ def docker() -> Iterator[Finding]:
 
 
 def modal() -> Iterator[Finding]:
-    """Look whether there is a Modal token; its value is neither read nor shown."""
-    if os.environ.get("MODAL_TOKEN_ID") and os.environ.get("MODAL_TOKEN_SECRET"):
-        yield Finding(about="Modal", state="ok", text="a token is set in the environment")
+    """Look whether there is a Modal token; its value is not shown, nor is Modal asked."""
+    source = token_source()
+    if source is None:
+        advice = (
+            "Only environment=modal needs one: `modal setup`, or set MODAL_TOKEN_ID and "
+            "MODAL_TOKEN_SECRET."
+        )
+        yield Finding(about="Modal", state="note", text="no token", advice=advice)
         return
-    config = Path(os.environ.get("MODAL_CONFIG_PATH") or "~/.modal.toml").expanduser()
-    if config.is_file():
-        yield Finding(about="Modal", state="ok", text=f"a configuration is in {config}")
-        return
-    yield Finding(
-        about="Modal",
-        state="note",
-        text="no token",
-        advice="Only environment=modal needs one: `modal token new`, or set MODAL_TOKEN_ID and "
-        "MODAL_TOKEN_SECRET.",
-    )
+    text = f"a token is in {source}; sandboxes have no network unless environment_kwargs ask for it"
+    yield Finding(about="Modal", state="ok", text=text)
 
 
 def containers() -> Iterator[Finding]:

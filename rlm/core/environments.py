@@ -6,11 +6,13 @@ import difflib
 import importlib.util
 from typing import TYPE_CHECKING, Any
 
-from rlm.errors import ArgumentError, ConfigurationError, MissingPackageError
+from rlm.errors import ArgumentError, ConfigurationError, MissingKeyError, MissingPackageError
 from rlm_kernel.docker_options import DOCKER_KWARGS, docker_options
+from rlm_kernel.modal_account import NO_TOKEN, token_source
+from rlm_kernel.modal_options import MODAL_KWARGS, modal_options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from rlm_kernel.sandbox import Sandbox
     from rlm_kernel.warm import WarmBoxes
@@ -20,9 +22,14 @@ _EVERYWHERE = ("setup_code", "memory_limit", "output_limit", "env")
 ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "local": _EVERYWHERE,
     "docker": (*_EVERYWHERE, *DOCKER_KWARGS),
-    "modal": (),
+    "modal": (*_EVERYWHERE, *MODAL_KWARGS),
 }
 """Every environment's name, with the `environment_kwargs` it takes."""
+
+_OPTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "docker": docker_options,
+    "modal": modal_options,
+}
 
 
 def check_environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any]:
@@ -32,14 +39,11 @@ def check_environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any
         ConfigurationError: A value is not allowed.
         ArgumentError: A keyword or a type is wrong.
         MissingPackageError: The environment's package is not installed.
+        MissingKeyError: There is no Modal token.
     """
     if name not in ENVIRONMENTS:
         raise ConfigurationError(
             f"Unknown environment {name!r}. Known are {', '.join(map(repr, ENVIRONMENTS))}."
-        )
-    if name == "modal":
-        raise ConfigurationError(
-            f"The environment {name!r} is not available in this version yet; use 'local'."
         )
     if kwargs is not None and not isinstance(kwargs, dict):
         raise ArgumentError(f"environment_kwargs must be a dict, not {type(kwargs).__name__}.")
@@ -48,8 +52,10 @@ def check_environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any
         where = f"The environment {name!r} (environment_kwargs)"
         raise unknown_arguments(unknown, ENVIRONMENTS[name], where)
     _check_everywhere(kwargs)
-    if name == "docker":
-        _check_docker(kwargs)
+    if name in _OPTIONS:
+        _check_options(name, kwargs)
+    if name == "modal" and token_source() is None:
+        raise MissingKeyError(f"environment='modal': {NO_TOKEN}")
     return kwargs
 
 
@@ -65,6 +71,10 @@ def new_sandbox(name: str, kwargs: dict[str, Any], warm: WarmBoxes | None = None
         from rlm_kernel.docker_sandbox import docker_sandbox  # noqa: PLC0415 - only this one's own
 
         return docker_sandbox(docker_options(kwargs), warm)
+    if name == "modal":
+        from rlm_kernel.modal_sandbox import modal_sandbox  # noqa: PLC0415 - only this one's own
+
+        return modal_sandbox(modal_options(kwargs))
     from rlm_kernel.local import local_sandbox  # noqa: PLC0415 - loads subprocess & co.
 
     return local_sandbox()
@@ -115,14 +125,15 @@ def _check_everywhere(kwargs: dict[str, Any]) -> None:
         raise ArgumentError("env must be a dict of str to str.")
 
 
-def _check_docker(kwargs: dict[str, Any]) -> None:
+def _check_options(name: str, kwargs: dict[str, Any]) -> None:
+    """Check what one environment alone takes; its package has the environment's name."""
     try:
-        docker_options(kwargs)
+        _OPTIONS[name](kwargs)
     except TypeError as error:
         raise ArgumentError(f"environment_kwargs: {error}") from error
     except ValueError as error:
         raise ConfigurationError(f"environment_kwargs: {error}") from error
-    if importlib.util.find_spec("docker") is None:
+    if importlib.util.find_spec(name) is None:
         raise MissingPackageError(
-            "environment='docker' needs the package docker: pip install 'rlm-kernel[docker]'."
+            f"environment={name!r} needs the package {name}: pip install 'rlm-kernel[{name}]'."
         )

@@ -10,6 +10,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from modal_standin.fixture import modal  # noqa: F401 - a fixture of every test here
 
 from rlm import RLM
 from rlm.core.environments import new_sandbox
@@ -100,7 +101,7 @@ def docker(require: Callable[[object, str], None]) -> dict[str, Any]:
     return dict(DOCKER_KWARGS)
 
 
-@pytest.fixture(params=["local", "docker"])
+@pytest.fixture(params=["local", "docker", "modal"])
 def environment(request: pytest.FixtureRequest) -> str:
     """Every environment that kernels run in, one after another."""
     name: str = request.param

@@ -137,7 +137,9 @@ def test_a_modal_configuration_file_counts_as_a_token(
     config = tmp_path / "modal.toml"
     monkeypatch.setenv("MODAL_CONFIG_PATH", str(config))
     assert [found.state for found in modal()] == ["note"]
-    config.write_text("[default]\n")
+    config.write_text("[me]\nactive = true\n")
+    assert [found.state for found in modal()] == ["note"]
+    config.write_text("[me]\nactive = true\ntoken_id = 'ak-1'\ntoken_secret = 'as-very-secret'\n")
     assert [found.state for found in modal()] == ["ok"]
 
 

@@ -128,7 +128,7 @@ def test_an_image_without_python_is_refused(client: Any) -> None:
         archive.addfile(tarfile.TarInfo("empty"), io.BytesIO())
     client.import_image_from_data(buffer.getvalue(), repository=NAME, tag="empty")
     try:
-        with pytest.raises(SandboxError, match=r"has no Python.*Python >= 3.10"):
+        with pytest.raises(SandboxError, match=r"has no Python.*Python >= 3.11"):
             resolve(client, image=f"{NAME}:empty")
     finally:
         client.remove_image(f"{NAME}:empty")
@@ -137,7 +137,7 @@ def test_an_image_without_python_is_refused(client: Any) -> None:
 def test_a_python_that_is_too_old_is_refused(client: Any, made: Callable[..., str]) -> None:
     answer = '{"python": "/usr/bin/python3", "version": [3, 8], "ipykernel": null}'
     old = made(usr__local__bin__python3=f"#!/bin/sh\necho '{answer}'\n")
-    with pytest.raises(SandboxError, match=r"has Python 3.8, which is too old.*>= 3.10"):
+    with pytest.raises(SandboxError, match=r"has Python 3.8, which is too old.*>= 3.11"):
         resolve(client, image=old)
 
 

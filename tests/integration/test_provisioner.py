@@ -77,14 +77,16 @@ async def test_a_person_s_kernel_starts_runs_interrupts_restarts_and_ends(
     assert not psutil.pid_exists(pid)
 
 
-async def test_a_person_s_kernel_runs_in_a_container(
-    docker: dict[str, Any],
+@pytest.mark.parametrize("environment", ["docker", "modal"], indirect=True)
+async def test_a_person_s_kernel_runs_in_a_sandbox(
+    environment: str,
     spec_manager: KernelSpecManager,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "planted-secret")
-    manager: Any = AsyncKernelManager(kernel_name="rlm-docker", kernel_spec_manager=spec_manager)
+    name = f"rlm-{environment}"
+    manager: Any = AsyncKernelManager(kernel_name=name, kernel_spec_manager=spec_manager)
     await manager.start_kernel(cwd=str(tmp_path))
     client = manager.client()
     client.start_channels()
@@ -92,7 +94,8 @@ async def test_a_person_s_kernel_runs_in_a_container(
         await client.wait_for_ready(timeout=60)
         info = manager.get_connection_info()
         assert await ask(client, "__import__('os').environ.get('OPENAI_API_KEY')") == "None"
-        assert await ask(client, "__import__('os').getuid()") == "65534"
+        user = {"docker": "65534", "modal": "0"}[environment]
+        assert await ask(client, "__import__('os').getuid()") == user
         assert (await ask(client, "llm_query('hi')")).startswith("'Error: no model is configured")
 
         asking = client.execute("name = input('who? ')", allow_stdin=True)
@@ -115,7 +118,7 @@ async def test_a_person_s_kernel_runs_in_a_container(
         assert await ask(client, "'x' in globals()") == "False"
         assert manager.get_connection_info() == info
 
-        client.execute("import os; os.kill(-1, 9)")  # the container is lost
+        client.execute("import os; os.kill(-1, 9)")  # the sandbox is lost
         await asyncio.wait_for(manager.provisioner.wait(), 20)
         await manager.restart_kernel(now=True)
         await client.wait_for_ready(timeout=60)

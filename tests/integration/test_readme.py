@@ -24,22 +24,29 @@ answer["ready"] = True
 ```"""
 
 
+def environment_of(example: str) -> str:
+    """Return the environment that an example asks for."""
+    named = re.search(r'environment="(docker|modal)"', example)
+    return named[1] if named else "local"
+
+
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 2
 
 
-@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize(("environment", "example"), [(environment_of(e), e) for e in EXAMPLES])
 @pytest.mark.filterwarnings("ignore:unclosed file.*book.txt:ResourceWarning")
 def test_an_example_runs_as_it_stands(
     server: Callable[..., StandInServer],
+    environment: str,
     example: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     request: pytest.FixtureRequest,
 ) -> None:
-    if 'environment="docker"' in example:
-        request.getfixturevalue("docker")
+    if environment != "local":
+        request.getfixturevalue(environment)
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text("Call me Ishmael.")
     Path("notes").mkdir()

@@ -126,10 +126,9 @@ def test_no_bytes_raise_in_the_loop(found: list[bytes]) -> None:
 
 
 async def test_a_silent_sandbox_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "SILENCE_SECONDS", 0.1)
     monkeypatch.setattr(relay, "PING_SECONDS", 0.01)
     wire = Wire()
-    link = Relay(wire, "/tmp/x")
+    link = Relay(wire, "/tmp/x", silence=0.1)
     try:
         with pytest.raises(SandboxError):
             await asyncio.wait_for(link.server.ready, 5)

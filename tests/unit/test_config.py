@@ -20,7 +20,7 @@ def make(**options: Any) -> RLM:
     [
         ({"backend": "nope"}, ["'nope'", "openai", "anthropic", "vllm"]),
         ({"environment": "nope"}, ["'nope'", "'local'", "'docker'", "'modal'"]),
-        ({"environment": "modal"}, ["'modal'", "not available in this version yet"]),
+        ({"environment": "modal"}, ["modal setup", "MODAL_TOKEN_ID", "MODAL_TOKEN_SECRET"]),
         ({"custom_tools": {"context": 1}}, ["'context'", "reserved", "llm_query_batched"]),
         ({"custom_sub_tools": {"answer": 1}}, ["custom_sub_tools", "'answer'"]),
         ({"custom_tools": {"FINAL": 1}}, ["'FINAL'"]),

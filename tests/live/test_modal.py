@@ -1,0 +1,67 @@
+"""The same as against the stand-in, on Modal itself: `make test-live`, because it costs money."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rlm.core.environments import new_sandbox
+from rlm_kernel.answering import Call, CallAnswer
+from rlm_kernel.modal_account import token_source
+from rlm_kernel.options import KernelOptions
+from rlm_kernel.payload import context_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+APP = "rlm-kernel-live-tests"
+
+NETWORK = """
+import socket
+try: socket.create_connection(('1.1.1.1', 53), timeout=3)
+except OSError: print('no way out')
+"""
+
+
+async def echo(call: Call) -> CallAnswer:
+    return CallAnswer(value=f"echo {call.prompt}")
+
+
+async def out(session: Any, code: str) -> str:
+    result = await session.execute(code, timeout=120)
+    assert result.status == "ok", result
+    return "".join(output["text"] for output in result.outputs if output.get("name") == "stdout")
+
+
+@pytest.mark.live
+@pytest.mark.timeout(900)
+def test_a_sandbox_on_modal_does_what_the_stand_in_s_does(
+    require: Callable[[object, str], None],
+) -> None:
+    require(token_source(), "a Modal token (MODAL_TOKEN_ID and MODAL_TOKEN_SECRET)")
+    asyncio.run(smoke())
+
+
+async def smoke() -> None:
+    sandbox = new_sandbox("modal", {"app_name": APP, "timeout": 600})
+    try:
+        session = await sandbox.spawn(KernelOptions(), echo)
+        big = "x" * 20_000_000
+        await session.attach("context_0", await sandbox.place(context_value(big)))
+        assert await out(session, "n = 1; print(len(context))") == "20000000\n"
+        assert await out(session, "print(llm_query('hi'))") == "echo hi\n"
+        assert await out(session, NETWORK) == "no way out\n"
+
+        stopped = await session.execute("import time\nwhile True: time.sleep(1)", timeout=3)
+        assert (stopped.status, stopped.restarted) == ("timeout", False)
+        assert await out(session, "print(n)") == "1\n"
+
+        lost = await session.execute("import os; os.kill(-1, 9)", timeout=60)
+        assert (lost.status, lost.restarted) == ("died", True)
+        await session.restart()
+        assert await out(session, "print(len(context))") == "20000000\n"
+        await session.close()
+    finally:
+        await sandbox.close()
