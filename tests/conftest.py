@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Short, because the paths of sockets are limited to 107 bytes.
     folder = tempfile.mkdtemp(prefix="t-", dir="/tmp")
     os.environ["TMPDIR"] = tempfile.tempdir = folder
+    os.environ["JUPYTER_RUNTIME_DIR"] = f"{folder}/jupyter"
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 

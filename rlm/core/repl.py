@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from rlm.core.subcalls import SubCalls
     from rlm.core.tree import Tree
+    from rlm.live_runs import Registration
     from rlm_kernel.session import CellResult, Session
 
 
@@ -48,12 +49,20 @@ class Repl:
         tree: The run's tree.
         session: The kernel.
         subcalls: Who answers the cells' calls.
+        entry: The run's among the live runs, if it has one.
     """
 
-    def __init__(self, tree: Tree, session: Session, subcalls: SubCalls) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        session: Session,
+        subcalls: SubCalls,
+        entry: Registration | None = None,
+    ) -> None:
         self._tree = tree
         self._session = session
         self._subcalls = subcalls
+        self._entry = entry
         self._restarts = 0
 
     async def execute(self, code: str, *, number: int, turn: int) -> Cell:
@@ -148,6 +157,8 @@ class Repl:
                 f"The kernel was lost {self._restarts} times (max_restarts={limit}). {why}"
             )
         await self._session.restart()
+        if self._entry is not None:
+            self._entry.moved(self._session.connection_file)
         self._tree.recorder.tell_under(
             None,
             Note,

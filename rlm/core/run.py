@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,15 +20,18 @@ from rlm.core.repl import Repl, StoppedByUserError
 from rlm.core.subcalls import SubCalls
 from rlm.errors import ErrorThresholdExceededError, LimitExceededError
 from rlm.events import Note, RunFinished, RunStarted
+from rlm.live_runs import registered
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from rlm.backends.base import LMReply
     from rlm.core.kernels import KeptKernel
     from rlm.core.repl import Cell
     from rlm.core.tree import Assignment, Tree
     from rlm.events import RunStatus
+    from rlm.live_runs import Registration
 
 _GOOD_ENDS = ("answered", "exhausted")
 
@@ -163,10 +166,27 @@ async def _repl(tree: Tree, assignment: Assignment, kept: KeptKernel | None) -> 
         else kept.lent(tree.config, assignment, subcalls)
     )
     async with kernel as session:
-        try:
-            yield Repl(tree, session, subcalls)
-        finally:
-            await uncancellable(subcalls.close())
+        with _entry(tree, assignment, session.connection_file) as entry:
+            try:
+                yield Repl(tree, session, subcalls, entry)
+            finally:
+                await uncancellable(subcalls.close())
+
+
+def _entry(
+    tree: Tree, assignment: Assignment, connection_file: str
+) -> AbstractContextManager[Registration | None]:
+    """Have a root run among the live runs for as long as its REPL is open; a child is not."""
+    here = tree.recorder.here()
+    if here is None or assignment.depth != tree.config.depth:
+        return nullcontext()
+    return registered(
+        here.run_id,
+        question=assignment.root_prompt or assignment.info.preview,
+        model=assignment.model.name,
+        environment=tree.config.environment,
+        connection_file=connection_file,
+    )
 
 
 def _failure(reply: LMReply, cells: Sequence[Cell]) -> str | None:
