@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rlm.core.types import ModelUsageSummary, RLMChatCompletion, UsageSummary
     from rlm.logger.jsonl import RLMLogger
     from rlm.rlm import RLM
+    from rlm.run_handle import RunHandle
     from rlm.trajectory import Trajectory
 
 __all__ = [
@@ -49,6 +50,7 @@ __all__ = [
     "RLMChatCompletion",
     "RLMError",
     "RLMLogger",
+    "RunHandle",
     "SandboxError",
     "TimeoutExceededError",
     "TokenLimitExceededError",
@@ -62,6 +64,7 @@ _MODULES = {
     "ModelUsageSummary": "rlm.core.types",
     "RLMChatCompletion": "rlm.core.types",
     "RLMLogger": "rlm.logger.jsonl",
+    "RunHandle": "rlm.run_handle",
     "Trajectory": "rlm.trajectory",
     "UsageSummary": "rlm.core.types",
 }

@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import inspect
 import time
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
-from rlm.core.completion import Holdings, Request, complete
+from rlm.core.completion import Request, complete
 from rlm.core.config import run_config
 from rlm.core.environments import unknown_arguments
-from rlm.core.loop import EngineLoop, Job, engine_loop
+from rlm.core.held import Held
+from rlm.core.loop import Job, engine_loop
+from rlm.core.outcome import FLUSH_SECONDS, cancelled, settled
 from rlm.core.readers import Audience
 from rlm.core.recorder import Recorder
-from rlm.errors import ArgumentError, CancellationError, RLMError
+from rlm.errors import ArgumentError, CancellationError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
 
     from rlm.core.types import RLMChatCompletion
+    from rlm.errors import RLMError
     from rlm.events import Event
     from rlm.logger.delivery import Reader
-
-_FLUSH_SECONDS = 2.0
-_CLOSE_SECONDS = 5.0
+    from rlm.run_handle import RunHandle
 
 
 class RLM:
@@ -195,9 +195,8 @@ class RLM:
             "on_iteration_complete": on_iteration_complete,
         }
         self._audience = Audience(logger, callbacks, verbose=verbose)
-        self._held = _Held(self._audience, persistent=persistent)
-        _alive.add(self._held)
-        # At exit `_close_all` does it, while it can still be waited for.
+        self._held = Held(self._audience, persistent=persistent)
+        # At exit `rlm.core.held` does it, while it can still be waited for.
         weakref.finalize(self, self._held.drop).atexit = False
 
     def completion(self, prompt: Any, root_prompt: str | None = None) -> RLMChatCompletion:
@@ -222,12 +221,12 @@ class RLM:
         job, recorder = self._job(prompt, root_prompt)
         try:
             outcome = job.wait()
-            self._audience.flush(_FLUSH_SECONDS)
+            self._audience.flush(FLUSH_SECONDS)
         except KeyboardInterrupt:
-            outcome = _cancelled(recorder)
+            outcome = cancelled(recorder)
         if job.interrupted and not isinstance(outcome, CancellationError):
-            outcome = _cancelled(recorder)
-        return self._result(outcome)
+            outcome = cancelled(recorder)
+        return settled(outcome, self._audience)
 
     async def acompletion(self, prompt: Any, root_prompt: str | None = None) -> RLMChatCompletion:
         """Answer a question about a context; cancelling the task cancels the run.
@@ -251,11 +250,29 @@ class RLM:
             outcome = await job.wait_async()
         except asyncio.CancelledError as error:
             # It has to stay what it is: timeouts and task groups count on their own error.
-            stopped = _cancelled(recorder)
+            stopped = cancelled(recorder)
             vars(error).update(trajectory=stopped.trajectory, partial_answer=stopped.partial_answer)
             raise
-        await asyncio.to_thread(self._audience.flush, _FLUSH_SECONDS)
-        return self._result(outcome)
+        await asyncio.to_thread(self._audience.flush, FLUSH_SECONDS)
+        return settled(outcome, self._audience)
+
+    def start(self, prompt: Any, root_prompt: str | None = None) -> RunHandle:
+        """Begin a run in the background and return at once.
+
+        It goes on until it is over, also when nobody keeps the handle; `close` (so also the end
+        of a `with` block) cancels it.
+
+        Args:
+            prompt: As for `completion`.
+            root_prompt: As for `completion`.
+
+        Returns:
+            The run: to watch, to wait for, to stop.
+        """
+        from rlm.run_handle import RunHandle  # noqa: PLC0415 - it is about an RLM's runs
+
+        job, recorder = self._job(prompt, root_prompt)
+        return RunHandle(job, recorder, self._audience, self)
 
     async def stream(
         self, prompt: Any, root_prompt: str | None = None
@@ -282,7 +299,7 @@ class RLM:
         try:
             while (event := await events.get()) is not None:
                 yield event
-            self._result(waiter.result())
+            settled(waiter.result(), self._audience)
         finally:
             if not waiter.done():
                 waiter.cancel()
@@ -323,80 +340,3 @@ class RLM:
         request = Request(prompt=prompt, root_prompt=root_prompt, started=time.perf_counter())
         holdings = self._held.on(loop)
         return Job(loop, complete(self.config, holdings, request, recorder)), recorder
-
-    def _result(self, outcome: RLMChatCompletion | RLMError) -> RLMChatCompletion:
-        """Raise an error where its user waits; give a result the log that the user asked for."""
-        if isinstance(outcome, RLMError):
-            raise outcome
-        logger = next((r for r in self._audience.readers if hasattr(r, "get_trajectory")), None)
-        root = outcome.trajectory.root if outcome.trajectory else None
-        if logger is not None and root is not None:
-            from rlm.logger.iterations import run_record  # noqa: PLC0415 - only for a logger
-
-            outcome.metadata = run_record(root, prompts=getattr(logger, "prompts", "full"))
-        return outcome
-
-
-class _Held:
-    """What an `RLM` must free, apart from it, so that it can be freed after it is gone.
-
-    It holds nothing of the user's: a callback that is a method of the `RLM`'s owner would keep
-    both alive for ever.
-    """
-
-    def __init__(self, audience: Audience, *, persistent: bool) -> None:
-        self._audience = weakref.ref(audience)
-        self._persistent = persistent
-        self._loop: EngineLoop | None = None
-        self._holdings: Holdings | None = None
-
-    def on(self, loop: EngineLoop) -> Holdings:
-        """Return what is held on the engine's loop; a forked child begins afresh."""
-        with loop.lock:
-            holdings = self._holdings
-            if holdings is None or self._loop is not loop:
-                holdings = Holdings(persistent=self._persistent)
-                self._loop, self._holdings = loop, holdings
-            return holdings
-
-    def close(self) -> None:
-        """Free everything and wait for it."""
-        audience = self._audience()
-        if self._loop is not None and self._loop.is_here:
-            # A user's `__del__`, say: to wait for oneself is to wait for ever.
-            self.drop()
-            if audience is not None:
-                audience.forget()
-            return
-        holdings, self._holdings = self._holdings, None
-        if holdings is not None and self._loop is not None and self._loop.is_ours:
-            Job(self._loop, holdings.close()).wait()
-        if audience is not None:
-            audience.close()
-
-    def drop(self) -> None:
-        """Free everything without waiting or taking a lock: any thread may be collecting garbage.
-
-        The delivery sees to itself.
-        """
-        holdings, self._holdings = self._holdings, None
-        if holdings is not None and self._loop is not None and self._loop.is_ours:
-            self._loop.submit(holdings.close())
-
-
-_alive: weakref.WeakSet[_Held] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    """Free what nobody closed, before the process ends."""
-    for held in list(_alive):
-        with suppress(Exception):
-            held.close()
-
-
-def _cancelled(recorder: Recorder) -> CancellationError:
-    root = recorder.trajectory.root
-    error = CancellationError(root.answer if root else None)
-    error.trajectory = recorder.trajectory
-    return error

@@ -47,6 +47,10 @@ class Job(Generic[T]):
         """Schedule the job."""
         self._loop.call(self._start)
 
+    def on_loop(self, function: Callable[[], object]) -> None:
+        """Call a function soon on the job's loop, from any thread."""
+        self._loop.call(function)
+
     def cancel(self) -> None:
         """Cancel the job; it frees what it holds before its future is done."""
         self._loop.call(self._cancel)

@@ -46,6 +46,7 @@ class Recorder:
 
     Attributes:
         trajectory: The record of the tree.
+        tree_id: What the ids of all its nodes begin with.
     """
 
     def __init__(self, listeners: tuple[Callable[[Event], object], ...] = ()) -> None:
@@ -57,7 +58,7 @@ class Recorder:
         """
         self.trajectory = Trajectory()
         self._listeners = listeners
-        self._prefix = uuid.uuid4().hex[:12]
+        self.tree_id = uuid.uuid4().hex[:12]
         self._numbers = itertools.count(1)
 
     @staticmethod
@@ -130,6 +131,14 @@ class Recorder:
             )
         )
 
+    def listen(self, listener: Callable[[Event], object]) -> None:
+        """Tell one more listener from now on; to be called on the engine's loop.
+
+        Args:
+            listener: As the others.
+        """
+        self._listeners = (*self._listeners, listener)
+
     def usage(self) -> UsageSummary:
         """Return what the current run and all its descendants took so far."""
         span = _here.get()
@@ -137,7 +146,7 @@ class Recorder:
         return run.usage if isinstance(run, RunNode) else UsageSummary()
 
     def _new_id(self) -> str:
-        return f"{self._prefix}-{next(self._numbers)}"
+        return f"{self.tree_id}-{next(self._numbers)}"
 
     def _emit(self, event: Event) -> None:
         self.trajectory.add(event)

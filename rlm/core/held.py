@@ -1,0 +1,73 @@
+"""What an `RLM` holds beside itself, freed when it is closed, forgotten, or at exit."""
+
+from __future__ import annotations
+
+import atexit
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from rlm.core.completion import Holdings
+from rlm.core.loop import EngineLoop, Job
+
+if TYPE_CHECKING:
+    from rlm.core.readers import Audience
+
+
+class Held:
+    """What an `RLM` must free, apart from it, so that it can be freed after it is gone.
+
+    It holds nothing of the user's: a callback that is a method of the `RLM`'s owner would keep
+    both alive for ever.
+    """
+
+    def __init__(self, audience: Audience, *, persistent: bool) -> None:
+        self._audience = weakref.ref(audience)
+        self._persistent = persistent
+        self._loop: EngineLoop | None = None
+        self._holdings: Holdings | None = None
+        _alive.add(self)
+
+    def on(self, loop: EngineLoop) -> Holdings:
+        """Return what is held on the engine's loop; a forked child begins afresh."""
+        with loop.lock:
+            holdings = self._holdings
+            if holdings is None or self._loop is not loop:
+                holdings = Holdings(persistent=self._persistent)
+                self._loop, self._holdings = loop, holdings
+            return holdings
+
+    def close(self) -> None:
+        """Free everything and wait for it."""
+        audience = self._audience()
+        if self._loop is not None and self._loop.is_here:
+            # A user's `__del__`, say: to wait for oneself is to wait for ever.
+            self.drop()
+            if audience is not None:
+                audience.forget()
+            return
+        holdings, self._holdings = self._holdings, None
+        if holdings is not None and self._loop is not None and self._loop.is_ours:
+            Job(self._loop, holdings.close()).wait()
+        if audience is not None:
+            audience.close()
+
+    def drop(self) -> None:
+        """Free everything without waiting or taking a lock: any thread may be collecting garbage.
+
+        The delivery sees to itself.
+        """
+        holdings, self._holdings = self._holdings, None
+        if holdings is not None and self._loop is not None and self._loop.is_ours:
+            self._loop.submit(holdings.close())
+
+
+_alive: weakref.WeakSet[Held] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Free what nobody closed, before the process ends."""
+    for held in list(_alive):
+        with suppress(Exception):
+            held.close()
