@@ -1,8 +1,9 @@
 """Lets any Jupyter server start our kernels: the provisioners `rlm-local`, `-docker`, `-modal`.
 
 JupyterLab finds them by the entry point `jupyter_client.kernel_provisioners` and the kernelspecs
-`rlm`, `rlm-docker` and `rlm-modal`. The kernel is a person's (see `rlm_kernel.app.main`): it runs
-in a sandbox like a model's, with a scrubbed environment, and is ended with all its descendants.
+`rlm`, `rlm-docker` and `rlm-modal`. The kernel is a person's (see `rlm_kernel.inside.app.main`):
+it runs in a sandbox like a model's, with a scrubbed environment, and is ended with all its
+descendants.
 """
 
 from __future__ import annotations
@@ -15,14 +16,15 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Dict
 
-from rlm_kernel.environment import scrubbed_environment
 from rlm_kernel.errors import SandboxError
-from rlm_kernel.local import LocalSandbox, local_sandbox
-from rlm_kernel.server import KernelProcess
+from rlm_kernel.host.connection import PORTS
+from rlm_kernel.host.environment import scrubbed_environment
+from rlm_kernel.host.server import KernelProcess
+from rlm_kernel.local.sandbox import LocalSandbox, local_sandbox
 
 if TYPE_CHECKING:
-    from rlm_kernel.relayed_channels import HostSockets
-    from rlm_kernel.relayed_sandbox import RelayedSandbox
+    from rlm_kernel.relay.channels import HostSockets
+    from rlm_kernel.relay.sandbox import RelayedSandbox
 
 _TERMINATE_SECONDS = 2.0
 
@@ -55,8 +57,8 @@ class SandboxProvisioner(KernelProvisionerBase):
             # Unix sockets: plain TCP would be readable by every user of this machine
             manager.transport = "ipc"
             manager.ip = str(self._sandbox.directory / "s")
-            for number, channel in enumerate(("shell", "iopub", "stdin", "control", "hb"), start=1):
-                setattr(manager, f"{channel}_port", number)
+            for name, number in PORTS.items():
+                setattr(manager, name, number)
         manager.write_connection_file()
         self.connection_info = manager.get_connection_info()
         extra_arguments = kwargs.pop("extra_arguments", [])
@@ -175,8 +177,8 @@ class DockerProvisioner(RelayedProvisioner):
 
     def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
         """Return a sandbox in a new container."""
-        from rlm_kernel.docker_options import docker_options  # noqa: PLC0415 - this one's own
-        from rlm_kernel.docker_sandbox import docker_sandbox  # noqa: PLC0415 - same
+        from rlm_kernel.docker.options import docker_options  # noqa: PLC0415 - this one's own
+        from rlm_kernel.docker.sandbox import docker_sandbox  # noqa: PLC0415 - same
 
         return docker_sandbox(docker_options(kwargs))
 
@@ -186,8 +188,8 @@ class ModalProvisioner(RelayedProvisioner):
 
     def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
         """Return a new Modal sandbox."""
-        from rlm_kernel.modal_options import modal_options  # noqa: PLC0415 - this one's own
-        from rlm_kernel.modal_sandbox import modal_sandbox  # noqa: PLC0415 - same
+        from rlm_kernel.modal.options import modal_options  # noqa: PLC0415 - this one's own
+        from rlm_kernel.modal.sandbox import modal_sandbox  # noqa: PLC0415 - same
 
         return modal_sandbox(modal_options(kwargs))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rlm_kernel.answering import Call, CallAnswer
+    from rlm_kernel.host.answering import Call, CallAnswer
 
 State = Literal["ok", "note", "problem"]
 
@@ -181,13 +181,14 @@ def kernelspec() -> Iterator[Finding]:
 
 
 async def _run_a_cell() -> None:
-    from rlm_kernel.local import local_sandbox  # noqa: PLC0415 - a broken install is a finding
-    from rlm_kernel.options import KernelOptions  # noqa: PLC0415 - same
+    from rlm_kernel.host.options import KernelOptions  # noqa: PLC0415 - same
+    from rlm_kernel.host.session import open_session  # noqa: PLC0415 - same
+    from rlm_kernel.local.sandbox import local_sandbox  # noqa: PLC0415 - a broken install is a finding
 
     sandbox = local_sandbox()
     try:
         await sandbox.start()
-        session = await sandbox.spawn(KernelOptions(), _nobody_calls)
+        session = await open_session(sandbox, KernelOptions(), _nobody_calls)
         try:
             result = await session.execute("6 * 7", timeout=30)
         finally:

@@ -26,9 +26,9 @@ def kernel(options: argparse.Namespace) -> int:
 
 def build(options: argparse.Namespace) -> int:
     """Make the image that runs will use, so that the first need not wait for it."""
-    from rlm_kernel.docker_engine import engine, engine_address  # noqa: PLC0415 - this command's own
-    from rlm_kernel.docker_images import Images  # noqa: PLC0415 - same
-    from rlm_kernel.docker_options import docker_options  # noqa: PLC0415 - same
+    from rlm_kernel.docker.engine import engine, engine_address  # noqa: PLC0415 - this command's own
+    from rlm_kernel.docker.images import Images  # noqa: PLC0415 - same
+    from rlm_kernel.docker.options import docker_options  # noqa: PLC0415 - same
 
     asked: dict[str, Any] = {
         "image": options.image,
@@ -46,15 +46,15 @@ def build(options: argparse.Namespace) -> int:
 def prune(options: argparse.Namespace) -> int:
     """Remove containers that a crashed host left, and on request the images that we have made."""
     check_environment("docker", None)
-    from rlm_kernel import docker_prune  # noqa: PLC0415 - this command's own
-    from rlm_kernel.docker_engine import engine_address  # noqa: PLC0415 - same
+    from rlm_kernel.docker import prune  # noqa: PLC0415 - this command's own
+    from rlm_kernel.docker.engine import engine_address  # noqa: PLC0415 - same
 
     address = engine_address()
-    containers = docker_prune.left_containers(address)
-    images = docker_prune.made_images(address) if options.images else []
+    containers = prune.left_containers(address)
+    images = prune.made_images(address) if options.images else []
     if not options.dry_run:
-        docker_prune.remove_containers(address, containers)
-        docker_prune.remove_images(address, images)
+        prune.remove_containers(address, containers)
+        prune.remove_images(address, images)
     verb = "would remove" if options.dry_run else "removed"
     for one in (*containers, *images):
         sys.stdout.write(f"{verb} {one.what}\n")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rlm.cli.checks import Finding
-from rlm_kernel.modal_account import token_source
+from rlm_kernel.modal.account import token_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,8 +57,8 @@ def modal() -> Iterator[Finding]:
 
 def containers() -> Iterator[Finding]:
     """Say what holds for a container unless it is relaxed by name; read from what is asked for."""
-    from rlm_kernel.docker_container import container_config  # noqa: PLC0415 - needed here alone
-    from rlm_kernel.docker_options import docker_options  # noqa: PLC0415 - same
+    from rlm_kernel.docker.container import container_config  # noqa: PLC0415 - needed here alone
+    from rlm_kernel.docker.options import docker_options  # noqa: PLC0415 - same
 
     options = docker_options({})
     asked = container_config(options.image, "python", options)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from rlm.core.config import RunConfig
     from rlm.core.recorder import Recorder
-    from rlm_kernel.sandbox import Sandbox
-    from rlm_kernel.warm import WarmBoxes
+    from rlm_kernel.host.sandbox import Sandbox
+    from rlm_kernel.relay.warm import WarmBoxes
 
 _RUN_GRACE = 10.0
 """Seconds that runs have to end, their kernels included, when what they use is closed."""
@@ -83,7 +83,7 @@ class Holdings:
     def sandbox(self, config: RunConfig) -> Sandbox:
         """Return a new tree's sandbox; a local fork server begins to start, and stays."""
         if config.environment == "local":
-            from rlm_kernel.local import lease  # noqa: PLC0415 - loads subprocess & co.
+            from rlm_kernel.local.server import lease  # noqa: PLC0415 - loads subprocess & co.
 
             if self._lease is None or self._lease.over:
                 self._lease = lease()

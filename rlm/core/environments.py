@@ -7,15 +7,15 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from rlm.errors import ArgumentError, ConfigurationError, MissingKeyError, MissingPackageError
-from rlm_kernel.docker_options import DOCKER_KWARGS, docker_options
-from rlm_kernel.modal_account import NO_TOKEN, token_source
-from rlm_kernel.modal_options import MODAL_KWARGS, modal_options
+from rlm_kernel.docker.options import DOCKER_KWARGS, docker_options
+from rlm_kernel.modal.account import NO_TOKEN, token_source
+from rlm_kernel.modal.options import MODAL_KWARGS, modal_options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from rlm_kernel.sandbox import Sandbox
-    from rlm_kernel.warm import WarmBoxes
+    from rlm_kernel.host.sandbox import Sandbox
+    from rlm_kernel.relay.warm import WarmBoxes
 
 _EVERYWHERE = ("setup_code", "memory_limit", "output_limit", "env")
 
@@ -68,14 +68,14 @@ def new_sandbox(name: str, kwargs: dict[str, Any], warm: WarmBoxes | None = None
         warm: What `kept_between_trees` returned.
     """
     if name == "docker":
-        from rlm_kernel.docker_sandbox import docker_sandbox  # noqa: PLC0415 - only this one's own
+        from rlm_kernel.docker.sandbox import docker_sandbox  # noqa: PLC0415 - only this one's own
 
         return docker_sandbox(docker_options(kwargs), warm)
     if name == "modal":
-        from rlm_kernel.modal_sandbox import modal_sandbox  # noqa: PLC0415 - only this one's own
+        from rlm_kernel.modal.sandbox import modal_sandbox  # noqa: PLC0415 - only this one's own
 
         return modal_sandbox(modal_options(kwargs))
-    from rlm_kernel.local import local_sandbox  # noqa: PLC0415 - loads subprocess & co.
+    from rlm_kernel.local.sandbox import local_sandbox  # noqa: PLC0415 - loads subprocess & co.
 
     return local_sandbox()
 
@@ -86,7 +86,7 @@ def kept_between_trees(name: str, kwargs: dict[str, Any]) -> WarmBoxes | None:
     Call it on the event loop that will use it, and close what it returns.
     """
     if name == "docker" and kwargs.get("reuse"):
-        from rlm_kernel.docker_sandbox import warm_containers  # noqa: PLC0415 - only this one's own
+        from rlm_kernel.docker.sandbox import warm_containers  # noqa: PLC0415 - only this one's own
 
         return warm_containers(docker_options(kwargs))
     return None

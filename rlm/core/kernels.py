@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.core.loop import uncancellable
 from rlm.errors import ContextError, KernelDiedError, SandboxError
-from rlm_kernel.answering import Call, CallAnswer
-from rlm_kernel.options import OUTPUT_LIMIT, KernelOptions
-from rlm_kernel.payload import context_value
+from rlm_kernel.host.answering import Call, CallAnswer
+from rlm_kernel.host.options import OUTPUT_LIMIT, KernelOptions
+from rlm_kernel.host.payload import context_value
+from rlm_kernel.host.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
     from rlm.core.tools import Tool
     from rlm.core.tree import Assignment
     from rlm.events import Message
-    from rlm_kernel.answering import CallHandler
-    from rlm_kernel.payload import PlacedContext
-    from rlm_kernel.sandbox import Sandbox
-    from rlm_kernel.session import Session
+    from rlm_kernel.host.answering import CallHandler
+    from rlm_kernel.host.payload import PlacedContext
+    from rlm_kernel.host.sandbox import Sandbox
+    from rlm_kernel.host.session import Session
 
 
 @asynccontextmanager
@@ -40,7 +41,7 @@ async def forked_kernel(
         SandboxError: It cannot be started.
     """
     async with _placed(sandbox, assignment.context) as placing:
-        session = await sandbox.spawn(_options(config, assignment.tools), on_call)
+        session = await open_session(sandbox, _options(config, assignment.tools), on_call)
         try:
             await session.attach("context_0", await placing)
             await _give_values(sandbox, session, assignment.tools)
@@ -105,7 +106,7 @@ class KeptKernel:
         assert self._sandbox is not None
         if self._session is None:
             options = _options(config, assignment.tools)
-            session = await self._sandbox.spawn(options, self._answer)
+            session = await open_session(self._sandbox, options, self._answer)
             try:
                 await _give_values(self._sandbox, session, assignment.tools)
             except BaseException:

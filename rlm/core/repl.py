@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rlm.core.subcalls import SubCalls
     from rlm.core.tree import Tree
     from rlm.live_runs import Registration
-    from rlm_kernel.session import CellResult, Session
+    from rlm_kernel.host.session import CellResult, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from rlm.errors import (
     UnknownCostError,
 )
 from rlm.events import CallUsage, Note, SubCallFinished, SubCallStarted
-from rlm_kernel.answering import CallAnswer
+from rlm_kernel.host.answering import CallAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rlm.core.recorder import Span
     from rlm.core.tree import Tree
     from rlm.events import Message, SubCallKind
-    from rlm_kernel.answering import Call
+    from rlm_kernel.host.answering import Call
 
 _NO_USAGE = CallUsage()
 

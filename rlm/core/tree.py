@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rlm.core.recorder import Recorder
     from rlm.core.tools import Tool
     from rlm.errors import LimitExceededError, UnknownCostError
-    from rlm_kernel.sandbox import Sandbox
+    from rlm_kernel.host.sandbox import Sandbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

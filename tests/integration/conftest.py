@@ -15,20 +15,20 @@ from modal_standin.fixture import modal  # noqa: F401 - a fixture of every test 
 from rlm import RLM
 from rlm.core.environments import new_sandbox
 from rlm.demo.server import script
-from rlm_kernel.answering import Call, CallAnswer
-from rlm_kernel.docker_engine import engine, engine_address
-from rlm_kernel.docker_images import Images
-from rlm_kernel.docker_options import docker_options
+from rlm_kernel.docker.engine import engine, engine_address
+from rlm_kernel.docker.images import Images
+from rlm_kernel.docker.options import docker_options
 from rlm_kernel.errors import SandboxError
-from rlm_kernel.options import KernelOptions
-from rlm_kernel.payload import context_value
-from rlm_kernel.session import Session
+from rlm_kernel.host.answering import Call, CallAnswer
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.payload import context_value
+from rlm_kernel.host.session import Session, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from rlm.demo.server import LMResponse, StandInServer
-    from rlm_kernel.sandbox import Sandbox
+    from rlm_kernel.host.sandbox import Sandbox
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -57,7 +57,7 @@ class Kernel:
 
     async def seen_by_another(self, code: str) -> str:
         """Run a cell in another kernel of the same sandbox and return what it wrote."""
-        other = await self.sandbox.spawn(KernelOptions(), echo)
+        other = await open_session(self.sandbox, KernelOptions(), echo)
         try:
             return await Kernel(other, self.sandbox).out(code)
         finally:
@@ -125,7 +125,7 @@ def open_kernel(environment: str) -> Callable[..., Any]:
         sandbox = new_sandbox(environment, environment_kwargs(environment))
         try:
             await sandbox.start()
-            session = await sandbox.spawn(KernelOptions(**options), on_call)
+            session = await open_session(sandbox, KernelOptions(**options), on_call)
             try:
                 yield Kernel(session, sandbox)
             finally:

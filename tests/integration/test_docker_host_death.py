@@ -14,16 +14,17 @@ from typing import Any
 
 import pytest
 
-from rlm_kernel import docker_prune
-from rlm_kernel.docker_container import LABEL
-from rlm_kernel.docker_engine import engine, engine_address
-from rlm_kernel.host_directory import HostDirectory, remove_stale
+from rlm_kernel.docker import prune
+from rlm_kernel.docker.container import LABEL
+from rlm_kernel.docker.engine import engine, engine_address
+from rlm_kernel.host.directory import HostDirectory, remove_stale
 
 HOST = """
 import asyncio, json, os, sys
 from rlm.core.environments import new_sandbox
-from rlm_kernel.options import KernelOptions
-from rlm_kernel.payload import context_value
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.session import open_session
+from rlm_kernel.host.payload import context_value
 
 async def never(call):
     await asyncio.Event().wait()
@@ -32,7 +33,7 @@ async def main():
     sandbox = new_sandbox("docker", json.loads(sys.argv[1]))
     await sandbox.start()
     await sandbox.place(context_value("some text"))
-    session = await sandbox.spawn(KernelOptions(), never)
+    session = await open_session(sandbox, KernelOptions(), never)
     started = asyncio.Event()
     cell = asyncio.create_task(session.execute(sys.argv[2], on_output=lambda o: started.set()))
     await started.wait()
@@ -88,16 +89,16 @@ def test_no_container_is_left_of_a_host_that_was_killed(
 def test_a_container_that_was_never_started_is_found_and_removed(
     docker: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(docker_prune, "YOUNG_SECONDS", -1)
+    monkeypatch.setattr(prune, "YOUNG_SECONDS", -1)
     address = engine_address()
     client = engine(address)
     image = client.images(name="python")[0]["Id"]
     orphan = client.create_container(image, ["true"], labels={LABEL: "sandbox"})["Id"]
-    left = [one for one in docker_prune.left_containers(address) if orphan.startswith(one.id)]
+    left = [one for one in prune.left_containers(address) if orphan.startswith(one.id)]
     assert len(left) == 1
     assert "sandbox container" in left[0].what
-    docker_prune.remove_containers(address, left)
-    docker_prune.remove_containers(address, left)  # one that is gone is no error
+    prune.remove_containers(address, left)
+    prune.remove_containers(address, left)  # one that is gone is no error
     assert orphan not in [entry["Id"] for entry in client.containers(all=True)]
 
 

@@ -14,12 +14,12 @@ import wheel_index
 
 from rlm.cli import main
 from rlm.core.environments import new_sandbox
-from rlm_kernel import docker_images
-from rlm_kernel.docker_container import LABEL
-from rlm_kernel.docker_engine import engine, engine_address
-from rlm_kernel.docker_images import Images
-from rlm_kernel.docker_options import docker_options
-from rlm_kernel.docker_stream import EngineAddress
+from rlm_kernel.docker import images
+from rlm_kernel.docker.container import LABEL
+from rlm_kernel.docker.engine import engine, engine_address
+from rlm_kernel.docker.images import Images
+from rlm_kernel.docker.options import docker_options
+from rlm_kernel.docker.stream import EngineAddress
 from rlm_kernel.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def test_an_image_that_has_a_fitting_ipykernel_is_used_as_it_is_and_asked_once(
     derived = resolve(client)
     ready = made(base=derived.name)
     about = client.inspect_image(ready)
-    monkeypatch.setattr(docker_images, "PYTHON_LABEL", "another.label")
+    monkeypatch.setattr(images, "PYTHON_LABEL", "another.label")
     link = 'exec /opt/rlm-kernel/bin/python "$@"\n'
     ready = made(base=derived.name, usr__local__bin__python3=f"#!/bin/sh\n{link}")
     said: list[str] = []
@@ -172,7 +172,7 @@ async def test_an_engine_that_does_not_run_is_said_to(
 def test_what_an_engine_refuses_is_explained(docker: dict[str, Any]) -> None:
     from docker.errors import APIError
 
-    from rlm_kernel.docker_engine import explained
+    from rlm_kernel.docker.engine import explained
 
     address = EngineAddress(url="unix:///var/run/docker.sock")
     denied = explained(PermissionError(13, "Permission denied"), address)

@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from rlm.core.environments import new_sandbox
-from rlm_kernel.answering import CallAnswer
-from rlm_kernel.options import KernelOptions
+from rlm_kernel.host.answering import CallAnswer
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.session import open_session
 
 pytestmark = pytest.mark.parametrize("environment", ["docker"], indirect=True)
 
@@ -139,7 +140,7 @@ async def test_a_lost_container_takes_all_its_kernels_along_and_all_come_back(
 
     async with open_kernel() as kernel:
         await kernel.give("shared")
-        others = [await kernel.sandbox.spawn(KernelOptions(), nobody) for _ in range(2)]
+        others = [await open_session(kernel.sandbox, KernelOptions(), nobody) for _ in range(2)]
         sleeping = [asyncio.create_task(o.execute("import time; time.sleep(60)")) for o in others]
         await kernel.run("import os, time; os.kill(-1, 9); time.sleep(60)")
         assert [r.status for r in await asyncio.gather(*sleeping)] == ["died", "died"]
@@ -177,8 +178,8 @@ async def test_running_out_of_memory_is_reported_as_that_and_costs_one_kernel(
     sandbox = new_sandbox("docker", {"mem_limit": "300m"})
     try:
         await sandbox.start()
-        victim = await sandbox.spawn(KernelOptions(), nobody)
-        other = await sandbox.spawn(KernelOptions(), nobody)
+        victim = await open_session(sandbox, KernelOptions(), nobody)
+        other = await open_session(sandbox, KernelOptions(), nobody)
         result = await victim.execute("held = []\nwhile True: held.append(b'x' * 1_000_000)")
         assert result.status == "died"
         assert result.error == "The kernel was ended: it went over its memory limit of 0.315 GB."

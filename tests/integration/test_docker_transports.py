@@ -17,11 +17,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from rlm.core.environments import new_sandbox
-from rlm_kernel.answering import Call, CallAnswer
-from rlm_kernel.docker_engine import engine, engine_address
+from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.errors import SandboxError
-from rlm_kernel.options import KernelOptions
-from rlm_kernel.payload import context_value
+from rlm_kernel.host.answering import Call, CallAnswer
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.payload import context_value
+from rlm_kernel.host.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -83,7 +84,7 @@ async def use(docker: dict[str, Any]) -> None:
     try:
         await sandbox.start()
         placed = await sandbox.place(context_value("é" * 1_000_000))
-        session = await sandbox.spawn(KernelOptions(), echo)
+        session = await open_session(sandbox, KernelOptions(), echo)
         await session.attach("context_0", placed)
         result = await session.execute("print(len(context), llm_query('x'), 'y' * 500_000)")
         assert result.outputs[0]["text"] == f"1000000 echo x {'y' * 500_000}\n"

@@ -16,10 +16,11 @@ import pytest
 
 HOST = """
 import asyncio, json, os, sys, tempfile
-from rlm_kernel.answering import CallAnswer
-from rlm_kernel.local import local_sandbox
-from rlm_kernel.options import KernelOptions
-from rlm_kernel.payload import context_value
+from rlm_kernel.host.answering import CallAnswer
+from rlm_kernel.local.sandbox import local_sandbox
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.session import open_session
+from rlm_kernel.host.payload import context_value
 
 async def never(call):
     await asyncio.Event().wait()
@@ -28,7 +29,7 @@ async def main():
     sandbox = local_sandbox()
     await sandbox.start()
     await sandbox.place(context_value("some text"))
-    session = await sandbox.spawn(KernelOptions(), never)
+    session = await open_session(sandbox, KernelOptions(), never)
     started = asyncio.Event()
     cell = asyncio.create_task(session.execute(sys.argv[1], on_output=lambda o: started.set()))
     await started.wait()

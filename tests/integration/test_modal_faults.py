@@ -11,17 +11,18 @@ import pytest
 from grpclib import Status
 
 from rlm.core.environments import new_sandbox
-from rlm_kernel.answering import Call, CallAnswer
 from rlm_kernel.errors import KernelDiedError, SandboxError
-from rlm_kernel.options import KernelOptions
-from rlm_kernel.payload import context_value
+from rlm_kernel.host.answering import Call, CallAnswer
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.payload import context_value
+from rlm_kernel.host.session import open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from modal_standin import ModalStandIn
 
-    from rlm_kernel.session import Session
+    from rlm_kernel.host.session import Session
 
 OUTAGE_SECONDS = 20.0
 """Twice what the SDK rides out by itself."""
@@ -42,7 +43,7 @@ class Counting:
 async def opened(on_call: Any = None, **kwargs: Any) -> AsyncIterator[Session]:
     sandbox = new_sandbox("modal", kwargs)
     try:
-        session = await sandbox.spawn(KernelOptions(), on_call or Counting())
+        session = await open_session(sandbox, KernelOptions(), on_call or Counting())
         try:
             yield session
         finally:
@@ -86,7 +87,7 @@ async def test_a_write_whose_reply_is_lost_is_not_done_twice(modal: ModalStandIn
 async def test_a_write_that_is_never_answered_is_sent_again(
     modal: ModalStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlm_kernel.modal_stream._ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("rlm_kernel.modal.stream._ANSWER_SECONDS", 0.5)
     async with opened() as session:
         await out(session, "n = 0")
         modal.world.faults.swallow_replies = 1
@@ -132,7 +133,9 @@ async def test_an_outage_longer_than_reconnect_timeout_costs_the_sandbox_not_the
 ) -> None:
     sandbox = new_sandbox("modal", {"reconnect_timeout": 1})
     try:
-        session = await sandbox.spawn(KernelOptions(setup_code="mine = 'set up'"), Counting())
+        session = await open_session(
+            sandbox, KernelOptions(setup_code="mine = 'set up'"), Counting()
+        )
         await session.attach("context_0", await sandbox.place(context_value("the text")))
         with modal.outage():
             result = await session.execute("1", timeout=100)
@@ -153,7 +156,7 @@ async def test_a_lost_sandbox_is_replaced_with_context_and_helpers(
     calls = Counting()
     sandbox = new_sandbox("modal", {})
     try:
-        session = await sandbox.spawn(KernelOptions(), calls)
+        session = await open_session(sandbox, KernelOptions(), calls)
         big = "long " * 1_000_000
         await session.attach("context_0", await sandbox.place(context_value(big)))
         await session.attach("small", await sandbox.place(context_value({"a": [1]})))
@@ -190,7 +193,7 @@ async def test_a_sandbox_whose_timeout_passes_ends_and_the_next_takes_over(
 async def test_closing_during_an_outage_ends_what_can_be_ended(
     modal: ModalStandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("rlm_kernel.modal_sandbox._END_SECONDS", 1.0)
+    monkeypatch.setattr("rlm_kernel.modal.sandbox._END_SECONDS", 1.0)
     sandbox = new_sandbox("modal", {})
     await sandbox.start()
     with modal.outage():

@@ -19,11 +19,12 @@ from grpclib import Status
 from modal_proto import api_pb2
 
 from rlm.core.environments import new_sandbox
-from rlm_kernel.answering import CallAnswer
 from rlm_kernel.errors import ContextError, SandboxError
+from rlm_kernel.host.answering import CallAnswer
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.payload import context_value
+from rlm_kernel.host.session import open_session
 from rlm_kernel.kernel_requirements import PINS
-from rlm_kernel.options import KernelOptions
-from rlm_kernel.payload import context_value
 
 if TYPE_CHECKING:
     from modal_standin import ModalStandIn
@@ -40,7 +41,7 @@ async def in_sandbox(code: str, **kwargs: Any) -> str:
     """Run a cell that must succeed in a sandbox of its own; return what it wrote."""
     sandbox = new_sandbox("modal", kwargs)
     try:
-        session = await sandbox.spawn(KernelOptions(), nothing)
+        session = await open_session(sandbox, KernelOptions(), nothing)
         result = await session.execute(code, timeout=60)
         assert result.status == "ok", result
         await session.close()
@@ -115,7 +116,7 @@ async def test_a_gpu_comes_with_the_older_kind_of_sandbox(modal: ModalStandIn) -
 
 
 async def test_the_bootstrap_fits_a_command_line(modal: ModalStandIn) -> None:
-    from rlm_kernel.modal_program import entry_point, kernel_program
+    from rlm_kernel.modal.program import entry_point, kernel_program
 
     for program in (entry_point(), kernel_program("/tmp/rlm", silence=75, workdir="/w")):
         assert sum(map(len, program)) < 1 << 13  # Modal takes 64 KiB
@@ -134,7 +135,7 @@ async def test_big_contexts_take_modal_s_file_transfer(
 ) -> None:
     sandbox = new_sandbox("modal", {})
     try:
-        session = await sandbox.spawn(KernelOptions(), nothing)
+        session = await open_session(sandbox, KernelOptions(), nothing)
         placed = await sandbox.place(context_value(value))
         await session.attach("context_0", placed)
         result = await session.execute("print(type(context).__name__, len(context))")
@@ -151,7 +152,7 @@ async def test_a_context_that_does_not_fit_is_an_error_that_says_what_to_do(
 ) -> None:
     sandbox = new_sandbox("modal", {})
     try:
-        session = await sandbox.spawn(KernelOptions(), nothing)
+        session = await open_session(sandbox, KernelOptions(), nothing)
         await session.execute("import os; os.system('mount -o remount,size=1m /tmp')")
         with pytest.raises(ContextError, match=r"No space left.*memory"):
             await sandbox.place(context_value("x" * 3_000_000))
@@ -208,7 +209,7 @@ async def test_a_sandbox_whose_program_cannot_start_is_terminated(modal: ModalSt
 async def test_what_the_program_says_when_it_ends_early_is_in_the_error(
     modal: ModalStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlm_kernel.modal_program.BOOTSTRAP", "raise SystemExit('not today')")
+    monkeypatch.setattr("rlm_kernel.modal.program.BOOTSTRAP", "raise SystemExit('not today')")
     with pytest.raises(SandboxError, match="The sandbox said: not today"):
         await in_sandbox("1")
     assert modal.live == []
@@ -232,10 +233,12 @@ async def test_a_start_that_is_cancelled_leaves_no_sandbox(
 
 HOST = """
 import asyncio, sys
-from rlm_kernel import modal_sandbox, relay
-from rlm_kernel.answering import CallAnswer
-from rlm_kernel.modal_options import modal_options
-from rlm_kernel.options import KernelOptions
+from rlm_kernel.modal import sandbox as modal_sandbox
+from rlm_kernel.relay.relay import relay
+from rlm_kernel.host.answering import CallAnswer
+from rlm_kernel.modal.options import modal_options
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.session import open_session
 
 relay.PING_SECONDS, modal_sandbox.SILENCE_SECONDS = 0.2, float(sys.argv[2])
 
@@ -244,7 +247,7 @@ async def answer(call):
 
 async def main():
     sandbox = modal_sandbox.modal_sandbox(modal_options({"reconnect_timeout": 0}))
-    session = await sandbox.spawn(KernelOptions(), answer)
+    session = await open_session(sandbox, KernelOptions(), answer)
     started = asyncio.Event()
     code = "import os; os.system('setsid sleep 600 &'); print(1, flush=True)\\nwhile True: pass"
     cell = session.execute(code, on_output=lambda _: started.set())

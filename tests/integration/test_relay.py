@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm_kernel import frames, pieces, relay
 from rlm_kernel.errors import ContextError, SandboxError
-from rlm_kernel.payload import context_value
-from rlm_kernel.relay import Relay
+from rlm_kernel.host.payload import context_value
+from rlm_kernel.relay.relay import Relay, relay
+from rlm_kernel.wire import frames, pieces
 
 
 class Wire:

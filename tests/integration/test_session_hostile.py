@@ -12,11 +12,11 @@ from typing import Any
 import psutil
 import pytest
 
-from rlm_kernel import processes
-from rlm_kernel.answering import CallAnswer
 from rlm_kernel.errors import SandboxError
-from rlm_kernel.local import local_sandbox
-from rlm_kernel.options import KernelOptions
+from rlm_kernel.host.answering import CallAnswer
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.inside import processes
+from rlm_kernel.local.sandbox import local_sandbox
 
 FORGE = """
 kernel = get_ipython().kernel
@@ -182,7 +182,7 @@ async def test_after_an_interrupt_the_cell_s_threads_ask_no_more(open_kernel: An
 async def test_a_variable_whose_str_never_ends_does_not_hang(
     open_kernel: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlm_kernel.session.TEXT_SECONDS", 0.5)
+    monkeypatch.setattr("rlm_kernel.host.session.TEXT_SECONDS", 0.5)
     async with open_kernel() as kernel:
         await kernel.run("class E:\n    def __str__(self):\n        while True: pass\ne = E()")
         assert await kernel.session.variable("e") is None
@@ -241,12 +241,13 @@ async def test_text_of_surrogate_pairs_and_shared_values_arrive_as_they_are(
 def test_a_host_that_forked_and_was_killed_leaves_no_kernel() -> None:
     script = """
 import asyncio, os, sys, time
-from rlm_kernel.local import local_sandbox
-from rlm_kernel.options import KernelOptions
+from rlm_kernel.local.sandbox import local_sandbox
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.session import open_session
 async def main():
     sandbox = local_sandbox()
     await sandbox.start()
-    session = await sandbox.spawn(KernelOptions(), None)
+    session = await open_session(sandbox, KernelOptions(), None)
     if os.fork() == 0:
         time.sleep(30)
         os._exit(0)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rlm.core.environments import new_sandbox
-from rlm_kernel.answering import Call, CallAnswer
-from rlm_kernel.modal_account import token_source
-from rlm_kernel.options import KernelOptions
-from rlm_kernel.payload import context_value
+from rlm_kernel.host.answering import Call, CallAnswer
+from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.payload import context_value
+from rlm_kernel.host.session import open_session
+from rlm_kernel.modal.account import token_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ def test_a_sandbox_on_modal_does_what_the_stand_in_s_does(
 async def smoke() -> None:
     sandbox = new_sandbox("modal", {"app_name": APP, "timeout": 600})
     try:
-        session = await sandbox.spawn(KernelOptions(), echo)
+        session = await open_session(sandbox, KernelOptions(), echo)
         big = "x" * 20_000_000
         await session.attach("context_0", await sandbox.place(context_value(big)))
         assert await out(session, "n = 1; print(len(context))") == "20000000\n"

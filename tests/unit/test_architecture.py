@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rlm_kernel.shipment import MODULES
+from rlm_kernel.relay.shipment import MODULES
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("rlm_ipython", "rlm", "rlm_kernel")
@@ -18,7 +18,7 @@ PACKAGES = ("rlm_ipython", "rlm", "rlm_kernel")
 DOORS_UPWARDS: dict[str, set[str]] = {}
 """Modules that load a package above them, by name and at run time."""
 
-INSIDE_THE_SANDBOX = tuple(name for name in MODULES if not name.startswith("__"))
+INSIDE_THE_SANDBOX = tuple(path for path in MODULES if path != "rlm_kernel/__main__.py")
 WHAT_A_SANDBOX_HAS = {"IPython", "ipykernel", "jupyter_client", "tornado", "traitlets", "zmq"}
 """ipykernel and pyzmq, with what they depend on."""
 
@@ -47,22 +47,22 @@ def test_imports_only_run_downwards(path: Path) -> None:
     assert above <= DOORS_UPWARDS.get(str(path.relative_to(ROOT)), set())
 
 
-@pytest.mark.parametrize("name", INSIDE_THE_SANDBOX)
-def test_what_runs_in_a_sandbox_needs_ipykernel_only(name: str) -> None:
-    foreign = imported(ROOT / "rlm_kernel" / f"{name}.py") - set(sys.stdlib_module_names)
+@pytest.mark.parametrize("path", INSIDE_THE_SANDBOX)
+def test_what_runs_in_a_sandbox_needs_ipykernel_only(path: str) -> None:
+    foreign = imported(ROOT / path) - set(sys.stdlib_module_names)
     assert foreign - {"rlm_kernel", "__future__"} <= WHAT_A_SANDBOX_HAS
 
 
-@pytest.mark.parametrize("name", INSIDE_THE_SANDBOX)
-def test_what_runs_in_a_sandbox_uses_only_what_does(name: str) -> None:
-    tree = ast.parse((ROOT / "rlm_kernel" / f"{name}.py").read_text())
+@pytest.mark.parametrize("path", INSIDE_THE_SANDBOX)
+def test_what_runs_in_a_sandbox_uses_only_what_does(path: str) -> None:
     used = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "rlm_kernel":
-            used.update(name.name for name in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rlm_kernel."):
-            used.add(str(node.module).split(".")[1])
-    assert used <= set(INSIDE_THE_SANDBOX)
+    for node in ast.walk(ast.parse((ROOT / path).read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rlm_kernel"):
+            for name in (str(node.module), *(f"{node.module}.{name.name}" for name in node.names)):
+                module = ROOT / name.replace(".", "/")
+                used.update(file for file in (module.with_suffix(".py"), module) if file.exists())
+    inside = {ROOT / shipped for shipped in INSIDE_THE_SANDBOX}
+    assert used <= inside | {file.parent for file in inside}
 
 
 def test_importing_the_api_loads_no_sdk() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rlm import RLM
-from rlm_kernel.docker_container import container_config
-from rlm_kernel.docker_options import docker_options
+from rlm_kernel.docker.container import container_config
+from rlm_kernel.docker.options import docker_options
 
 WRONG: dict[str, Any] = {
     "image": "",

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm_kernel import frames, pieces
-from rlm_kernel.answering import Answering, CallAnswer
 from rlm_kernel.errors import FrameError
-from rlm_kernel.outbox import Outbox
-from rlm_kernel.pieces import Assembler, Channel
+from rlm_kernel.host.answering import Answering, CallAnswer
+from rlm_kernel.wire import frames, pieces
+from rlm_kernel.wire.outbox import Outbox
+from rlm_kernel.wire.pieces import Assembler, Channel
 
 MESSAGES = st.lists(
     st.tuples(

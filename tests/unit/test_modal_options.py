@@ -11,8 +11,8 @@ import pytest
 from rlm import RLM
 from rlm.core.environments import check_environment
 from rlm.errors import ArgumentError, ConfigurationError, MissingKeyError, MissingPackageError
-from rlm_kernel.modal_account import token_source
-from rlm_kernel.modal_options import ModalOptions, modal_options
+from rlm_kernel.modal.account import token_source
+from rlm_kernel.modal.options import ModalOptions, modal_options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""The environment `docker`: images, and one container for each tree."""

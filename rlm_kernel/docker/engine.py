@@ -1,0 +1,131 @@
+"""A Docker engine: where it is, and what to do about what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from rlm_kernel.docker.stream import EngineAddress
+from rlm_kernel.errors import SandboxError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TIMEOUT = 60
+"""Seconds that the engine has for one request."""
+
+
+def engine_address(environment: Mapping[str, str] = os.environ) -> EngineAddress:
+    """Return the engine that the docker command would use (`DOCKER_HOST` and its kin)."""
+    url = environment.get("DOCKER_HOST") or _default_url()
+    tls = bool(environment.get("DOCKER_TLS_VERIFY") or environment.get("DOCKER_TLS"))
+    certificates = environment.get("DOCKER_CERT_PATH") or (
+        str(Path("~/.docker").expanduser()) if tls else None
+    )
+    return EngineAddress(
+        url=url,
+        tls=tls and url.startswith("tcp"),
+        verify=bool(environment.get("DOCKER_TLS_VERIFY")) or not tls,
+        certificates=certificates if tls else None,
+    )
+
+
+def _default_url() -> str:
+    own = Path("~/.docker/run/docker.sock").expanduser()  # Docker Desktop
+    return f"unix://{own if own.exists() else '/var/run/docker.sock'}"
+
+
+@functools.lru_cache(maxsize=8)
+def engine(address: EngineAddress) -> Any:
+    """Return the SDK's client for an engine, connected.
+
+    Raises:
+        SandboxError: It cannot be reached; the message says what to do.
+    """
+    try:
+        import docker  # noqa: PLC0415 - an optional package, slow to import
+        import docker.constants  # noqa: PLC0415 - same
+    except ImportError:
+        raise SandboxError(
+            "The package docker is missing: pip install 'rlm-kernel[docker]'."
+        ) from None
+    try:
+        _knock(address)
+        oldest = docker.constants.MINIMUM_DOCKER_API_VERSION
+        with contextlib.closing(_client(address, oldest)) as first:
+            version = first.version(api_version=False)["ApiVersion"]
+        return _client(address, version)
+    except Exception as error:
+        raise explained(error, address) from error
+
+
+def _client(address: EngineAddress, version: str) -> Any:
+    import docker  # noqa: PLC0415 - an optional package
+    import docker.tls  # noqa: PLC0415 - same
+
+    if address.url.startswith("ssh:"):
+        from rlm_kernel.docker.ssh import SSHAdapter  # noqa: PLC0415 - same
+
+        client = docker.APIClient("http://docker:80", version=version, timeout=_TIMEOUT)
+        client.mount("http://", SSHAdapter(address.url))
+    else:
+        tls: Any = False
+        if address.tls:
+            folder = Path(address.certificates or "")
+            tls = docker.tls.TLSConfig(
+                client_cert=(str(folder / "cert.pem"), str(folder / "key.pem")),
+                ca_cert=str(folder / "ca.pem") if address.verify else None,
+                verify=address.verify,
+            )
+        client = docker.APIClient(address.url, version=version, tls=tls, timeout=_TIMEOUT)
+    # REQUESTS_CA_BUNDLE would take the place of the engine's own CA
+    client.trust_env = False
+    return client
+
+
+def _knock(address: EngineAddress) -> None:
+    """Raise what the operating system says of the engine's socket; the SDK says less of it."""
+    parts = urlsplit(address.url)
+    if parts.scheme == "unix":
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+            knock.connect(parts.path)
+
+
+def explained(error: BaseException, address: EngineAddress) -> SandboxError:
+    """Return an error that says what to do about one of the SDK's, or of the connection's."""
+    text = f"{error}"
+    low = text.lower()
+    if isinstance(error, SandboxError):
+        return error
+    if isinstance(error, PermissionError) or "permission denied" in low:
+        return SandboxError(
+            f"The Docker engine's socket {address.url} is not open to this user. Add the user to "
+            "the group `docker` and log in again, or use a rootless engine (DOCKER_HOST)."
+        )
+    if "no space left on device" in low or "disk quota" in low:
+        return SandboxError(
+            f"The Docker engine is out of disk space ({_short(text)}). Free some: `rlm kernel "
+            "prune` removes what we left, `docker system prune` what nothing uses."
+        )
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status is None:
+        return SandboxError(
+            f"No Docker engine answers at {address.url} ({_short(text)}). Start it, or set "
+            "DOCKER_HOST to one that runs."
+        )
+    explanation = getattr(error, "explanation", None) or text
+    return SandboxError(f"The Docker engine refused: {_short(str(explanation))}")
+
+
+def is_missing(error: BaseException) -> bool:
+    """Tell whether the engine says that something does not exist."""
+    return getattr(getattr(error, "response", None), "status_code", None) == 404  # noqa: PLR2004
+
+
+def _short(text: str) -> str:
+    return " ".join(text.split())[:500]

@@ -1,0 +1,112 @@
+"""Removes what our crashed hosts left on a Docker engine; there should be nothing."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.docker.container import LABEL
+from rlm_kernel.docker.engine import engine, explained, is_missing
+from rlm_kernel.docker.images import REPOSITORY
+
+if TYPE_CHECKING:
+    from rlm_kernel.docker.stream import EngineAddress
+
+_MADE_OF = f"{LABEL}.made-of"
+
+YOUNG_SECONDS = 60
+"""A container that has not started yet may be about to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """Something of ours on an engine.
+
+    Attributes:
+        id: Its id, as the engine shows it in lists.
+        what: What it is, for a person.
+    """
+
+    id: str
+    what: str
+
+
+def left_containers(address: EngineAddress) -> list[Left]:
+    """Return our containers that no host needs any more.
+
+    One that runs has a host at its other end, or it would end by itself: it is left alone. What
+    remains was made by a host that died before it could start it, or was refused its removal.
+
+    Raises:
+        SandboxError: The engine cannot be asked.
+    """
+    try:
+        found = engine(address).containers(all=True, filters={"label": LABEL})
+    except Exception as error:
+        raise explained(error, address) from error
+    return [
+        Left(id=entry["Id"][:12], what=_told(entry))
+        for entry in found
+        if entry["State"] != "running" and time.time() - entry["Created"] > YOUNG_SECONDS
+    ]
+
+
+def made_images(address: EngineAddress) -> list[Left]:
+    """Return the images that we have made.
+
+    Raises:
+        SandboxError: The engine cannot be asked.
+    """
+    try:
+        found = engine(address).images(name=REPOSITORY, filters={"label": _MADE_OF})
+    except Exception as error:
+        raise explained(error, address) from error
+    return [
+        Left(
+            id=tag,
+            what=f"{tag}, made of {entry['Labels'][_MADE_OF]}, {entry['Size'] / 1e6:.0f} MB",
+        )
+        for entry in found
+        for tag in entry.get("RepoTags") or ()
+    ]
+
+
+def remove_containers(address: EngineAddress, left: list[Left]) -> None:
+    """Remove containers; one that is gone already is no error.
+
+    Raises:
+        SandboxError: The engine refused.
+    """
+    for one in left:
+        _ignoring_missing(
+            address, lambda one=one: engine(address).remove_container(one.id, force=True, v=True)
+        )
+
+
+def remove_images(address: EngineAddress, left: list[Left]) -> None:
+    """Remove images; one that is gone already is no error.
+
+    Raises:
+        SandboxError: The engine refused: a container may be using one.
+    """
+    for one in left:
+        _ignoring_missing(address, lambda one=one: engine(address).remove_image(one.id))
+
+
+def _ignoring_missing(address: EngineAddress, remove: Any) -> None:
+    try:
+        remove()
+    except Exception as error:
+        if not is_missing(error):
+            raise explained(error, address) from error
+
+
+def _told(entry: dict[str, Any]) -> str:
+    labels = entry["Labels"]
+    pid = labels.get(f"{LABEL}.pid", "?")
+    mine = " (this process)" if pid == str(os.getpid()) else ""
+    age = int(time.time() - entry["Created"])
+    what = f"{labels[LABEL]} container {entry['Id'][:12]}"
+    return f"{what}, {entry['State']}, {age} s old, of process {pid}{mine}"

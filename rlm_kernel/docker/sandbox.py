@@ -1,0 +1,118 @@
+"""The sandbox in a container: one for each tree, without network, mounts or ports."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.docker.container import container_config
+from rlm_kernel.docker.engine import engine, engine_address, explained, is_missing
+from rlm_kernel.docker.images import Images
+from rlm_kernel.docker.stream import DockerStream, attach
+from rlm_kernel.host.threads import in_thread
+from rlm_kernel.relay.box import Box
+from rlm_kernel.relay.sandbox import RelayedSandbox
+from rlm_kernel.relay.warm import WarmBoxes, warm_boxes
+
+if TYPE_CHECKING:
+    from rlm_kernel.docker.options import DockerOptions
+    from rlm_kernel.docker.stream import EngineAddress
+    from rlm_kernel.host.payload import ContextValue
+
+_STOPPED_SECONDS = 10.0
+
+
+def warm_containers(options: DockerOptions) -> WarmBoxes:
+    """Return where containers that are started with these options are kept; close it after use."""
+    return warm_boxes(f"docker {engine_address()} {options}")
+
+
+def docker_sandbox(options: DockerOptions, warm: WarmBoxes | None = None) -> RelayedSandbox:
+    """Return a new tree's sandbox in a container; call it on the event loop that will use it.
+
+    Args:
+        options: How containers are started.
+        warm: Where they are kept between trees; None to end each with its tree.
+    """
+    return RelayedSandbox(lambda: _start(options), warm)
+
+
+class Container:
+    """A container with a fork server in it (see `rlm_kernel.relay.sandbox.Box`)."""
+
+    def __init__(
+        self, client: Any, address: EngineAddress, container: str, stream: DockerStream
+    ) -> None:
+        self._client = client
+        self._address = address
+        self._id = container
+        self.stream = stream
+        self.workdir: str | None = None
+
+    async def place(self, value: ContextValue, path: str) -> int | None:
+        """Return None: the stream is the fastest way."""
+        del value, path
+        return None
+
+    async def end(self, *, ended: bool) -> None:
+        """Kill the container unless it has ended; the engine removes it (`auto_remove`)."""
+        if not ended:
+            await in_thread(_remove, self._client, self._id)
+
+    async def epitaph(self) -> str:
+        """Return what the container wrote to stderr."""
+        await asyncio.sleep(0.05)  # what is on its way
+        said = self.stream.stderr
+        return f"The container said: {said[-1000:]}" if said else ""
+
+
+async def _start(options: DockerOptions) -> Box:
+    address = engine_address()
+    try:
+        client, container = await asyncio.to_thread(_create, address, options)
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        raise explained(error, address) from error
+    try:
+        # Before it starts: what it says first would be lost
+        stream = await attach(address, container)
+        box = Container(client, address, container, stream)
+        box.workdir = options.workdir
+        try:
+            await asyncio.to_thread(client.start, container)
+        except BaseException:
+            await stream.close()
+            raise
+    except BaseException as error:
+        await in_thread(_remove, client, container)
+        if isinstance(error, Exception):
+            raise explained(error, address) from error
+        raise
+    return box
+
+
+def _create(address: EngineAddress, options: DockerOptions) -> tuple[Any, str]:
+    client = engine(address)
+    image = Images(client, address).resolve(options)
+    created = client.create_container_from_config(
+        container_config(image.name, image.python, options)
+    )
+    return client, created["Id"]
+
+
+def _remove(client: Any, container: str) -> None:
+    """Kill and remove a container; one that is gone already is no error."""
+    deadline = time.monotonic() + _STOPPED_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            client.remove_container(container, force=True, v=True)
+        except Exception as error:  # noqa: BLE001 - whatever the SDK raises
+            if is_missing(error):
+                return
+            if "already in progress" in str(error):
+                return
+        else:
+            return
+        time.sleep(0.1)

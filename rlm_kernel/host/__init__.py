@@ -1,0 +1,1 @@
+"""The host's half, whatever the environment: sessions, and what they ask of a sandbox."""

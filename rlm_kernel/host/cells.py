@@ -1,0 +1,149 @@
+"""A cell of the host's session: while it runs, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rlm_kernel.host.outputs import CellOutputs
+
+CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellResult:
+    """What became of a cell.
+
+    Attributes:
+        status: ``"died"``: the kernel did; ``"timeout"``: the cell ran over its time.
+        execution_count: Jupyter's counter; None when the kernel was lost.
+        outputs: Notebook outputs (nbformat 4).
+        answer: The final answer, once `answer["ready"]` is true (or `FINAL` was called).
+        draft: The answer's content so far.
+        variables: The model's variables: name to `{"type", "preview"}`.
+        error: One line on what went wrong; None when nothing did.
+        dropped: Characters of output that were cut off.
+        duration: Seconds.
+        restarted: Whether the kernel was lost: `Session.restart` brings a new one.
+    """
+
+    status: CellStatus
+    execution_count: int | None = None
+    outputs: tuple[dict[str, Any], ...] = ()
+    answer: str | None = None
+    draft: str = ""
+    variables: dict[str, dict[str, str]]
+    error: str | None = None
+    dropped: int = 0
+    duration: float
+    restarted: bool = False
+
+
+MAX_ERROR = 10_000
+"""Characters of a cell's error line."""
+
+
+class RunningCell:
+    """A cell that runs: what has come of it so far."""
+
+    def __init__(self, outputs: CellOutputs) -> None:
+        loop = asyncio.get_running_loop()
+        self.outputs = outputs
+        self.reply: asyncio.Future[dict[str, Any]] = loop.create_future()
+        self.idle = asyncio.Event()
+        self.started = time.monotonic()
+        self.stopped_for: CellStatus | None = None
+        self.killed = False
+        self._lost_reply: asyncio.TimerHandle | None = None
+
+    def published_idle(self, patience: float) -> None:
+        """The kernel says it is done; an interrupt at an unlucky moment can cost its reply.
+
+        Args:
+            patience: Seconds after which the reply is taken for lost.
+        """
+        self.idle.set()
+        if self._lost_reply is None and not self.reply.done():
+            loop = asyncio.get_running_loop()
+            self._lost_reply = loop.call_later(patience, self.give_up)
+            self.reply.add_done_callback(self._forget_timer)
+
+    def _forget_timer(self, _: object) -> None:
+        if self._lost_reply is not None:
+            self._lost_reply.cancel()
+
+    def give_up(self) -> None:
+        """Take the reply for lost: the kernel is idle and has not sent it."""
+        if not self.reply.done():
+            content = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
+            self.reply.set_result({"content": content, "metadata": {}})
+
+    def result(self, *, lost: bool, epitaph: str) -> CellResult:
+        """Return what became of it.
+
+        Args:
+            lost: Whether its kernel is gone.
+            epitaph: How that died, if it did.
+        """
+        duration = time.monotonic() - self.started
+        if not self.reply.done():
+            return CellResult(
+                status=self.stopped_for or "died",
+                outputs=self.outputs.collected(),
+                variables={},
+                error=_stop_text(self.stopped_for) if self.stopped_for else epitaph,
+                duration=duration,
+                restarted=lost or self.killed,
+            )
+        content = self.reply.result()["content"]
+        did = self.reply.result()["metadata"].get("rlm")
+        did = did if isinstance(did, dict) else {}
+        status, error = self._status(content)
+        return CellResult(
+            status=status,
+            execution_count=_whole(content.get("execution_count")),
+            outputs=self.outputs.collected(),
+            answer=_text(did.get("answer")),
+            draft=_text(did.get("draft")) or "",
+            variables=_variables(did.get("variables")),
+            error=error,
+            dropped=_whole(did.get("dropped")) or 0,
+            duration=duration,
+        )
+
+    def _status(self, content: dict[str, Any]) -> tuple[CellStatus, str | None]:
+        if self.stopped_for is not None:  # also when the code swallowed the interrupt (`!command`)
+            return self.stopped_for, _stop_text(self.stopped_for)
+        if content.get("status") == "ok":
+            return "ok", None
+        error = f"{content.get('ename')}: {content.get('evalue')}"[:MAX_ERROR]
+        interrupted = content.get("ename") in ("KeyboardInterrupt", "CancelledError")
+        return ("interrupted" if interrupted else "error"), error
+
+
+def _stop_text(why: CellStatus) -> str:
+    if why == "timeout":
+        return "TimeoutError: the cell ran over its time and was stopped."
+    return "KeyboardInterrupt: the cell was stopped."
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _variables(value: Any) -> dict[str, dict[str, str]]:
+    """Return a reply's variables, checked: they come from a sandbox."""
+    if not isinstance(value, dict):
+        return {}
+    found = {}
+    for name, about in list(value.items())[:1000]:
+        if isinstance(about, dict):
+            kind, preview = about.get("type"), about.get("preview")
+            found[str(name)[:200]] = {"type": str(kind)[:200], "preview": str(preview)[:500]}
+    return found

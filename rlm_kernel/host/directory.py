@@ -1,0 +1,67 @@
+"""A tree's directory on the host: sockets and connection files, gone with the tree.
+
+A host that is killed leaves its own behind; the next one removes it. Whose host lives is known by
+a lock that ends with the process, not by a process id, which means nothing in another container.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from rlm_kernel.errors import SandboxError
+
+_LOCK = "host.lock"
+_YOUNG_SECONDS = 60
+"""A directory that is younger may not be locked yet."""
+
+_LONGEST_ROOT = 80
+"""Characters of a root directory: a unix socket's path holds 107 bytes at most."""
+
+
+def make_root() -> Path:
+    """Make the directory of all trees: short enough for sockets, ours alone."""
+    for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes it safely
+        if len(parent) <= _LONGEST_ROOT:
+            return Path(tempfile.mkdtemp(prefix="rlm-", dir=parent))
+    raise SandboxError(
+        f"The temporary directory's path is too long for sockets: {tempfile.gettempdir()!r}. "
+        "Set TMPDIR to a shorter one."
+    )
+
+
+class HostDirectory:
+    """A private directory with a short path, locked for as long as it is in use.
+
+    Attributes:
+        path: Where it is.
+    """
+
+    def __init__(self) -> None:
+        self.path = make_root()
+        self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+
+    def remove(self) -> None:
+        """Remove it."""
+        os.close(self._lock)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def remove_stale(parent: Path) -> None:
+    """Remove the directories in `parent` that hosts of this user left when they were killed."""
+    for lock in parent.glob(f"rlm-*/{_LOCK}"):
+        with contextlib.suppress(OSError):
+            if time.time() - lock.stat().st_mtime < _YOUNG_SECONDS:
+                continue
+            fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)  # held: its host lives
+                shutil.rmtree(lock.parent, ignore_errors=True)
+            finally:
+                os.close(fd)

@@ -1,0 +1,149 @@
+"""The host's end of a fork server's stream: which kernels it runs, and what became of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import signal
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.errors import FrameError, KernelDiedError, SandboxError
+from rlm_kernel.wire import frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class KernelProcess:
+    """A kernel's process in a sandbox.
+
+    Attributes:
+        number: The kernel's number on its stream.
+        pid: Its process id inside the sandbox; None until it is known.
+        died: Done when the process is gone: its exit code (negative: a signal's number).
+        over_memory: The memory limit (bytes; 0: unknown) that it was ended for; None when it was
+            not.
+        why: What the fork server said about its end; empty when nothing.
+    """
+
+    def __init__(self, server: ServerStream, number: int) -> None:
+        self._server = server
+        self.number = number
+        self.pid: int | None = None
+        self.died: asyncio.Future[int | None] = server.loop.create_future()
+        self.over_memory: int | None = None
+        self.why = ""
+
+    def send_signal(self, signum: int) -> None:
+        """Send the process a signal."""
+        self._server.send(op="signal", kernel=self.number, signal=signum)
+
+    def kill(self) -> None:
+        """End the process and everything below it; `died` tells when it is done."""
+        if not self.died.done():
+            self._server.send(op="kill", kernel=self.number)
+
+    def death(self) -> KernelDiedError:
+        """Return the error that says how the kernel died."""
+        code = self.died.result() if self.died.done() else None
+        return KernelDiedError(self.epitaph(), exit_code=code)
+
+    def epitaph(self) -> str:
+        """Say how the kernel died, for the person (or model) whose work it was."""
+        if self.over_memory is not None:
+            limit = f" of {self.over_memory / 1e9:.3g} GB" if self.over_memory else ""
+            return f"The kernel was ended: it went over its memory limit{limit}."
+        if self.why:
+            return f"The kernel could not be started: {self.why}."
+        code = self.died.result() if self.died.done() else None
+        if code is None:
+            return "The kernel was lost with its sandbox."
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"The kernel died: {signal.Signals(-code).name}."
+        return f"The kernel's process exited with status {code}."
+
+
+class ServerStream:
+    """Speaks the fork server's frames over whatever carries them.
+
+    Args:
+        loop: The event loop that everything here runs on.
+        write: Sends bytes to the fork server; must not block.
+
+    Attributes:
+        ready: Done when the fork server has said so; fails when the stream ends before.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], None]) -> None:
+        self.loop = loop
+        self.ready: asyncio.Future[None] = loop.create_future()
+        self._write = write
+        self._decoder = frames.Decoder()
+        self._numbers = itertools.count(1)
+        self._kernels: dict[int, KernelProcess] = {}
+        self.ended = False
+
+    def new_kernel(self) -> KernelProcess:
+        """Give out the next kernel number."""
+        if self.ended:
+            raise SandboxError("The sandbox has ended; no kernel can be started in it.")
+        kernel = KernelProcess(self, next(self._numbers))
+        self._kernels[kernel.number] = kernel
+        return kernel
+
+    def send(self, **request: Any) -> None:
+        """Send a request; after the stream's end it goes nowhere."""
+        if not self.ended:
+            self._write(frames.encode_control(request))
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the fork server.
+
+        Raises:
+            FrameError: They are no frames; the caller ends the sandbox.
+        """
+        for frame in self._decoder.feed(data):
+            self.take(frames.decode_control(frame))
+
+    def take(self, report: dict[str, Any]) -> None:
+        """Take a report of the fork server's.
+
+        Raises:
+            FrameError: It is malformed.
+        """
+        try:
+            self._take(report)
+        except (KeyError, TypeError, ValueError) as error:
+            raise FrameError(f"A report is malformed: {error!r}") from None
+
+    def end(self) -> None:
+        """The stream is over: every kernel in the sandbox is gone."""
+        self.ended = True
+        for kernel in self._kernels.values():
+            if not kernel.died.done():
+                kernel.died.set_result(None)
+        self._kernels.clear()
+        if not self.ready.done():
+            self.ready.set_exception(SandboxError("The fork server ended before it was ready."))
+            self.ready.exception()  # looked at: nobody may be waiting
+
+    def _take(self, report: dict[str, Any]) -> None:
+        op = report.get("op")
+        if op == "ready" and not self.ready.done():
+            self.ready.set_result(None)
+            return
+        kernel = self._kernels.get(report.get("kernel", 0))
+        if kernel is None:
+            return
+        if op == "spawned":
+            kernel.pid = int(report["pid"])
+        elif op == "over_memory":
+            kernel.over_memory = int(report["limit"])
+        elif op == "died":
+            code = int(report["code"])
+            del self._kernels[kernel.number]
+            kernel.why = str(report.get("why", ""))[:200]
+            if not kernel.died.done():
+                kernel.died.set_result(code)

@@ -1,0 +1,366 @@
+"""The host's handle on one kernel: runs cells, answers calls, and brings it back when it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.errors import ContextError, KernelDiedError
+from rlm_kernel.host.answering import Answering, Call, CallAnswer, CallHandler
+from rlm_kernel.host.cells import CellResult, CellStatus, RunningCell
+from rlm_kernel.host.outputs import CellOutputs
+from rlm_kernel.host.patience import (
+    FLOOD_FACTOR,
+    HELLO_SECONDS,
+    IDLE_SECONDS,
+    INTERRUPT_SECONDS,
+    INTERRUPTS,
+    KILL_SECONDS,
+    LOAD_SECONDS,
+    START_SECONDS,
+    TEXT_SECONDS,
+)
+from rlm_kernel.host.payload import PlacedContext, load_failure
+from rlm_kernel.host.requests import Requests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlm_kernel.host.options import KernelOptions
+    from rlm_kernel.host.sandbox import MessageChannels, Sandbox
+    from rlm_kernel.host.server import KernelProcess
+
+__all__ = ["Call", "CallAnswer", "CallHandler", "CellResult", "Session", "open_session"]
+
+
+async def open_session(sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> Session:
+    """Start a kernel in a sandbox and connect to it.
+
+    Raises:
+        KernelDiedError: The kernel ended or stayed silent while it started, or `setup_code` failed.
+    """
+    session = Session(sandbox, options, on_call)
+    try:
+        await session._open()  # noqa: SLF001 - the two are one thing
+    except BaseException:
+        await session.close()
+        raise
+    return session
+
+
+class Session:
+    """Drives one kernel; made by `open_session`. All methods run on one event loop.
+
+    Attributes:
+        connection_file: Its Jupyter connection file, for `jupyter console --existing`.
+    """
+
+    def __init__(self, sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> None:
+        self._sandbox = sandbox
+        self._options = options
+        self._on_call = on_call
+        self._attached: dict[str, PlacedContext] = {}
+        self._assigned: dict[str, Any] = {}
+        self._cells: dict[str, RunningCell] = {}
+        self._lock = asyncio.Lock()
+        self._process: KernelProcess
+        self._channels: MessageChannels | None = None
+        self._requests: Requests
+        self._answering: Answering
+        self._settling: asyncio.Task[None] | None = None
+        self._closed = False
+        self.connection_file = ""
+
+    # Life and death
+
+    async def _open(self) -> None:
+        self._process, connection = await self._sandbox.start_kernel(self._options)
+        self.connection_file = connection["connection_file"]
+        self._published: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        opened = self._sandbox.open_channels(self._process, connection, self._receive)
+        self._channels = channels = opened
+        self._requests = Requests(self._process, channels)
+        self._answering = Answering(
+            self._on_call, lambda content, buffers: self._answer(channels, content, buffers)
+        )
+        await self._greet()
+        if self._options.setup_code:
+            await self._run_setup(self._options.setup_code)
+
+    async def _greet(self) -> None:
+        """Say hello until the kernel has answered and its published messages reach us.
+
+        Its `iopub_welcome` alone is not enough to wait for: one in a thousand never comes, because
+        ipykernel sends on that socket behind its stream's back. Each hello makes it publish its
+        status, which proves the subscription as well.
+        """
+        died = self._process.died
+        deadline = asyncio.get_running_loop().time() + START_SECONDS
+        hello = heard = False
+        while not (hello and heard):
+            reply = self._requests.send("control", "rlm_hello", {})
+            for news in (reply, self._published):
+                both: list[asyncio.Future[Any]] = [news, died]
+                await asyncio.wait(both, timeout=HELLO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            hello, heard = hello or reply.done(), self._published.done()
+            reply.cancel()
+            if died.done():
+                raise self._process.death()
+            if asyncio.get_running_loop().time() > deadline:
+                raise KernelDiedError(
+                    f"The kernel did not answer within {START_SECONDS:.0f} s of its start."
+                )
+
+    async def _run_setup(self, code: str) -> None:
+        result = await self.execute(code)
+        if result.status != "ok":
+            raise KernelDiedError(
+                "setup_code (environment_kwargs) failed when the kernel started: "
+                f"{result.error or result.status}"
+            )
+
+    async def restart(self) -> None:
+        """Start a new kernel in the lost one's place.
+
+        Contexts, histories, tools and `setup_code` are restored; the model's variables are lost.
+
+        Raises:
+            KernelDiedError: The new one did not start.
+        """
+        await self._end()
+        if self._closed:
+            raise KernelDiedError("The session is closed.")
+        await self._open()
+        for name, placed in self._attached.items():
+            await self._attach(name, placed)
+        for name, value in self._assigned.items():
+            await self._assign(name, value, append=False)
+
+    async def close(self) -> None:
+        """End the kernel and everything it started."""
+        self._closed = True
+        if self._settling is not None:
+            self._settling.cancel()
+        await self._end()
+
+    async def _end(self) -> None:
+        channels, self._channels = self._channels, None
+        if channels is None:
+            return
+        self._requests.close()
+        tasks = self._answering.cancel_all()
+        self._process.kill()
+        if tasks:
+            await asyncio.wait(tasks, timeout=INTERRUPT_SECONDS)
+        await asyncio.wait([self._process.died], timeout=KILL_SECONDS)
+        channels.close()
+
+    # What the REPL holds
+
+    async def attach(self, name: str, placed: PlacedContext) -> None:
+        """Bind a context in the REPL and begin a run: `answer` is reset.
+
+        Args:
+            name: The variable; ``context_0`` also binds ``context``.
+            placed: The value, placed in this session's sandbox.
+
+        Raises:
+            ContextError: The kernel cannot load it.
+        """
+        await self._attach(name, placed)
+        self._attached[name] = placed
+
+    async def _attach(self, name: str, placed: PlacedContext) -> None:
+        content = {"name": name, "path": placed.path, "form": placed.form}
+        try:
+            reply = await self._requests.ask("rlm_attach_request", content, within=LOAD_SECONDS)
+        except (TimeoutError, KernelDiedError) as error:
+            raise ContextError(
+                f"The context ({placed.type_name}, {placed.bytes:,} bytes) could not be loaded in "
+                f"the REPL. {error or f'It took longer than {LOAD_SECONDS:.0f} s.'}"
+            ) from error
+        if reply.get("status") != "ok":
+            raise ContextError(load_failure(placed, reply))
+
+    async def assign(self, name: str, value: Any, *, append: bool = False) -> None:
+        """Bind a JSON value in the REPL for good.
+
+        Args:
+            name: The variable; ``history_0`` also binds ``history``.
+            value: JSON.
+            append: Extend the list that is bound to the name already.
+        """
+        await self._assign(name, value, append=append)
+        if append and name in self._assigned:
+            self._assigned[name] = [*self._assigned[name], *value]
+        else:
+            self._assigned[name] = value
+
+    async def _assign(self, name: str, value: Any, *, append: bool) -> None:
+        content = {"name": name, "append": append}
+        # surrogatepass: text that is no UTF-8 is brought over as it is
+        data = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+        reply = await self._requests.ask("rlm_assign_request", content, [data], within=LOAD_SECONDS)
+        if reply.get("status") != "ok":
+            raise ContextError(f"{name} could not be set in the REPL: {reply.get('evalue')}")
+
+    async def variable(self, name: str) -> str | None:
+        """Return `str()` of a variable; None when there is none of that name."""
+        try:
+            reply = await self._requests.ask(
+                "rlm_variable_request", {"name": name}, within=TEXT_SECONDS
+            )
+        except (TimeoutError, KernelDiedError):
+            self._process.kill()  # its __str__ never ends; SIGINT does not reach it
+            return None
+        text = reply.get("text")
+        return text if isinstance(text, str) else None
+
+    # Cells
+
+    async def execute(
+        self,
+        code: str,
+        *,
+        timeout: float | None = None,
+        on_output: Callable[[dict[str, Any]], None] | None = None,
+    ) -> CellResult:
+        """Run a cell; whatever the code does is in the result, never an exception.
+
+        Args:
+            code: The cell.
+            timeout: Seconds after which it is interrupted, and killed when that does not help.
+            on_output: Called with each output as it comes.
+
+        Returns:
+            What became of it. When the caller is cancelled the cell is interrupted.
+        """
+        async with self._lock:
+            if self._settling is not None:
+                await asyncio.wait({self._settling})  # shields it: who waits may be cancelled too
+                self._settling = None
+            channels = self._channels
+            if channels is None or self._process.died.done():
+                return CellResult(
+                    status="died",
+                    variables={},
+                    error=self._process.epitaph(),
+                    duration=0.0,
+                    restarted=True,
+                )
+            cell = RunningCell(CellOutputs(self._options.output_limit, on_output))
+            content = {
+                "code": code,
+                "silent": False,
+                "store_history": True,
+                "user_expressions": {},
+                "allow_stdin": False,
+                "stop_on_error": False,
+            }
+            msg_id = channels.send("shell", "execute_request", content)
+            self._cells[msg_id] = cell
+            try:
+                return await self._finish(cell, timeout)
+            except asyncio.CancelledError:
+                self._settle_soon(cell)
+                raise
+            finally:
+                self._retire(msg_id)
+
+    def _retire(self, msg_id: str) -> None:
+        """Forget a cell, but only once it has been stopped when it must be."""
+        if self._settling is None:
+            del self._cells[msg_id]
+        else:
+            self._settling.add_done_callback(lambda _: self._cells.pop(msg_id, None))
+
+    async def _finish(self, cell: RunningCell, timeout: float | None) -> CellResult:
+        died = self._process.died
+        both: list[asyncio.Future[Any]] = [cell.reply, died]
+        await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        if not cell.reply.done() and not died.done():
+            await self._stop(cell, "timeout")
+        if cell.reply.done():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(cell.idle.wait(), IDLE_SECONDS)
+        return cell.result(lost=died.done(), epitaph=self._process.epitaph())
+
+    async def _stop(self, cell: RunningCell, why: CellStatus) -> None:
+        """Interrupt a cell; kill its kernel when it goes on all the same."""
+        cell.stopped_for = cell.stopped_for or why
+        self._answering.cancel_all()
+        died = self._process.died
+        for _ in range(INTERRUPTS):  # the first may come before the cell has begun
+            interrupt = self._requests.send("control", "interrupt_request", {})
+            both: list[asyncio.Future[Any]] = [cell.reply, died]
+            await asyncio.wait(
+                both, timeout=INTERRUPT_SECONDS / INTERRUPTS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if cell.reply.done() or died.done():
+                # One that is still under way would hit the next cell
+                both = [interrupt, died]
+                await asyncio.wait(
+                    both, timeout=INTERRUPT_SECONDS, return_when=asyncio.FIRST_COMPLETED
+                )
+                return
+        cell.killed = True
+        self._process.kill()
+        await asyncio.wait([died], timeout=KILL_SECONDS)
+
+    async def interrupt(self) -> None:
+        """Interrupt the running cell and fail its calls; nothing happens when none runs."""
+        for cell in list(self._cells.values()):
+            await self._stop(cell, "interrupted")
+
+    # Messages
+
+    def _receive(self, channel: str, message: dict[str, Any]) -> None:
+        """Take any message of the kernel's; it may hold anything, and what is odd is dropped."""
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+            self._take(channel, message)
+
+    def _take(self, channel: str, message: dict[str, Any]) -> None:
+        kind = message["header"].get("msg_type")
+        parent = message["parent_header"].get("msg_id", "")
+        if channel == "iopub":
+            if not self._published.done():
+                self._published.set_result(None)
+            cell = self._cells.get(parent)
+            if cell is not None:
+                self._take_published(cell, kind, message["content"])
+        elif channel == "control" and kind in ("rlm_call", "rlm_poll", "rlm_cancel"):
+            self._answering.receive(kind, message["content"], message["buffers"])
+        elif kind == "rlm_output_limit":
+            self._take_flood(message["content"])
+        elif kind == "execute_reply":
+            cell = self._cells.get(parent)
+            if cell is not None and not cell.reply.done() and isinstance(message["content"], dict):
+                cell.reply.set_result(message)
+        else:
+            self._requests.take(parent, message)
+
+    def _take_published(self, cell: RunningCell, kind: str, content: Any) -> None:
+        if kind == "status":
+            if isinstance(content, dict) and content.get("execution_state") == "idle":
+                cell.published_idle(IDLE_SECONDS)
+            return
+        cell.outputs.take(kind, content)
+        if cell.outputs.overflowed:
+            self._settle_soon(cell)
+
+    def _take_flood(self, content: Any) -> None:
+        dropped = content.get("dropped") if isinstance(content, dict) else None
+        if isinstance(dropped, int) and dropped >= self._options.output_limit * FLOOD_FACTOR:
+            for cell in self._cells.values():
+                self._settle_soon(cell)
+
+    def _settle_soon(self, cell: RunningCell) -> None:
+        """Stop a cell without waiting for it; the next one does."""
+        if self._settling is None:
+            self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
+
+    def _answer(self, channels: MessageChannels, content: Any, buffers: list[bytes]) -> None:
+        if self._channels is channels:
+            channels.send("control", "rlm_reply", content, buffers)

@@ -1,0 +1,257 @@
+"""The kernel: an `IPythonKernel` whose cells can call the host.
+
+What it adds to the stock kernel: `rlm_*` messages on the control channel (sub-calls) and the shell
+channel (contexts, variables), bounded output, reserved names that are put back around every cell,
+and an `execute_reply` whose metadata say what the cell did to the REPL.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.zmqshell import ZMQInteractiveShell
+from tornado.ioloop import PeriodicCallback
+from traitlets import Bool, Dict, Type
+
+from rlm_kernel.inside import cell_asyncio, loading
+from rlm_kernel.inside.bridge import POLL_SECONDS, Bridge
+from rlm_kernel.inside.output_limit import BoundedOutStream, OutputMeter, cut_mark
+from rlm_kernel.inside.queries import Queries, ToolError
+from rlm_kernel.inside.repl import Repl
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LONG_VALUE = 40_000
+"""Characters of a text or bytes value that its repr shows at most."""
+
+
+class RLMShell(ZMQInteractiveShell):
+    """The shell of a model's kernel: it cannot be left, and its output is plain text."""
+
+    def init_environment(self) -> None:
+        """Set what subprocesses see: no pager and, unlike in a notebook, no colours."""
+        import os  # noqa: PLC0415 - the base class's module-level name is not ours
+
+        os.environ.update(PAGER="cat", GIT_PAGER="cat", TERM="dumb")
+
+    def init_display_formatter(self) -> None:
+        """Show long texts by their head and tail: a 1 GB `context` has no useful repr."""
+        super().init_display_formatter()
+        formatter: Any = self.display_formatter
+        plain = formatter.formatters["text/plain"]
+        for kind in (str, bytes):
+            plain.for_type(kind, _print_long)
+
+    def ask_exit(self) -> None:
+        """Refuse: `exit()` in a cell must not lose the model's variables."""
+        print("This REPL is ended by its host; set `answer` to finish.", file=sys.stderr)  # noqa: T201
+
+
+def _bounded(reply: dict[str, Any]) -> dict[str, Any]:
+    """Cut an error's texts in an `execute_reply`: what is published of it is bounded already."""
+    if "evalue" in reply:
+        reply["evalue"] = reply["evalue"][:LONG_VALUE]
+        reply["traceback"] = [line[:LONG_VALUE] for line in reply["traceback"][:100]]
+    return reply
+
+
+def _print_long(value: Any, printer: Any, cycle: bool) -> None:  # noqa: ARG001
+    if len(value) <= LONG_VALUE:
+        printer.text(repr(value))
+    else:
+        half = LONG_VALUE // 2
+        mark = cut_mark(len(value), LONG_VALUE)
+        printer.text(f"{value[:half]!r}{mark}{value[-half:]!r}")
+
+
+class RLMKernel(IPythonKernel):
+    """A Jupyter kernel with `context`, `answer`, `llm_query` and the others in its namespace.
+
+    Traits:
+        model_mode: Whether the engine drives it; else a person does.
+        repl_options: `tools` (names of host callables) and `output_limit` (characters a cell).
+    """
+
+    implementation = "rlm"
+    shell_class = Type(RLMShell)
+
+    if TYPE_CHECKING:  # traits, which ipykernel declares as maybe None until start-up
+        session: Any
+        shell: Any
+        io_loop: Any
+
+    model_mode = Bool(default_value=True).tag(config=True)
+    repl_options = Dict().tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._host: list[bytes] | None = None
+        self._bridge = Bridge(self._send_to_host, self._on_control_thread)
+        self._queries = Queries(self._bridge, lambda: self._host is not None)
+        self.repl = Repl(self.shell.user_ns, self._queries.helpers(), permanent=self.model_mode)
+        self.repl.keep("ToolError", ToolError)
+        for name in self.repl_options.get("tools", ()):
+            self.repl.keep(name, self._queries.tool(name))
+        self._meter = OutputMeter(self.repl_options.get("output_limit"), self._report_output)
+        self.session.meter = self._meter
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, BoundedOutStream):
+                stream.meter = self._meter
+        for name in ("attach", "assign", "variable"):
+            self.shell_handlers[f"rlm_{name}_request"] = getattr(self, f"_{name}_request")
+        self.control_handlers["rlm_hello"] = self._hello
+        if self.model_mode:
+            cell_asyncio.install()
+
+    def start(self) -> None:
+        """Serve; an idle `await` in a cell can be interrupted, and silent calls are asked after."""
+        super().start()
+        loop = self.io_loop.asyncio_loop
+        # SIGINT alone does not wake a loop that waits in `select`: have it write to the loop's
+        # self-pipe as well.
+        with contextlib.suppress(ValueError, AttributeError):
+            signal.set_wakeup_fd(loop._csock.fileno(), warn_on_full_buffer=False)  # noqa: SLF001
+        self._on_control_thread(self._start_polling)
+
+    def _start_polling(self) -> None:
+        self._poller = PeriodicCallback(self._bridge.poll, POLL_SECONDS * 1000 / 2)
+        self._poller.start()
+
+    # The control channel
+
+    def _on_control_thread(self, function: Callable[[], None]) -> None:
+        self.control_thread.io_loop.add_callback(function)
+
+    def _send_to_host(self, msg_type: str, content: dict[str, Any], buffers: list[bytes]) -> None:
+        if self._host is not None:
+            self.session.send(
+                self.control_stream, msg_type, content, ident=self._host, buffers=buffers
+            )
+
+    def dispatch_control(self, msg: Any) -> Any:
+        """Take a control message; answers to sub-calls skip the busy/idle ceremony.
+
+        `process_control` publishes two status messages and flushes around each message, which
+        would double a sub-call's latency. Signatures are verified here as there.
+        """
+        if not any(b'"rlm_reply"' in frame.bytes for frame in msg[2:5]):
+            return super().dispatch_control(msg)
+        try:
+            _, frames = self.session.feed_identities(msg, copy=False)
+            message = self.session.deserialize(frames, content=True, copy=False)
+            self._bridge.receive(message["content"], message["buffers"])
+        except Exception:
+            self.log.exception("An invalid rlm_reply was dropped")
+        return None
+
+    def _hello(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
+        """Learn who answers sub-calls: the sender of this message."""
+        self._host = ident
+        self.session.send(stream, "rlm_hello_reply", {"status": "ok"}, parent, ident=ident)
+
+    async def interrupt_request(self, stream: Any, ident: Any, parent: Any) -> None:
+        """Interrupt the cell, and also the calls that its threads wait for (SIGINT cannot)."""
+        await super().interrupt_request(stream, ident, parent)
+        self._bridge.interrupt()
+
+    def _report_output(self, dropped: int) -> None:
+        self._on_control_thread(
+            lambda: self._send_to_host("rlm_output_limit", {"dropped": dropped}, [])
+        )
+
+    # Cells
+
+    async def do_execute(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Run a cell with the reserved names put back before and after."""
+        self._meter.start_cell()
+        self.repl.put_back()
+        try:
+            reply: dict[str, Any] = await super().do_execute(*args, **kwargs)
+        except KeyboardInterrupt:
+            # It came between the cell's own frames: in IPython's preparations, say
+            return self._interrupted_reply()
+        else:
+            return _bounded(reply)
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                # From here to the reply nothing is the cell's: a late SIGINT has nothing to stop
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
+            self.repl.put_back()
+
+    def _interrupted_reply(self) -> dict[str, Any]:
+        return {
+            "status": "error",
+            "ename": "KeyboardInterrupt",
+            "evalue": "",
+            "traceback": [],
+            "execution_count": self.shell.execution_count - 1,
+            "user_expressions": {},
+            "payload": [],
+        }
+
+    def finish_metadata(
+        self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Say in the reply's metadata what the cell did to the REPL."""
+        super().finish_metadata(parent, metadata, reply_content)  # adds to `metadata`
+        if self.model_mode:
+            answer, draft = self.repl.answer()
+            metadata["rlm"] = {
+                "answer": answer,
+                "draft": draft if answer is None else "",
+                "variables": self.repl.variables(),
+                "dropped": self._meter.dropped,
+            }
+        return metadata
+
+    # The shell channel's own requests
+
+    def _attach_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        content = parent["content"]
+
+        def attach() -> dict[str, Any]:
+            self.repl.keep(content["name"], loading.load(content["path"], content["form"]))
+            self.repl.reset_answer()
+            return {}
+
+        self._reply(stream, ident, parent, attach)
+
+    def _assign_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        content = parent["content"]
+
+        def assign() -> dict[str, Any]:
+            value = json.loads(bytes(parent["buffers"][0]))
+            self.repl.keep(content["name"], value, append=content["append"])
+            return {}
+
+        self._reply(stream, ident, parent, assign)
+
+    def _variable_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
+        self._reply(
+            stream, ident, parent, lambda: {"text": self.repl.text_of(parent["content"]["name"])}
+        )
+
+    def _reply(
+        self, stream: Any, ident: Any, parent: dict[str, Any], work: Callable[[], dict[str, Any]]
+    ) -> None:
+        """Do one of our own requests and answer it, whatever happens."""
+        try:
+            content = {"status": "ok", **work()}
+        except Exception as error:  # noqa: BLE001 - a user's __setstate__ may raise anything
+            content = {
+                "status": "error",
+                "ename": type(error).__name__,
+                "evalue": str(error)[:2000],
+                "module": getattr(error, "name", None) or "",
+                "traceback": traceback.format_exc()[-4000:].splitlines(),
+            }
+        kind = parent["header"]["msg_type"].replace("_request", "_reply")
+        self.session.send(stream, kind, content, parent, ident=ident)

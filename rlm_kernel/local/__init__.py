@@ -1,0 +1,1 @@
+"""The environment `local`: kernels that this machine's fork server forks."""

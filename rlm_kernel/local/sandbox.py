@@ -1,0 +1,160 @@
+"""The sandbox on this machine: one directory per tree, and the kernels of the shared fork server.
+
+This is not a boundary against hostile code: use `docker` for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.errors import SandboxError
+from rlm_kernel.host import payload
+from rlm_kernel.host.connection import new_connection
+from rlm_kernel.host.threads import begin_thread, in_thread
+from rlm_kernel.local.server import LocalServer, local_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlm_kernel.host.options import KernelOptions
+    from rlm_kernel.host.payload import ContextValue, PlacedContext
+    from rlm_kernel.host.sandbox import MessageChannels
+    from rlm_kernel.host.server import KernelProcess
+
+_START_SECONDS = 60.0
+_END_SECONDS = 5.0
+
+
+def local_sandbox() -> LocalSandbox:
+    """Return a new tree's sandbox on this machine; call it on the event loop that will use it."""
+    return LocalSandbox(local_server())
+
+
+class LocalSandbox:
+    """One tree's share of this machine (see `rlm_kernel.host.sandbox.Sandbox`)."""
+
+    def __init__(self, server: LocalServer) -> None:
+        self._server = server
+        self._server.acquire()
+        self._directory: Path | None = None
+        self._kernels: list[KernelProcess] = []
+        self._files = itertools.count(1)
+        self._closed = False
+
+    async def start(self) -> None:
+        """Wait until the fork server is ready."""
+        try:
+            await asyncio.wait_for(asyncio.shield(self._server.stream.ready), _START_SECONDS)
+        except TimeoutError:
+            raise SandboxError(
+                f"The fork server was not ready within {_START_SECONDS:.0f} s."
+            ) from None
+        if self._directory is None:
+            self._directory = self._server.tree_directory()
+
+    async def place(self, value: ContextValue) -> PlacedContext:
+        """Write a value to a file of the tree's directory."""
+        path = self.directory / f"c{next(self._files)}"
+        return await asyncio.to_thread(payload.write_context, value, path)
+
+    async def discard(self, placed: PlacedContext) -> None:
+        """Remove a value's file."""
+        await in_thread(_remove, Path(placed.path))
+
+    async def start_kernel(self, options: KernelOptions) -> tuple[KernelProcess, dict[str, Any]]:
+        """Fork a kernel's process."""
+        if self._closed:
+            raise SandboxError("The sandbox is closed; no kernel can be started in it.")
+        kernel = self._server.stream.new_kernel()
+        directory = self._server.root / f"k{kernel.number}"
+        work = directory / "work"
+        work.mkdir(mode=0o700, parents=True)
+        connection = new_connection(directory)
+        file = directory / "connection.json"
+        file.touch(mode=0o600)  # it holds the key
+        file.write_text(json.dumps(connection))
+        self._server.stream.send(
+            op="spawn",
+            kernel=kernel.number,
+            dir=str(directory),
+            cwd=str(work),
+            connection=connection,
+            repl={"tools": list(options.tools), "output_limit": options.output_limit},
+            env=options.env,
+            sys_path=list(options.sys_path),
+            memory_limit=options.memory_limit,
+        )
+        self._kernels.append(kernel)
+        kernel.died.add_done_callback(lambda _: self._forget(kernel, directory))
+        return kernel, {**connection, "connection_file": str(file)}
+
+    def open_channels(
+        self,
+        process: KernelProcess,
+        connection: dict[str, Any],
+        on_message: Callable[[str, dict[str, Any]], None],
+    ) -> MessageChannels:
+        """Connect to a kernel's sockets."""
+        from rlm_kernel.host.channels import Channels  # noqa: PLC0415 - jupyter_client is slow to import
+
+        del process
+        return Channels(connection, on_message)
+
+    async def start_command(
+        self, command: list[str], *, cwd: str, env: dict[str, str]
+    ) -> KernelProcess:
+        """Start a person's kernel: a command of its own, ended like all others.
+
+        Args:
+            command: The kernelspec's command, filled in.
+            cwd: Where it runs.
+            env: Environment variables added to the scrubbed ones.
+        """
+        kernel = self._server.stream.new_kernel()
+        self._server.stream.send(
+            op="spawn", kernel=kernel.number, dir=cwd, cwd=cwd, env=env, exec=command
+        )
+        self._kernels.append(kernel)
+        kernel.died.add_done_callback(lambda _: self._kernels.remove(kernel))
+        return kernel
+
+    async def close(self) -> None:
+        """End the tree's kernels, remove its directory, and drop the fork server."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            kernels = list(self._kernels)
+            for kernel in kernels:
+                kernel.kill()
+            if kernels:
+                await asyncio.wait([kernel.died for kernel in kernels], timeout=_END_SECONDS)
+            if self._directory is not None:
+                await in_thread(_remove, self._directory)
+        finally:
+            await self._server.release()
+
+    def _forget(self, kernel: KernelProcess, directory: Path) -> None:
+        self._kernels.remove(kernel)
+        # Small (sockets, a profile, what the cells wrote): but it is the model's to fill
+        begin_thread(_remove, directory)
+
+    @property
+    def directory(self) -> Path:
+        """The tree's own directory; removed when the sandbox is closed."""
+        if self._directory is None:
+            raise SandboxError("The sandbox has not been started.")
+        return self._directory
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a directory; a cell may have done so already."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,169 @@
+"""The fork server on this machine: one for each event loop, shared by all its trees.
+
+Kernels of one user could reach each other anyway, so all trees of a host process share a fork
+server. It starts at the first use and ends when the last tree and the last lease are gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+
+import rlm_kernel
+from rlm_kernel.errors import FrameError, SandboxError
+from rlm_kernel.host.directory import make_root
+from rlm_kernel.host.environment import scrubbed_environment
+from rlm_kernel.host.server import ServerStream
+from rlm_kernel.host.threads import begin_thread, in_thread
+
+# Where this package lies goes last: in PYTHONPATH it would come before the standard library.
+_BOOTSTRAP = """\
+import sys
+sys.path.append(sys.argv.pop(1))
+from rlm_kernel.forkserver import main
+main()
+"""
+
+_END_SECONDS = 5.0
+_servers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LocalServer] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+def local_server() -> LocalServer:
+    """Return the running event loop's fork server; it is started when there is none."""
+    loop = asyncio.get_running_loop()
+    server = _servers.get(loop)
+    if server is None or server.over:
+        server = _servers[loop] = LocalServer(loop)
+    return server
+
+
+def lease() -> Lease:
+    """Keep this event loop's fork server alive between trees until the lease is closed."""
+    return Lease(local_server())
+
+
+class Lease:
+    """A reference on a fork server, dropped by `close`."""
+
+    def __init__(self, server: LocalServer) -> None:
+        self._server: LocalServer | None = server
+        server.acquire()
+
+    @property
+    def over(self) -> bool:
+        """Whether there is nothing to hold any more: it was closed, or the fork server was lost."""
+        return self._server is None or self._server.over
+
+    async def close(self) -> None:
+        """Drop the reference; when it was the last, wait until the fork server has ended."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.release()
+
+
+class LocalServer:
+    """The fork server's process and our end of its pipes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        if not hasattr(os, "fork"):
+            raise SandboxError(
+                f"environment='local' needs Linux or macOS; this is {sys.platform}. "
+                "Run it under WSL, or use environment='docker'."
+            )
+        self.loop = loop
+        self.root = make_root()
+        self.over = False
+        self._users = 0
+        self._trees = itertools.count(1)
+        package_parent = str(Path(rlm_kernel.__file__).parents[1])
+        # Its own session: Ctrl-C in the host's terminal is the host's to handle.
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _BOOTSTRAP, package_parent, self.root],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if os.environ.get("RLM_KERNEL_DEBUG") else subprocess.DEVNULL,
+            env=scrubbed_environment(),
+            cwd=self.root,
+            start_new_session=True,
+            bufsize=0,
+        )
+        assert self._process.stdout is not None
+        self._out = self._process.stdout
+        os.set_blocking(self._out.fileno(), False)
+        self.stream = ServerStream(loop, self._write)
+        loop.add_reader(self._out.fileno(), self._read)
+        atexit.register(self._end_process)
+
+    def acquire(self) -> None:
+        """Count one more user."""
+        self._users += 1
+
+    async def release(self) -> None:
+        """Count one user less; when it was the last, end the process and wait until it is gone."""
+        self._users -= 1
+        if self._users <= 0 and not self.over:
+            self._detach()
+            await in_thread(self._end_process)
+
+    def tree_directory(self) -> Path:
+        """Make a new tree's directory."""
+        path = self.root / f"t{next(self._trees)}"
+        path.mkdir(mode=0o700)
+        return path
+
+    def _write(self, data: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(data)  # a request is far smaller than a pipe's buffer
+        except OSError:
+            self._lose()
+
+    def _read(self) -> None:
+        try:
+            data = self._out.read(1 << 16)
+            if data:
+                self.stream.feed(data)
+                return
+        except FrameError:
+            pass
+        if data is not None:
+            self._lose()
+
+    def _lose(self) -> None:
+        """The stream has ended by itself: so has the sandbox."""
+        if not self.over:
+            self._detach()
+            begin_thread(self._end_process)
+
+    def _detach(self) -> None:
+        """Use the stream no more."""
+        if not self.over:
+            self.over = True
+            self.loop.remove_reader(self._out.fileno())
+            self.stream.end()
+            if _servers.get(self.loop) is self:
+                del _servers[self.loop]  # it holds its loop: the weak key alone would never go
+
+    def _end_process(self) -> None:
+        """Close the stream: the fork server ends its kernels, removes the root, and exits."""
+        atexit.unregister(self._end_process)
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        try:
+            self._process.wait(timeout=_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._out.close()
+        shutil.rmtree(self.root, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The environment `modal`: one Modal sandbox for each tree."""

@@ -1,0 +1,48 @@
+"""The image a Modal sandbox runs: the one asked for, with a kernel's packages installed into it."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.errors import SandboxError
+from rlm_kernel.kernel_requirements import PINS
+
+if TYPE_CHECKING:
+    from rlm_kernel.modal.options import ModalOptions
+
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+"""The versions that Modal has images of and that a kernel runs on."""
+
+_OTHERWISE = "3.12"
+
+
+def python_version() -> str:
+    """Return this Python's version when Modal has it, so that pickles fit, else a common one."""
+    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    return own if own in PYTHONS else _OTHERWISE
+
+
+def kernel_image(modal: Any, options: ModalOptions) -> Any:
+    """Return the `modal.Image` to use; Modal makes it at its first use, and keeps it.
+
+    Args:
+        modal: The SDK.
+        options: The image and packages that were asked for.
+
+    Raises:
+        SandboxError: Nothing can be installed into the image.
+    """
+    if options.image is None:
+        image = modal.Image.debian_slim(python_version=python_version())
+    elif isinstance(options.image, str):
+        image = modal.Image.from_registry(options.image).entrypoint([])
+    else:
+        image = options.image
+    try:
+        return image.pip_install(*PINS, *options.packages)
+    except modal.exception.InvalidError as error:
+        raise SandboxError(
+            f"The kernel's packages cannot be installed into the modal.Image given: {error} "
+            "Make its local files part of it with copy=True."
+        ) from error

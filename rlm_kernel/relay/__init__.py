@@ -1,0 +1,1 @@
+"""What docker and modal share: a sandbox that only a byte stream leads to."""

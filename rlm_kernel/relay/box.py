@@ -1,0 +1,46 @@
+"""What an environment provides for a relayed sandbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.relay.bytestream import ByteStream
+
+ROOT = "/tmp/rlm"  # noqa: S108 - in a sandbox of our own
+"""The sandbox's directory, as seen from inside."""
+
+
+class Box(Protocol):
+    """What an environment runs for one sandbox: a container, say."""
+
+    @property
+    def stream(self) -> ByteStream:
+        """Leads to `rlm_kernel.relay.shipment.BOOTSTRAP` in it, which was given `ROOT`."""
+        ...
+
+    @property
+    def workdir(self) -> str | None:
+        """The folder in which cells start; None for each kernel's own."""
+        ...
+
+    async def place(self, value: ContextValue, path: str) -> int | None:
+        """Write a value to a new file by a faster way than the stream.
+
+        Returns:
+            The file's size in bytes; None when the stream is the way.
+        """
+        ...
+
+    async def end(self, *, ended: bool) -> None:
+        """Make sure that nothing of it is left.
+
+        Args:
+            ended: Whether it has been seen to end by itself.
+        """
+        ...
+
+    async def epitaph(self) -> str:
+        """Say what the environment knows about why it ended; empty when nothing."""
+        ...

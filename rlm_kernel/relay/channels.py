@@ -1,0 +1,188 @@
+"""A relayed kernel's channels on the host: the session's own, and sockets for any other client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import zmq
+from jupyter_client.session import Session as JupyterSession
+from tornado.ioloop import IOLoop
+from zmq.eventloop.zmqstream import ZMQStream
+
+from rlm_kernel.errors import FrameError
+from rlm_kernel.host.channels import read_message
+from rlm_kernel.wire import packing
+from rlm_kernel.wire.pieces import Channel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlm_kernel.relay.relay import Relay
+
+OURS = b"s"
+"""The identity of the session: what it hears comes to it without a socket between."""
+
+THEIRS = b"c"
+"""Before the identities of other clients, which may start with a zero byte."""
+
+MAX_HELD_MESSAGES = 10_000
+"""Messages that a client may be behind with; one that does not read loses what is over."""
+
+
+class RelayedChannels:
+    """The session's channels to a relayed kernel; what came is handled before more is read.
+
+    So a kernel that floods its host only fills the stream.
+    """
+
+    def __init__(
+        self,
+        sockets: HostSockets,
+        connection: dict[str, Any],
+        on_message: Callable[[str, dict[str, Any]], None],
+    ) -> None:
+        self._session = new_session(connection)
+        self._sockets = sockets
+        self._on_message = on_message
+        sockets.session_receiver = self._receive
+
+    def send(
+        self,
+        channel: str,
+        msg_type: str,
+        content: dict[str, Any],
+        buffers: list[bytes] | None = None,
+    ) -> str:
+        """Send a message and return its id."""
+        message = self._session.msg(msg_type, content)
+        parts = [*self._session.serialize(message, [OURS]), *(buffers or ())]
+        self._sockets.send(Channel[channel.upper()], parts)
+        msg_id: str = message["header"]["msg_id"]
+        return msg_id
+
+    def close(self) -> None:
+        """Listen no more, and close the sockets."""
+        self._sockets.session_receiver = None
+        self._sockets.close()
+
+    def _receive(self, channel: Channel, parts: list[bytes]) -> None:
+        message = read_message(self._session, parts)
+        if message is not None:
+            self._on_message(channel.name.lower(), message)
+
+
+class HostSockets:
+    """Sockets on this machine behind which a relayed kernel seems to be.
+
+    Any Jupyter client connects to them. They outlive the kernel: a restarted one is put behind the
+    same sockets.
+
+    Args:
+        connection: Connection info (ipc); the sockets are bound where it says.
+
+    Attributes:
+        session_receiver: Who gets what is for the session.
+    """
+
+    def __init__(self, connection: dict[str, Any]) -> None:
+        self._session = new_session(connection)
+        self._relay: Relay | None = None
+        self._kernel = 0
+        self._listened = False
+        self.session_receiver: Callable[[Channel, list[bytes]], None] | None = None
+        self._streams: dict[Channel, ZMQStream] = {}
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
+        loop = IOLoop.current()
+        for channel in Channel:
+            socket = context.socket(zmq.XPUB if channel == Channel.IOPUB else zmq.ROUTER)
+            socket.linger = 0
+            socket.sndhwm = MAX_HELD_MESSAGES
+            if channel == Channel.IOPUB:
+                socket.setsockopt(zmq.XPUB_VERBOSE, 1)
+            socket.bind(f"ipc://{connection['ip']}-{connection[f'{channel.name.lower()}_port']}")
+            stream = ZMQStream(socket, loop)
+            stream.on_recv(
+                self._welcome if channel == Channel.IOPUB else self._from_client(channel)
+            )
+            self._streams[channel] = stream
+
+    def put_before(self, relay: Relay, kernel: int) -> None:
+        """Put a kernel behind the sockets, in place of the one before."""
+        if self._relay is not None:
+            self._relay.listen(self._kernel, None)
+        self._relay, self._kernel = relay, kernel
+        relay.listen(kernel, self._from_kernel)
+
+    def send(self, channel: Channel, parts: list[bytes]) -> None:
+        """Send the kernel a message; the identity comes first.
+
+        Raises:
+            FrameError: It is longer than messages may be.
+        """
+        if self._relay is not None:
+            self._relay.send(self._kernel, channel, parts)
+
+    def close(self) -> None:
+        """Close the sockets."""
+        if self._relay is not None:
+            self._relay.listen(self._kernel, None)
+            self._relay = None
+        for stream in self._streams.values():
+            if not stream.closed():
+                stream.on_recv(None)
+                stream.close(linger=0)
+
+    def _from_kernel(self, channel: Channel, parts: list[bytes]) -> None:
+        if channel == Channel.IOPUB:
+            if self._listened:
+                self._publish(parts)
+            if self.session_receiver is not None:
+                self.session_receiver(channel, parts)
+        elif parts[0] == OURS:
+            if self.session_receiver is not None:
+                self.session_receiver(channel, parts[1:])
+        elif parts[0].startswith(THEIRS):
+            self._to_client(channel, [parts[0][len(THEIRS) :], *parts[1:]])
+
+    def _publish(self, parts: list[bytes]) -> None:
+        try:
+            self._streams[Channel.IOPUB].socket.send_multipart(parts, zmq.DONTWAIT)
+        except zmq.ZMQError:  # no room: this client loses it
+            return
+
+    def _to_client(self, channel: Channel, parts: list[bytes]) -> None:
+        try:
+            self._streams[channel].socket.send_multipart(parts, zmq.DONTWAIT)
+        except zmq.ZMQError:  # it has gone, or does not read
+            return
+
+    def _from_client(self, channel: Channel) -> Callable[[list[bytes]], None]:
+        def receive(parts: list[bytes]) -> None:
+            try:
+                self.send(channel, [THEIRS + parts[0], *parts[1:]])
+            except FrameError:  # longer than any message may be: the client waits in vain
+                return
+
+        return receive
+
+    def _welcome(self, parts: list[bytes]) -> None:
+        """Greet a new subscriber as the kernel itself would (JEP 65)."""
+        if parts[0][:1] != b"\x01":
+            return
+        self._listened = True
+        topic = parts[0][1:]
+        message = self._session.msg(
+            "iopub_welcome", {"subscription": topic.decode("utf-8", "replace")}
+        )
+        self._publish(self._session.serialize(message, [topic] if topic else []))
+
+
+def new_session(connection: dict[str, Any]) -> JupyterSession:
+    """Return a Jupyter session with a kernel's key and an id of its own."""
+    session = JupyterSession(
+        key=connection["key"].encode(),
+        signature_scheme=connection["signature_scheme"],
+        check_pid=False,
+    )
+    session.pack = packing.pack
+    return session

@@ -1,0 +1,282 @@
+"""The host's end of a relayed sandbox: its kernels' messages and control frames on one stream."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.errors import ContextError, FrameError, SandboxError
+from rlm_kernel.host.payload import PlacedContext
+from rlm_kernel.host.server import ServerStream
+from rlm_kernel.relay.shipment import shipment
+from rlm_kernel.wire import frames, pieces
+from rlm_kernel.wire.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.relay.bytestream import ByteStream
+
+PING_SECONDS = 5.0
+
+SILENCE_SECONDS = 30.0
+"""A sandbox that has not even answered a ping for this long is taken to be lost."""
+
+MAX_FILE_HELD = 8 << 20
+"""Bytes of a file that wait to be sent."""
+
+_UNSENT_SECONDS = 60.0
+"""How long a file's bytes may wait for the sandbox to take them."""
+
+Receiver = "Callable[[pieces.Channel, list[bytes]], None]"
+
+
+class Relay:
+    """Drives a fork server and its pump over a byte stream.
+
+    Args:
+        stream: The stream, open; at its other end runs `rlm_kernel.relay.shipment.BOOTSTRAP`.
+        root: The sandbox's directory, as seen from inside; made there.
+        silence: Seconds without a word from the sandbox after which it is taken to be lost.
+
+    Attributes:
+        server: The control frames: which kernels run, and what became of them.
+        why: What ended the stream; None while it lives or when it was closed here.
+    """
+
+    def __init__(self, stream: ByteStream, root: str, silence: float = SILENCE_SECONDS) -> None:
+        self._stream = stream
+        self._root = root
+        self._silence = silence
+        self._loop = asyncio.get_running_loop()
+        self.server = ServerStream(self._loop, self._send_control)
+        self.why: str | None = None
+        self._outbox = Outbox()
+        self._assembler = pieces.Assembler()
+        self._receivers: dict[int, Callable[[pieces.Channel, list[bytes]], None]] = {}
+        self._placing: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._cleaned: asyncio.Future[bool] | None = None
+        self._wake = asyncio.Event()
+        self._room = threading.Condition()
+        self._heard = time.monotonic()
+        self._tasks = [
+            asyncio.create_task(work, name=f"rlm relay {name}")
+            for name, work in (
+                ("reader", self._read()),
+                ("writer", self._write()),
+                ("pings", self._ping()),
+            )
+        ]
+
+    async def close(self) -> None:
+        """Close the stream: the sandbox ends itself."""
+        self._end(None)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        with contextlib.suppress(OSError):
+            await self._stream.close()
+
+    async def ended(self, timeout: float) -> bool:
+        """Wait until the stream has ended at its other end; return whether it has."""
+        done, _ = await asyncio.wait(self._tasks[:1], timeout=timeout)
+        return bool(done)
+
+    async def clean(self) -> bool:
+        """Have the sandbox end all that runs in it and remove all that lies in it.
+
+        Returns:
+            Whether it has; False when it ended instead.
+        """
+        self._cleaned = self._loop.create_future()
+        self.server.send(op="clean")
+        return await self._cleaned
+
+    # Kernels
+
+    def listen(
+        self, kernel: int, receiver: Callable[[pieces.Channel, list[bytes]], None] | None
+    ) -> None:
+        """Have a kernel's messages handed to `receiver`; None: nobody listens any more."""
+        if receiver is None:
+            self._receivers.pop(kernel, None)
+            self._assembler.forget(kernel)
+            self._outbox.drop(kernel)
+        else:
+            self._receivers[kernel] = receiver
+
+    def send(self, kernel: int, channel: pieces.Channel, parts: Sequence[bytes]) -> None:
+        """Send a kernel a message.
+
+        Raises:
+            FrameError: It is longer than messages may be.
+        """
+        if not self.server.ended:
+            self._outbox.message(kernel, channel, parts)
+            self._wake.set()
+
+    # Files
+
+    async def place(self, value: ContextValue, number: int) -> PlacedContext:
+        """Write a value to a new file in the sandbox.
+
+        Args:
+            value: The value.
+            number: The file's: no two of a sandbox may share one.
+
+        Raises:
+            ContextError: There is no room for it.
+            SandboxError: The sandbox ended meanwhile.
+        """
+        path = self.path(number)
+        placed: asyncio.Future[dict[str, Any]] = self._loop.create_future()
+        self._placing[number] = placed
+        try:
+            self._send_control(frames.encode_control({"op": "place", "file": number, "path": path}))
+            await asyncio.to_thread(self._write_file, value, number)
+            # In the file's own lane: it must not overtake the bytes
+            self._outbox.file_end(number, frames.encode_control({"op": "placed", "file": number}))
+            self._wake.set()
+            report = await placed
+        finally:
+            self._placing.pop(number, None)
+            if not placed.done() or placed.cancelled():  # given up: the rest is not sent
+                self.discard(number)
+        if report.get("error"):
+            raise ContextError(
+                f"The context ({value.type_name}) could not be written in the sandbox: "
+                f"{report['error']!s:.200}. Give it more memory: its files lie there too "
+                "(environment_kwargs={'mem_limit': '8g'})."
+            )
+        return PlacedContext(
+            path=path, form=value.form, type_name=value.type_name, bytes=int(report["bytes"])
+        )
+
+    def discard(self, number: int) -> None:
+        """Remove a file that was placed."""
+        frame = frames.encode_control({"op": "discard", "file": number, "path": self.path(number)})
+        self._outbox.file_end(number, frame)
+        self._wake.set()
+
+    def path(self, number: int) -> str:
+        """Return where a file lies in the sandbox."""
+        return f"{self._root}/c{number}"
+
+    def _write_file(self, value: ContextValue, number: int) -> None:
+        """Encode a value and queue it, no faster than it is sent; runs on a thread of its own."""
+        with io.BufferedWriter(_FileLane(self._add_to_file, number), pieces.PIECE) as file:
+            value.write(file)
+
+    def _add_to_file(self, number: int, data: bytes) -> None:
+        with self._room:
+            room = self._room.wait_for(
+                lambda: self._given_up(number) or self._outbox.held_of_file(number) < MAX_FILE_HELD,
+                max(_UNSENT_SECONDS, self._silence),
+            )
+        if self._given_up(number) or not room:
+            raise SandboxError("The sandbox ended while a context was sent to it.")
+        queued = asyncio.run_coroutine_threadsafe(self._queue_file(number, data), self._loop)
+        queued.result()
+
+    def _given_up(self, number: int) -> bool:
+        return self.server.ended or number not in self._placing
+
+    async def _queue_file(self, number: int, data: bytes) -> None:
+        self._outbox.file(number, data)
+        self._wake.set()
+
+    # The stream
+
+    def _send_control(self, frame: bytes) -> None:
+        self._outbox.control(frame)
+        self._wake.set()
+
+    async def _read(self) -> None:
+        decoder = frames.Decoder()
+        try:
+            while data := await self._stream.read():
+                self._heard = time.monotonic()
+                for frame in decoder.feed(data):
+                    self._take(frame)
+        except FrameError as error:
+            self._end(f"It sent what it must not: {error}")
+        except OSError as error:
+            self._end(f"Its stream broke: {error}")
+        else:
+            self._end("Its stream ended.")
+
+    def _take(self, frame: frames.Frame) -> None:
+        if frame.kind == frames.CONTROL:
+            report = frames.decode_control(frame)
+            if report.get("op") == "cleaned" and self._cleaned is not None:
+                if not self._cleaned.done():
+                    self._cleaned.set_result(True)
+            elif report.get("op") == "placed":
+                placed = self._placing.get(_number(report.get("file")))
+                if placed is not None and not placed.done():
+                    placed.set_result({**report, "bytes": _number(report.get("bytes"))})
+            else:
+                self.server.take(report)
+        elif frame.kind == frames.MESSAGE and frame.kernel in self._receivers:
+            message = self._assembler.take(frame)
+            if message is not None:
+                self._receivers[message.kernel](message.channel, message.parts)
+
+    async def _write(self) -> None:
+        try:
+            await self._stream.write(shipment())
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                while data := self._outbox.take():
+                    await self._stream.write(data)
+                    with self._room:
+                        self._room.notify_all()
+        except OSError as error:
+            self._end(f"Its stream broke: {error}")
+
+    async def _ping(self) -> None:
+        while time.monotonic() - self._heard < self._silence:
+            self.server.send(op="ping")
+            await asyncio.sleep(PING_SECONDS)
+        self._end(f"It has been silent for {self._silence:.0f} s.")
+
+    def _end(self, why: str | None) -> None:
+        if self.server.ended:
+            return
+        self.why = why
+        self.server.end()
+        self._receivers.clear()
+        if self._cleaned is not None and not self._cleaned.done():
+            self._cleaned.set_result(False)
+        for placed in self._placing.values():
+            if not placed.done():
+                placed.set_exception(SandboxError("The sandbox ended."))
+        with self._room:
+            self._room.notify_all()
+
+
+class _FileLane(io.RawIOBase):
+    """A file whose bytes go to the outbox in pieces."""
+
+    def __init__(self, add: Callable[[int, bytes], None], number: int) -> None:
+        self._add = add
+        self._number = number
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        for start in range(0, len(view), pieces.PIECE):
+            self._add(self._number, bytes(view[start : start + pieces.PIECE]))
+        return len(view)
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,230 @@
+"""A tree's sandbox that is reached over a byte stream, whatever runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.errors import SandboxError
+from rlm_kernel.host.connection import new_connection
+from rlm_kernel.host.directory import HostDirectory, remove_stale
+from rlm_kernel.host.payload import PlacedContext
+from rlm_kernel.host.threads import in_thread
+from rlm_kernel.relay.box import ROOT
+from rlm_kernel.relay.relay import SILENCE_SECONDS, Relay
+from rlm_kernel.relay.warm import end
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rlm_kernel.host.options import KernelOptions
+    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.host.sandbox import MessageChannels
+    from rlm_kernel.host.server import KernelProcess
+    from rlm_kernel.relay.box import Box
+    from rlm_kernel.relay.channels import HostSockets
+    from rlm_kernel.relay.warm import WarmBoxes
+
+START_SECONDS = 60.0
+
+
+class RelayedSandbox:
+    """One tree's sandbox (see `rlm_kernel.host.sandbox.Sandbox`).
+
+    Args:
+        open_box: Starts a box; called again when one is lost.
+        warm: Where boxes are kept between trees; None to end them with their tree.
+        silence: Seconds without a word from a box after which it is taken to be lost.
+    """
+
+    def __init__(
+        self,
+        open_box: Callable[[], Awaitable[Box]],
+        warm: WarmBoxes | None = None,
+        *,
+        silence: float = SILENCE_SECONDS,
+    ) -> None:
+        self._open_box = open_box
+        self._warm = warm
+        self._silence = silence
+        self._box: Box | None = None
+        self._relay: Relay | None = None
+        self._directory = HostDirectory()
+        self._numbers = itertools.count(1)
+        self._contexts: dict[int, ContextValue] = {}
+        self._sockets: dict[KernelProcess, HostSockets] = {}
+        self._opening = asyncio.Lock()
+        self._closed = False
+
+    async def start(self) -> None:
+        """Start the box and wait until its fork server is ready."""
+        await asyncio.gather(
+            self._live(), asyncio.to_thread(remove_stale, self._directory.path.parent)
+        )
+
+    async def place(self, value: ContextValue) -> PlacedContext:
+        """Send a value into a file of the sandbox; it is sent again when the sandbox is lost."""
+        relay = await self._live()
+        number = next(self._numbers)
+        placed = await self._place(relay, value, number)
+        self._contexts[number] = value
+        return placed
+
+    async def discard(self, placed: PlacedContext) -> None:
+        """Remove a value's file; it is not sent again."""
+        number = int(placed.path.rpartition("/c")[2])
+        self._contexts.pop(number, None)
+        if self._relay is not None:
+            self._relay.discard(number)
+
+    async def start_kernel(self, options: KernelOptions) -> tuple[KernelProcess, dict[str, Any]]:
+        """Fork a kernel's process, in a new box when the last one was lost."""
+        directory = self._directory.path / f"k{next(self._numbers)}"
+        directory.mkdir(mode=0o700)
+        connection = new_connection(directory)
+        file = directory / "connection.json"
+        file.touch(mode=0o600)  # it holds the key
+        file.write_text(json.dumps(connection))
+        kernel = await self.start_process(
+            connection,
+            repl={"tools": list(options.tools), "output_limit": options.output_limit},
+            env=options.env,
+            sys_path=[],
+            memory_limit=options.memory_limit,
+        )
+        return kernel, {**connection, "connection_file": str(file)}
+
+    async def start_process(
+        self, connection: dict[str, Any], sockets: HostSockets | None = None, **spec: Any
+    ) -> KernelProcess:
+        """Fork a process that is a kernel behind sockets of this machine.
+
+        Args:
+            connection: Where the sockets are, and the key.
+            sockets: Those of the kernel before, whose place this one takes.
+            spec: What else the fork server is told.
+        """
+        from rlm_kernel.relay.channels import (  # noqa: PLC0415 - jupyter_client is slow to import
+            HostSockets,
+        )
+
+        relay = await self._live()
+        kernel = relay.server.new_kernel()
+        inside = f"{ROOT}/k{kernel.number}"
+        assert self._box is not None
+        sockets = sockets or HostSockets(connection)
+        sockets.put_before(relay, kernel.number)
+        self._sockets[kernel] = sockets
+        relay.server.send(
+            op="spawn",
+            kernel=kernel.number,
+            dir=inside,
+            cwd=self._box.workdir or f"{inside}/work",
+            connection={**connection, "ip": f"{inside}/s"},
+            **spec,
+        )
+        return kernel
+
+    def open_channels(
+        self,
+        process: KernelProcess,
+        connection: dict[str, Any],
+        on_message: Callable[[str, dict[str, Any]], None],
+    ) -> MessageChannels:
+        """Open a session's channels; closing them closes the kernel's sockets here."""
+        from rlm_kernel.relay.channels import (  # noqa: PLC0415 - jupyter_client is slow to import
+            RelayedChannels,
+        )
+
+        return RelayedChannels(self._sockets[process], connection, on_message)
+
+    def sockets_of(self, process: KernelProcess) -> HostSockets:
+        """Return the sockets behind which a kernel is."""
+        return self._sockets[process]
+
+    async def close(self) -> None:
+        """End the box with all that is in it."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            async with self._opening:
+                await self._end()
+        finally:
+            for sockets in self._sockets.values():
+                sockets.close()
+            self._contexts.clear()
+            await in_thread(self._directory.remove)
+
+    @property
+    def directory(self) -> Path:
+        """The tree's directory on this machine, for sockets and connection files."""
+        return self._directory.path
+
+    async def _live(self) -> Relay:
+        """Return the relay of a box that runs."""
+        async with self._opening:
+            if self._closed:
+                raise SandboxError("The sandbox has been closed.")
+            if self._relay is None or self._relay.server.ended:
+                await self._end()
+                try:
+                    await self._open()
+                except BaseException:
+                    await self._end()
+                    raise
+            assert self._relay is not None
+            return self._relay
+
+    async def _open(self) -> None:
+        warm = await self._warm.take() if self._warm is not None else None
+        if warm is not None:
+            self._box, self._relay = warm
+        else:
+            self._box = await self._open_box()
+            self._relay = Relay(self._box.stream, ROOT, self._silence)
+            await self._ready(self._box, self._relay)
+        for number, value in self._contexts.items():
+            await self._place(self._relay, value, number)
+
+    async def _place(self, relay: Relay, value: ContextValue, number: int) -> PlacedContext:
+        """Write a value to a file by the box's own way, or through the stream."""
+        assert self._box is not None
+        path = relay.path(number)
+        try:
+            size = await self._box.place(value, path)
+        except BaseException:
+            relay.discard(number)  # what came of it
+            raise
+        if size is None:
+            return await relay.place(value, number)
+        return PlacedContext(path=path, form=value.form, type_name=value.type_name, bytes=size)
+
+    async def _ready(self, box: Box, relay: Relay) -> None:
+        try:
+            await asyncio.wait_for(asyncio.shield(relay.server.ready), START_SECONDS)
+        except TimeoutError:
+            why = await box.epitaph()
+            raise SandboxError(
+                f"The sandbox was not ready within {START_SECONDS:.0f} s. {why}".strip()
+            ) from None
+        except SandboxError as error:
+            raise SandboxError(f"{error} {await box.epitaph()}".strip()) from error
+
+    async def _end(self) -> None:
+        relay, self._relay = self._relay, None
+        box, self._box = self._box, None
+        if box is None:
+            return
+        if relay is None:  # it could not be reached
+            with contextlib.suppress(OSError):
+                await box.stream.close()
+            await box.end(ended=False)
+        elif self._warm is not None and self._closed and not relay.server.ended:
+            await self._warm.keep(box, relay)
+        else:
+            await end(box, relay)
