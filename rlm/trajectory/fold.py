@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         TurnFinished,
         TurnStarted,
     )
+    from rlm.trajectory.comparison import Comparison
 
 
 class Trajectory:
@@ -114,6 +115,19 @@ class Trajectory:
             TrajectoryError: It is not one, with where it is wrong.
         """
         return cls.from_events(events_from_dict(data))
+
+    def same_as(self, other: Trajectory) -> Comparison:
+        """Compare what two runs did; times, ids and the order of concurrent calls do not count.
+
+        Args:
+            other: Of another run, such as a replay of this one.
+
+        Returns:
+            True when they did the same; else it is false and its text says what differs.
+        """
+        from rlm.trajectory.comparison import compare  # noqa: PLC0415 - only for those who compare
+
+        return compare(self.root, other.root)
 
     def save(self, path: str | Path) -> Path:
         """Write the trajectory to a file, whole or not at all; see `rlm.trajectory.save`."""
