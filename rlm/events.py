@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal
 RunStatus = Literal["answered", "exhausted", "limit", "error", "cancelled"]
 CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
 SubCallKind = Literal["llm", "rlm", "tool"]
-NoteKind = Literal["restart", "compaction", "limit", "output", "retry", "warning"]
+NoteKind = Literal["restart", "compaction", "limit", "output", "retry", "warning", "console"]
 
 Message = dict[str, Any]
 """A chat message: ``{"role": "system" | "user" | "assistant", "content": str | list}``."""
@@ -262,9 +262,9 @@ class Note(Event):
     """Something a reader of the log should know; `parent_id` is the node it concerns.
 
     Attributes:
-        kind: What it is about.
+        kind: What it is about; `console`: a person attached to the kernel ran a cell of their own.
         text: One sentence.
-        data: Figures, by name.
+        data: Figures, by name; of a `console` note, the cell's `code`.
     """
 
     type: ClassVar[str] = "note"

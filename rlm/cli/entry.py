@@ -70,6 +70,10 @@ def _command(options: argparse.Namespace) -> int:
         from rlm.cli.kernel import kernel  # noqa: PLC0415 - see above
 
         return kernel(options)
+    if options.command == "attach":
+        from rlm.cli.attach import attach  # noqa: PLC0415 - see above
+
+        return attach(options)
     from rlm.cli.demo import demo  # noqa: PLC0415 - see above
 
     return demo(options)

@@ -1,4 +1,4 @@
-"""What the command takes: the arguments of `rlm run`, `rlm doctor`, `rlm demo`, `rlm kernel`."""
+"""What the command takes: the arguments of `rlm run`, `rlm doctor`, `rlm demo` and the others."""
 
 from __future__ import annotations
 
@@ -39,6 +39,12 @@ Make the image that kernels in containers run in, so that the first run need not
 remove what is left of them. The engine is the one that DOCKER_HOST names.
 """
 
+ATTACH = """\
+List the runs that go on now, of all processes of this user, or say how to open the kernel of one
+in `jupyter console`. What is typed there runs between the model's cells and becomes a note in the
+run's trajectory; while one of the model's cells runs, the console waits.
+"""
+
 DEMO = """\
 Answer a question about 10 MB of real input, Python's own sources, with a real run: turns,
 kernel cells, concurrent sub-calls, a recursive child. Without --backend or --model a stand-in
@@ -63,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
     _add_doctor(commands)
     _add_demo(commands)
     _add_kernel(commands)
+    _add_attach(commands)
     return root
 
 
@@ -292,3 +299,14 @@ def _add_kernel(commands: Any) -> None:
     prune.add_argument("--images", action="store_true", help="and the images that we have made")
     prune.add_argument("--dry-run", action="store_true", help="say what would be removed")
     prune.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _add_attach(commands: Any) -> None:
+    attach = commands.add_parser(
+        "attach",
+        help="list live runs, or say how to look into one's kernel",
+        usage="rlm attach [RUN] [options]",
+        description=ATTACH,
+    )
+    attach.add_argument("run", metavar="RUN", nargs="?", help="its id, or the start of it")
+    attach.add_argument("--debug", action="store_true", help="show tracebacks")

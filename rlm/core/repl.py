@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from rlm.live_runs import Registration
     from rlm_kernel.host.session import CellResult, Session
 
+MAX_TYPED_CELLS = 1000
+"""Cells of other clients that a run notes: a kernel could make them up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -64,6 +67,9 @@ class Repl:
         self._subcalls = subcalls
         self._entry = entry
         self._restarts = 0
+        self._typed = 0
+        self._run = tree.recorder.here()
+        session.on_typed = self._note_typed
 
     async def execute(self, code: str, *, number: int, turn: int) -> Cell:
         """Execute one block.
@@ -148,6 +154,15 @@ class Repl:
                 "`context` and the helper functions are back."
             )
         return remarks
+
+    def _note_typed(self, code: str) -> None:
+        """Note what a person ran in a console that is attached to the kernel."""
+        self._typed += 1
+        if self._typed <= MAX_TYPED_CELLS:
+            text = f"A person ran a cell in the kernel: {' '.join(code[:200].split())}"
+            self._tree.recorder.tell_under(
+                self._run, Note, kind="console", text=text, data={"code": code}
+            )
 
     async def _restart(self, why: str) -> None:
         self._restarts += 1

@@ -170,6 +170,7 @@ async def _repl(tree: Tree, assignment: Assignment, kept: KeptKernel | None) -> 
             try:
                 yield Repl(tree, session, subcalls, entry)
             finally:
+                session.on_typed = None
                 await uncancellable(subcalls.close())
 
 

@@ -94,6 +94,11 @@ class Channels:
             stream.on_recv(self._receiver(channel))
             self._streams[channel] = stream
 
+    @property
+    def session_id(self) -> str:
+        """The id that our messages carry."""
+        return str(self.session.session)
+
     def send(
         self,
         channel: str,

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 class MessageChannels(Protocol):
     """The shell, control and iopub channels of one kernel."""
 
+    @property
+    def session_id(self) -> str:
+        """The id that our messages carry; what another client asks for has another."""
+        ...
+
     def send(
         self,
         channel: str,

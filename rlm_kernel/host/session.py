@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 __all__ = ["Call", "CallAnswer", "CallHandler", "CellResult", "Session", "open_session"]
 
 
+MAX_TYPED = 20_000
+"""Characters that are kept of a cell that another client runs."""
+
+
 async def open_session(sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> Session:
     """Start a kernel in a sandbox and connect to it.
 
@@ -55,6 +59,8 @@ class Session:
 
     Attributes:
         connection_file: Its Jupyter connection file, for `jupyter console --existing`.
+        on_typed: Told the code of each cell that another client of the kernel's runs (a person in
+            a console, say), cut at `MAX_TYPED` characters.
     """
 
     def __init__(self, sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> None:
@@ -72,6 +78,7 @@ class Session:
         self._settling: asyncio.Task[None] | None = None
         self._closed = False
         self.connection_file = ""
+        self.on_typed: Callable[[str], object] | None = None
 
     # Life and death
 
@@ -330,6 +337,8 @@ class Session:
             cell = self._cells.get(parent)
             if cell is not None:
                 self._take_published(cell, kind, message["content"])
+            elif kind == "execute_input":
+                self._take_typed(message)
         elif channel == "control" and kind in ("rlm_call", "rlm_poll", "rlm_cancel"):
             self._answering.receive(kind, message["content"], message["buffers"])
         elif kind == "rlm_output_limit":
@@ -349,6 +358,13 @@ class Session:
         cell.outputs.take(kind, content)
         if cell.outputs.overflowed:
             self._settle_soon(cell)
+
+    def _take_typed(self, message: dict[str, Any]) -> None:
+        code = message["content"].get("code")
+        foreign = message["parent_header"].get("session")
+        ours = self._channels is not None and foreign == self._channels.session_id
+        if self.on_typed is not None and isinstance(code, str) and not ours:
+            self.on_typed(code[:MAX_TYPED])
 
     def _take_flood(self, content: Any) -> None:
         dropped = content.get("dropped") if isinstance(content, dict) else None

@@ -46,6 +46,11 @@ class RelayedChannels:
         self._on_message = on_message
         sockets.session_receiver = self._receive
 
+    @property
+    def session_id(self) -> str:
+        """The id that our messages carry."""
+        return str(self._session.session)
+
     def send(
         self,
         channel: str,

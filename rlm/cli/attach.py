@@ -1,0 +1,61 @@
+"""`rlm attach`: which runs go on, and how to look into the kernel of one."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from rlm.cli.exit_codes import Exit
+from rlm.live_runs import live_run, live_runs
+from rlm.logger.safe_text import one_line
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rlm.live_runs import LiveRun
+
+HOW = """\
+{run}
+
+  jupyter console --existing {file}
+
+It opens the run's own REPL: `context`, `answer`, and the model's variables. What you type runs
+between the model's cells; while one of them runs, the console waits. It becomes a note in the
+run's trajectory. Ctrl-D leaves, and the run goes on.
+"""
+
+MISSING = """
+There is no `jupyter console` here yet: pip install jupyter-console
+"""
+
+
+def attach(options: argparse.Namespace) -> int:
+    """List the live runs, or say how to open one's kernel.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        NoSuchRunError: No live run has that id.
+    """
+    if options.run is not None:
+        run = live_run(options.run)
+        file = shlex.quote(run.connection_file)
+        sys.stdout.write(HOW.format(run=_about(run), file=file))
+        if shutil.which("jupyter-console") is None:
+            sys.stdout.write(MISSING)
+        return Exit.ANSWER
+    runs = live_runs()
+    sys.stdout.write("".join(f"{_about(run)}\n" for run in runs) or "No run is live.\n")
+    if runs:
+        sys.stdout.write("\n`rlm attach RUN` says how to look into one; an id's start will do.\n")
+    return Exit.ANSWER
+
+
+def _about(run: LiveRun) -> str:
+    took = time.strftime("%H:%M:%S", time.gmtime(max(0.0, time.time() - run.started)))
+    question = one_line(run.question, 60)
+    return f"{run.id}  {took}  {run.environment}  {one_line(run.model, 40)}  {question}"
