@@ -17,7 +17,9 @@ from typing import Any, ClassVar, Literal
 RunStatus = Literal["answered", "exhausted", "limit", "error", "cancelled"]
 CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
 SubCallKind = Literal["llm", "rlm", "tool"]
-NoteKind = Literal["restart", "compaction", "limit", "output", "retry", "warning", "console"]
+NoteKind = Literal[
+    "restart", "compaction", "limit", "output", "retry", "warning", "console", "context"
+]
 
 Message = dict[str, Any]
 """A chat message: ``{"role": "system" | "user" | "assistant", "content": str | list}``."""
@@ -69,7 +71,12 @@ class RunStarted(Event):
             `max_depth`, `max_iterations`, and `limits`.
         root_prompt: The question, when one was given.
         context: The context's `type`, `length` (characters, bytes or items), `description`
-            (the line the model is shown) and `preview` (its first 200 characters).
+            (the line the model is shown) and `preview` (its first 200 characters). What identifies
+            it: `form` (`text`, `bytes`, `json` or `pickle`: how it travels to the kernel), `bytes`
+            and `sha256` (of what travels; see `rlm.core.fingerprint`); of a big context a note of
+            kind `context` has these three in its `data`, and `RunNode.context` has all. A root
+            run's context of at most 64 KB is in `value` (bytes in Base64), except a pickled one;
+            a child's is its call's prompt.
     """
 
     type: ClassVar[str] = "run_started"

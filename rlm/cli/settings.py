@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm.errors import ConfigurationError
-from rlm.trajectory import SUFFIXES
+from rlm.trajectory import SUFFIXES, format_of
 
 if TYPE_CHECKING:
     import argparse
@@ -53,7 +53,8 @@ def check_save(path: str | None) -> None:
     Raises:
         ConfigurationError: Its suffix is none that we write.
     """
-    if path is not None and Path(path).suffix.lower() not in SUFFIXES:
+    found = None if path is None else format_of(path)
+    if path is not None and (found is None or found.writer is None):
         raise ConfigurationError(
             f"Cannot save to {path!r}: the suffix must be one of {', '.join(SUFFIXES)}."
         )

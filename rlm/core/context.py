@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlm.core.fingerprint import Fingerprint, quick_fingerprint
 from rlm.errors import ContextError
 
 _PREVIEW = 200
@@ -30,12 +31,15 @@ class ContextInfo:
         description: A noun phrase with all of it, such as ``"a str of 12 characters"``: one line
             of at most 1,000 characters. Names that the context brings along are cut and quoted.
         preview: Its first 200 characters, for logs and viewers, not for the model.
+        fingerprint: What identifies it, and a small one itself, for logs; None of one that takes
+            a while to hash: a note tells it during the run.
     """
 
     type: str
     length: int
     description: str
     preview: str
+    fingerprint: Fingerprint | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form that `RunStarted.context` holds."""
@@ -44,15 +48,17 @@ class ContextInfo:
             "length": self.length,
             "description": self.description,
             "preview": self.preview,
+            **(self.fingerprint.to_dict() if self.fingerprint else {}),
         }
 
 
-def describe(value: Any, remark: str = "") -> ContextInfo:
+def describe(value: Any, remark: str = "", *, inline: bool = True) -> ContextInfo:
     """Describe any Python object by what it says of itself; a lying one is named by type only.
 
     Args:
         value: The context.
         remark: What else to say, such as which files were left out.
+        inline: Whether logs may hold a small one itself.
     """
     kind = _type_name(value)
     try:
@@ -60,7 +66,11 @@ def describe(value: Any, remark: str = "") -> ContextInfo:
     except Exception:  # noqa: BLE001 - a foreign object's own methods may raise anything
         length, phrase = 0, f"an object of type {kind}"
     return ContextInfo(
-        type=kind, length=length, description=_one_line(phrase, remark), preview=_preview(value)
+        type=kind,
+        length=length,
+        description=_one_line(phrase, remark),
+        preview=_preview(value),
+        fingerprint=quick_fingerprint(value, inline=inline),
     )
 
 

@@ -18,29 +18,40 @@ from rlm_kernel.host.payload import context_value
 from rlm_kernel.host.session import open_session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from rlm.core.config import RunConfig
     from rlm.core.tools import Tool
     from rlm.core.tree import Assignment
     from rlm.events import Message
     from rlm_kernel.host.answering import CallHandler
-    from rlm_kernel.host.payload import PlacedContext
+    from rlm_kernel.host.payload import ContextValue, PlacedContext
     from rlm_kernel.host.sandbox import Sandbox
     from rlm_kernel.host.session import Session
 
 
 @asynccontextmanager
 async def forked_kernel(
-    config: RunConfig, sandbox: Sandbox, assignment: Assignment, on_call: CallHandler
+    config: RunConfig,
+    sandbox: Sandbox,
+    assignment: Assignment,
+    on_call: CallHandler,
+    on_context: Callable[[ContextValue], None],
 ) -> AsyncIterator[Session]:
     """Fork a kernel for one run, with its context and tools in it; it ends with the run.
+
+    Args:
+        config: The run's.
+        sandbox: Where.
+        assignment: The run's.
+        on_call: Who answers its cells' calls.
+        on_context: Called with the context when it is ready to travel.
 
     Raises:
         ContextError: The context cannot be brought into it.
         SandboxError: It cannot be started.
     """
-    async with _placed(sandbox, assignment.context) as placing:
+    async with _placed(sandbox, assignment.context, on_context) as placing:
         session = await open_session(sandbox, _options(config, assignment.tools), on_call)
         try:
             await session.attach("context_0", await placing)
@@ -87,9 +98,19 @@ class KeptKernel:
 
     @asynccontextmanager
     async def lent(
-        self, config: RunConfig, assignment: Assignment, on_call: CallHandler
+        self,
+        config: RunConfig,
+        assignment: Assignment,
+        on_call: CallHandler,
+        on_context: Callable[[ContextValue], None],
     ) -> AsyncIterator[Session]:
         """Lend the kernel to one run; its context becomes one more.
+
+        Args:
+            config: The run's.
+            assignment: The run's.
+            on_call: Who answers its cells' calls.
+            on_context: Called with the context when it is ready to travel.
 
         Raises:
             ContextError: The context cannot be brought into it.
@@ -97,11 +118,16 @@ class KeptKernel:
         """
         self._handler = on_call  # Before the kernel starts: its `setup_code` may call.
         try:
-            yield await self._ready(config, assignment)
+            yield await self._ready(config, assignment, on_context)
         finally:
             self._handler = None
 
-    async def _ready(self, config: RunConfig, assignment: Assignment) -> Session:
+    async def _ready(
+        self,
+        config: RunConfig,
+        assignment: Assignment,
+        on_context: Callable[[ContextValue], None],
+    ) -> Session:
         """Return the session, started when need be, with the run's context in it."""
         assert self._sandbox is not None
         if self._session is None:
@@ -114,7 +140,7 @@ class KeptKernel:
                 raise
             self._session = session
         session = self._session
-        placed = await _place(self._sandbox, assignment.context)
+        placed = await _place(self._sandbox, assignment.context, on_context)
         self.lost = False
         try:
             await session.attach(f"context_{self.contexts}", placed)
@@ -176,9 +202,11 @@ def _own_folders() -> tuple[str, ...]:
 
 
 @asynccontextmanager
-async def _placed(sandbox: Sandbox, value: Any) -> AsyncIterator[asyncio.Future[PlacedContext]]:
+async def _placed(
+    sandbox: Sandbox, value: Any, on_context: Callable[[ContextValue], None]
+) -> AsyncIterator[asyncio.Future[PlacedContext]]:
     """Place a value for as long as it is needed; it is written while the kernel starts."""
-    placing = asyncio.ensure_future(_place(sandbox, value))
+    placing = asyncio.ensure_future(_place(sandbox, value, on_context))
     try:
         yield placing
     finally:
@@ -192,11 +220,16 @@ async def _discard(sandbox: Sandbox, placing: asyncio.Future[PlacedContext]) -> 
         await sandbox.discard(placing.result())
 
 
-async def _place(sandbox: Sandbox, value: Any) -> PlacedContext:
-    if not isinstance(value, str | bytes):
-        # Pickling a big frame must not hold up the other runs.
-        return await sandbox.place(await asyncio.to_thread(context_value, value))
-    return await sandbox.place(context_value(value))
+async def _place(
+    sandbox: Sandbox, value: Any, on_value: Callable[[ContextValue], None] | None = None
+) -> PlacedContext:
+    if isinstance(value, str | bytes):
+        travelling = context_value(value)
+    else:  # Pickling a big frame must not hold up the other runs.
+        travelling = await asyncio.to_thread(context_value, value)
+    if on_value is not None:
+        on_value(travelling)
+    return await sandbox.place(travelling)
 
 
 async def _give_values(sandbox: Sandbox, session: Session, tools: tuple[Tool, ...]) -> None:

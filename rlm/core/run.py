@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlm.core.dialogue import Dialogue
+from rlm.core.fingerprint import fingerprint_told
 from rlm.core.kernels import forked_kernel
 from rlm.core.limits import ErrorStreak
 from rlm.core.loop import uncancellable
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from rlm.core.tree import Assignment, Tree
     from rlm.events import RunStatus
     from rlm.live_runs import Registration
+    from rlm_kernel.host.payload import ContextValue
 
 _GOOD_ENDS = ("answered", "exhausted")
 
@@ -53,7 +55,11 @@ async def run(tree: Tree, assignment: Assignment, *, kept: KeptKernel | None = N
     dialogue = Dialogue(tree, assignment, kept)
     with told(tree, assignment) as end:
         end.partial = dialogue.partial
-        async with _repl(tree, assignment, kept) as repl:
+        known = assignment.info.fingerprint is not None
+        async with (
+            fingerprint_told(tree.recorder, known=known) as on_context,
+            _repl(tree, assignment, kept, on_context) as repl,
+        ):
             end.status, end.answer = await _converse(tree, dialogue, repl)
             if kept is not None and not tree.config.compaction:
                 await kept.remember(dialogue.messages)
@@ -157,13 +163,18 @@ def _note_limit(tree: Tree, assignment: Assignment, problem: BaseException | Non
 
 
 @asynccontextmanager
-async def _repl(tree: Tree, assignment: Assignment, kept: KeptKernel | None) -> AsyncIterator[Repl]:
+async def _repl(
+    tree: Tree,
+    assignment: Assignment,
+    kept: KeptKernel | None,
+    on_context: Callable[[ContextValue], None],
+) -> AsyncIterator[Repl]:
     """Open the run's REPL, its context in it; at the end no call of it is under way any more."""
     subcalls = SubCalls(tree, assignment, run)
     kernel = (
-        forked_kernel(tree.config, tree.sandbox, assignment, subcalls)
+        forked_kernel(tree.config, tree.sandbox, assignment, subcalls, on_context)
         if kept is None
-        else kept.lent(tree.config, assignment, subcalls)
+        else kept.lent(tree.config, assignment, subcalls, on_context)
     )
     async with kernel as session:
         with _entry(tree, assignment, session.connection_file) as entry:

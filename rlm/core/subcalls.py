@@ -147,7 +147,7 @@ class SubCalls:
                 self._tree,
                 Assignment(
                     context=prompt,
-                    info=describe(prompt),
+                    info=describe(prompt, inline=False),  # The call tells its prompt.
                     root_prompt=None,
                     depth=depth,
                     model=spec,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from rlm.trajectory import Trajectory
@@ -155,17 +156,18 @@ class RLMChatCompletion:
         """Usage of the whole tree (the reference's `usage_summary`)."""
         return self.usage_summary
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, redact: Callable[[str], str] | None = None) -> Path:
         """Write the trajectory to a file; the suffix decides the format.
 
         Args:
             path: The file, ending in one of `rlm.trajectory.SUFFIXES`.
+            redact: Called with every text before it is written; returns what may be kept.
 
         Raises:
             ConfigurationError: There is no trajectory, or no format of that suffix.
             OSError: The file cannot be written.
         """
-        return self._recorded().save(path)
+        return self._recorded().save(path, redact=redact)
 
     def view(self) -> None:
         """Show the whole run: as Markdown in a notebook, as a tree in a terminal."""

@@ -174,7 +174,8 @@ def notes_told(notes: Iterable[Note], level: int) -> Iterator[Line]:
         level: Where they stand.
     """
     for note in notes:
-        yield Line(level, "note", f"{note.kind}: {one_line(note.text, 200)}")
+        if note.kind != "context":  # For machines: a hash.
+            yield Line(level, "note", f"{note.kind}: {one_line(note.text, 200)}")
 
 
 def summary(run: RunNode) -> str:

@@ -1,12 +1,14 @@
 """The record of a run: its events folded into a tree of nodes, and the files that hold it."""
 
 from rlm.trajectory.codec import TrajectoryError, event_from_dict, event_to_dict
-from rlm.trajectory.files import SUFFIXES, load, save
+from rlm.trajectory.files import LOADABLE, SUFFIXES, format_of, load, save
 from rlm.trajectory.fold import Trajectory
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.nodes import CellNode, Node, RunNode, SubCallNode, TurnNode
+from rlm.trajectory.redacted import redacted_event
 
 __all__ = [
+    "LOADABLE",
     "SUFFIXES",
     "CellNode",
     "Forest",
@@ -18,6 +20,8 @@ __all__ = [
     "TurnNode",
     "event_from_dict",
     "event_to_dict",
+    "format_of",
     "load",
+    "redacted_event",
     "save",
 ]

@@ -2,49 +2,84 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlm.errors import ConfigurationError
 from rlm.trajectory.codec import TrajectoryError
 from rlm.trajectory.fold import Trajectory
 from rlm.trajectory.json_text import json_bytes
+from rlm.trajectory.redacted import redacted_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def _json(trajectory: Trajectory) -> bytes:
-    return json_bytes(trajectory.to_dict()) + b"\n"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Format:
+    """A file format, by its suffix.
+
+    Attributes:
+        suffix: How the file's name ends, in lower case; it may have two parts.
+        says: What such a file is, for messages.
+        writer: `module:function` of `(trajectory, path) -> bytes`, loaded when asked for. Files
+            beside `path` are its own business. None: it cannot be saved.
+        reader: `module:function` of `(content, path) -> Trajectory`. None: it cannot be loaded.
+    """
+
+    suffix: str
+    says: str
+    writer: str | None = None
+    reader: str | None = None
 
 
-def _jsonl(trajectory: Trajectory) -> bytes:
-    # Imported here: the logger's format is built on trajectories.
-    from rlm.logger.jsonl import log_lines  # noqa: PLC0415
+FORMATS = (
+    Format(
+        suffix=".json",
+        says="every event",
+        writer="rlm.trajectory.files:json_content",
+        reader="rlm.trajectory.files:from_json",
+    ),
+    Format(
+        suffix=".jsonl",
+        says="the reference's log",
+        writer="rlm.trajectory.files:jsonl_content",
+    ),
+)
+"""Every format, a row each."""
 
-    if trajectory.root is None:
-        raise TrajectoryError("There is nothing to save: no run was started.")
-    return b"".join(log_lines(trajectory.root))
-
-
-_WRITERS: dict[str, tuple[Callable[[Trajectory], bytes], str]] = {
-    ".json": (_json, "everything, for `rlm.trajectory.load`"),
-    ".jsonl": (_jsonl, "the reference's log format"),
-}
-
-SUFFIXES = tuple(_WRITERS)
+SUFFIXES = tuple(each.suffix for each in FORMATS if each.writer)
 """The suffixes that `save` knows."""
 
+LOADABLE = tuple(each.suffix for each in FORMATS if each.reader)
+"""The suffixes that `load` knows."""
 
-def save(trajectory: Trajectory, path: str | Path) -> Path:
+
+def format_of(path: str | Path) -> Format | None:
+    """Return the format that a file's name stands for; of two suffixes that fit, the longer one's.
+
+    Args:
+        path: A file, there or not.
+    """
+    name = Path(path).name.lower()
+    fitting = [each for each in FORMATS if name.endswith(each.suffix)]
+    return max(fitting, key=lambda each: len(each.suffix), default=None)
+
+
+def save(
+    trajectory: Trajectory, path: str | Path, *, redact: Callable[[str], str] | None = None
+) -> Path:
     """Write a trajectory to a file, whole or not at all.
 
     Args:
         trajectory: Finished or not.
-        path: Where; its suffix decides the format: `.json` (lossless) or `.jsonl` (the
-            reference's log). Missing folders are made.
+        path: Where; its suffix decides the format, one of `SUFFIXES`. Missing folders are made.
+        redact: Called with every text of the record before it is written; returns what may be
+            kept of it. Keys and headers of the configuration are never written anyway.
 
     Returns:
         The path.
@@ -54,43 +89,52 @@ def save(trajectory: Trajectory, path: str | Path) -> Path:
         TrajectoryError: The format needs a run, and none was started.
     """
     path = Path(path)
-    if path.suffix.lower() not in _WRITERS:
-        known = ", ".join(f"{suffix} ({what})" for suffix, (_, what) in _WRITERS.items())
+    found = format_of(path)
+    if found is None or found.writer is None:
         raise ConfigurationError(
-            f"Cannot save to {str(path)!r}: the suffix must be one of {known}."
+            f"Cannot save to {str(path)!r}: the suffix must be one of {_known('writer')}."
         )
-    write, _ = _WRITERS[path.suffix.lower()]
-    _replace(path, write(trajectory))
+    public = Trajectory.from_events(redacted_event(event, redact) for event in trajectory.events)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, _function(found.writer)(public, path))
     return path
 
 
 def load(path: str | Path) -> Trajectory:
-    """Read a trajectory from a `.json` file that `save` wrote.
+    """Read a trajectory from a file.
 
     Args:
-        path: The file.
+        path: The file; its suffix says the format, one of `LOADABLE`.
 
     Raises:
-        ConfigurationError: The file's format does not hold everything.
-        TrajectoryError: The file is not a trajectory.
+        ConfigurationError: The suffix is not one of those.
+        TrajectoryError: The file is not a trajectory; the message says where it is wrong.
+        OSError: The file cannot be read.
     """
     path = Path(path)
-    if path.suffix.lower() != ".json":
+    found = format_of(path)
+    if found is None or found.reader is None:
         raise ConfigurationError(
-            f"Cannot load {str(path)!r}: a trajectory is read from the .json file that save() "
-            "writes; other formats do not hold everything."
+            f"Cannot load {str(path)!r}: the suffix must be one of {_known('reader')}."
         )
     try:
-        return Trajectory.from_dict(json.loads(path.read_bytes()))
+        trajectory = _function(found.reader)(path.read_bytes(), path)
     except TrajectoryError as error:
         raise TrajectoryError(f"{path}: {error}") from None
-    except (ValueError, RecursionError) as error:
-        raise TrajectoryError(f"{path} is not JSON: {error}") from None
+    assert isinstance(trajectory, Trajectory)
+    return trajectory
 
 
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file beside the old one and put it in its place, so that no reader sees half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file beside the old one and put it in its place, so that no reader sees half.
+
+    Args:
+        path: The file; its folder is there.
+        content: All of it.
+
+    Raises:
+        OSError: It cannot be written; the old one is as it was.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with temporary.open("xb") as file:
@@ -99,3 +143,39 @@ def _replace(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def json_content(trajectory: Trajectory, _path: Path) -> bytes:
+    """Return every event as one JSON object."""
+    return json_bytes(trajectory.to_dict()) + b"\n"
+
+
+def from_json(content: bytes, _path: Path) -> Trajectory:
+    """Read what `json_content` wrote."""
+    try:
+        return Trajectory.from_dict(json.loads(content))
+    except TrajectoryError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise TrajectoryError(f"This is not JSON: {error}") from None
+
+
+def jsonl_content(trajectory: Trajectory, _path: Path) -> bytes:
+    """Return the root run as the reference logs it."""
+    # Imported here: the logger's format is built on trajectories.
+    from rlm.logger.jsonl import log_lines  # noqa: PLC0415
+
+    if trajectory.root is None:
+        raise TrajectoryError("There is nothing to save: no run was started.")
+    return b"".join(log_lines(trajectory.root))
+
+
+def _known(what: str) -> str:
+    return ", ".join(f"{each.suffix} ({each.says})" for each in FORMATS if getattr(each, what))
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """Load the function of a row of the table."""
+    module, _, attribute = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return found

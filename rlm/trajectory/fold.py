@@ -9,7 +9,7 @@ from rlm.trajectory.codec import events_from_dict, events_to_dict
 from rlm.trajectory.nodes import CellNode, Node, RunNode, SubCallNode, TurnNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from rlm.core.types import UsageSummary
@@ -129,11 +129,18 @@ class Trajectory:
 
         return compare(self.root, other.root)
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, redact: Callable[[str], str] | None = None) -> Path:
         """Write the trajectory to a file, whole or not at all; see `rlm.trajectory.save`."""
         from rlm.trajectory.files import save  # noqa: PLC0415  (files read trajectories too)
 
-        return save(self, path)
+        return save(self, path, redact=redact)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Trajectory:
+        """Read a trajectory from a file; see `rlm.trajectory.load`."""
+        from rlm.trajectory.files import load  # noqa: PLC0415  (files read trajectories too)
+
+        return load(path)
 
     def __len__(self) -> int:
         return len(self._events)

@@ -167,6 +167,12 @@ class RunNode:
         return None if self.finished is None else self.finished.answer
 
     @property
+    def context(self) -> dict[str, Any]:
+        """What is known of its context: of a big one the hash is told after the start."""
+        later = [note.data for note in self.notes if note.kind == "context"]
+        return {**self.started.context, **(later[-1] if later else {})}
+
+    @property
     def cells(self) -> list[CellNode]:
         """The cells of all its turns, its children's left out."""
         return [cell for turn in self.turns for cell in turn.cells]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 import pytest
@@ -25,6 +26,7 @@ from rlm.events import (
     SubCallKind,
 )
 from rlm.trajectory import (
+    SUFFIXES,
     CellNode,
     RunNode,
     Trajectory,
@@ -32,7 +34,9 @@ from rlm.trajectory import (
     TurnNode,
     event_from_dict,
     event_to_dict,
+    format_of,
     load,
+    redacted_event,
     save,
 )
 
@@ -323,7 +327,8 @@ def test_a_json_file_holds_everything(tmp_path: Path) -> None:
     )
     trajectory = Trajectory.from_events(story.events)
     path = trajectory.save(tmp_path / "new" / "run.json")
-    assert load(path).events == trajectory.events
+    assert load(path).events == tuple(map(redacted_event, trajectory.events))
+    assert load(path).events == Trajectory.load(path).events
     assert [file.name for file in path.parent.iterdir()] == ["run.json"], "nothing is left over"
     assert len(path.read_text().splitlines()) == 1
 
@@ -338,8 +343,8 @@ def test_other_suffixes_are_refused_with_those_allowed(tmp_path: Path) -> None:
     trajectory = Trajectory.from_events(a_whole_story().events)
     with pytest.raises(ConfigurationError, match=r"must be one of \.json .* \.jsonl"):
         trajectory.save(tmp_path / "run.txt")
-    with pytest.raises(ConfigurationError, match=r"read from the \.json file"):
-        load(tmp_path / "run.jsonl")
+    with pytest.raises(ConfigurationError, match=r"Cannot load .* must be one of \.json "):
+        load(tmp_path / "run.txt")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -356,3 +361,55 @@ def test_a_file_that_is_no_trajectory_is_named_in_the_error(tmp_path: Path) -> N
         path.write_bytes(content)
         with pytest.raises(TrajectoryError, match=r"run\.json"):
             load(path)
+
+
+def test_no_key_of_the_configuration_is_in_a_file(tmp_path: Path) -> None:
+    trajectory = Trajectory.from_events(a_whole_story().events)
+    for suffix in SUFFIXES:
+        assert "sk-aaaa" not in trajectory.save(tmp_path / f"run{suffix}").read_text()
+
+
+def test_redact_is_asked_about_every_text_of_every_event(tmp_path: Path) -> None:
+    trajectory = Trajectory.from_events(a_whole_story().events)
+
+    def redact(text: str) -> str:
+        return text.replace("Ishmael", "[name]").replace("whale", "[animal]")
+
+    for suffix in SUFFIXES:
+        path = trajectory.save(tmp_path / f"run{suffix}", redact=redact)
+        text = path.read_text()
+        assert "[name]" in text
+        assert "Ishmael" not in text
+        assert "whale" not in text
+    kept = load(tmp_path / "run.json")
+    assert kept.counts == trajectory.counts
+    assert kept.root is not None
+    assert kept.root.answer == "[name]"
+    assert "Ishmael" in str(trajectory.events), "the record itself is as it was"
+
+
+@pytest.mark.parametrize(
+    ("context", "restorable"),
+    [
+        ({"form": "text", "value": "my name is Bond"}, False),
+        ({"form": "text", "value": "no name"}, True),
+        ({"form": "json", "value": {"a": ["Bond"]}}, False),
+        ({"form": "bytes", "value": "bXkgbmFtZSBpcyBCb25k"}, False),
+        ({"form": "bytes", "value": "bm8gbmFtZQ=="}, True),
+    ],
+)
+def test_a_context_that_redact_changes_cannot_be_restored(
+    context: dict[str, Any], restorable: bool
+) -> None:
+    event = replace(next(iter(a_whole_story().events)), context={"sha256": "00", **context})
+    kept = redacted_event(event, lambda text: text.replace("Bond", "***"))
+    assert isinstance(kept, RunStarted)
+    assert ("value" in kept.context) == restorable
+    assert kept.context["sha256"] == "00"
+
+
+def test_a_name_with_two_suffixes_is_the_longer_ones() -> None:
+    found = format_of("RUN.JSONL")
+    assert found is not None
+    assert found.suffix == ".jsonl"
+    assert format_of("run.json.txt") is None

@@ -1,0 +1,93 @@
+"""What of an event may be kept in a file: no keys, and what a rule of the user's leaves of it."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from rlm.backends.redaction import public_kwargs
+from rlm.events import CallUsage, RunStarted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from rlm.events import Event
+
+_STRUCTURE = frozenset({"id", "parent_id", "run_id", "time", "status", "kind", "purpose"})
+"""Fields that say where an event belongs and what it is; they hold nobody's text."""
+
+_KWARGS = ("backend_kwargs", "environment_kwargs")
+
+
+def redacted_event(event: Event, redact: Callable[[str], str] | None = None) -> Event:
+    """Return an event as files may hold it; the event itself when there is nothing to hide.
+
+    Keys, tokens and headers are taken out of a run's configuration, whoever put them there. With a
+    rule of the user's, every text of the event is what the rule leaves of it; a context that the
+    rule changes is no longer there to be restored (its hash is that of the whole one).
+
+    Args:
+        event: Any event.
+        redact: Called with every text, at any depth; returns what may be kept of it.
+    """
+    if isinstance(event, RunStarted):
+        public = _public_config(event.config)
+        if public != event.config:
+            event = replace(event, config=public)
+    if redact is None:
+        return event
+    changed: dict[str, Any] = {}
+    for field in fields(event):
+        if field.name not in _STRUCTURE:
+            value = getattr(event, field.name)
+            kept = _kept(value, redact)
+            if field.name == "context":
+                kept = _kept_context(value, kept, redact)
+            if kept is not value:
+                changed[field.name] = kept
+    return replace(event, **changed) if changed else event
+
+
+def _public_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    public = dict(config)
+    for name in _KWARGS:
+        if isinstance(public.get(name), dict):
+            public[name] = public_kwargs(public[name])
+    return public
+
+
+def _kept_context(
+    context: Mapping[str, Any], kept: dict[str, Any], redact: Callable[[str], str]
+) -> dict[str, Any]:
+    value = context.get("value")
+    if value is None:
+        return kept
+    if context.get("form") == "bytes" and isinstance(value, str):
+        from base64 import b64decode  # noqa: PLC0415 - contexts are seldom bytes
+
+        text = b64decode(value).decode("latin-1")
+        whole = redact(text) == text
+    else:
+        whole = kept["value"] is value
+    return kept if whole else {name: item for name, item in kept.items() if name != "value"}
+
+
+def _kept(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return what is kept of a value; the value itself when that is all of it."""
+    if isinstance(value, str):
+        text = redact(value)
+        return value if text == value else text
+    if isinstance(value, list | tuple):
+        items = [_kept(item, redact) for item in value]
+        if all(new is old for new, old in zip(items, value, strict=True)):
+            return value
+        return type(value)(items)
+    if isinstance(value, dict):
+        pairs = [(_kept(key, redact), _kept(item, redact)) for key, item in value.items()]
+        same = all(
+            key is old_key and item is old
+            for (key, item), (old_key, old) in zip(pairs, value.items(), strict=True)
+        )
+        return value if same else dict(pairs)
+    assert value is None or isinstance(value, bool | int | float | CallUsage)
+    return value
