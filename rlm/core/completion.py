@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm.backends.retry import Gate
-from rlm.core.context import describe, read_path
+from rlm.core.context import describe
 from rlm.core.environments import kept_between_trees, new_sandbox
 from rlm.core.kernels import KeptKernel
 from rlm.core.limits import Limits
@@ -22,6 +22,7 @@ from rlm.core.run import run
 from rlm.core.tree import Assignment, Tree
 from rlm.core.types import RLMChatCompletion, UsageSummary
 from rlm.errors import CancellationError, RLMError
+from rlm_kernel.inside.reading import read_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

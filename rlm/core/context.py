@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rlm.core.fingerprint import Fingerprint, quick_fingerprint
-from rlm.errors import ContextError
+from rlm_kernel.inside.reading import NAME_LENGTH, NAMES, cut, quoted
 
 _PREVIEW = 200
-_NAMES = 20
-_NAME_LENGTH = 40
 _DESCRIPTION = 1000
 """Characters. The description is all that the model is shown of a context unasked."""
-
-_LEFT_OUT_FOLDERS = frozenset(
-    {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".tox", ".mypy_cache"}
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,56 +66,6 @@ def describe(value: Any, remark: str = "", *, inline: bool = True) -> ContextInf
     )
 
 
-def read_path(path: Path) -> tuple[Any, str]:
-    """Return what a path stands for as a context, and a remark on it.
-
-    A file is its text, or its bytes when it is not UTF-8; a folder is a dictionary of relative
-    path to text, without version control, caches and what is not text.
-
-    Raises:
-        ContextError: There is no such file or folder, or it cannot be read.
-    """
-    try:
-        if path.is_dir():
-            return _read_folder(path)
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ContextError(f"The context {str(path)!r} does not exist.") from error
-    except OSError as error:
-        raise ContextError(f"The context {str(path)!r} cannot be read: {error}.") from error
-    try:
-        return data.decode(), f", read from the file {_quoted(path.name)}"
-    except UnicodeDecodeError:
-        return data, f", read from the file {_quoted(path.name)}, which is not UTF-8 text"
-
-
-def _read_folder(folder: Path) -> tuple[dict[str, str], str]:
-    texts: dict[str, str] = {}
-    left_out: list[str] = []
-    for root, folders, files in os.walk(folder):
-        here = Path(root)
-        left_out += [
-            f"{(here / name).relative_to(folder).as_posix()}/"
-            for name in folders
-            if name in _LEFT_OUT_FOLDERS
-        ]
-        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT_FOLDERS)
-        for name in sorted(files):
-            path = here / name
-            relative = path.relative_to(folder).as_posix()
-            try:
-                if not path.is_file():  # A socket or a pipe would block us for ever.
-                    raise OSError  # noqa: TRY301 - it is left out like any unreadable file
-                texts[relative] = path.read_bytes().decode()
-            except (UnicodeDecodeError, OSError):
-                left_out.append(relative)
-    remark = f", the text files of the folder {_quoted(folder.name)} by relative path"
-    if left_out:
-        named = ", ".join(map(_quoted, left_out[:_NAMES])) + ", ..." * (len(left_out) > _NAMES)
-        remark += f" ({len(left_out):,} left out: {named})"
-    return texts, remark
-
-
 def _measure(value: Any, kind: str) -> tuple[int, str]:
     """Return a value's length and the phrase that describes it."""
     if isinstance(value, str):
@@ -146,13 +88,13 @@ def _measure(value: Any, kind: str) -> tuple[int, str]:
         length = int(shape[0]) if len(shape) else 1
         return (
             length,
-            f"a {kind} of shape {size} and dtype {_cut(getattr(value, 'dtype', 'unknown'))}",
+            f"a {kind} of shape {size} and dtype {cut(getattr(value, 'dtype', 'unknown'))}",
         )
     if hasattr(value, "size") and hasattr(value, "mode"):  # PIL
         width, height = value.size
         return int(width) * int(
             height
-        ), f"a {kind} of {width} x {height} pixels ({_cut(value.mode)})"
+        ), f"a {kind} of {width} x {height} pixels ({cut(value.mode)})"
     if hasattr(value, "__len__"):
         return len(value), f"a {kind} of {len(value):,} items"
     if value is None or isinstance(value, bool | int | float):
@@ -161,11 +103,11 @@ def _measure(value: Any, kind: str) -> tuple[int, str]:
 
 
 def _columns(value: Any) -> str:
-    names = [_quoted(name) for name in list(value.columns)[:_NAMES]]
-    dtypes = [_cut(dtype) for dtype in list(getattr(value, "dtypes", []))[:_NAMES]]
+    names = [quoted(name) for name in list(value.columns)[:NAMES]]
+    dtypes = [cut(dtype) for dtype in list(getattr(value, "dtypes", []))[:NAMES]]
     if len(dtypes) == len(names):
         names = [f"{name} ({dtype})" for name, dtype in zip(names, dtypes, strict=True)]
-    more = ", ..." if len(value.columns) > _NAMES else ""
+    more = ", ..." if len(value.columns) > NAMES else ""
     return f": {', '.join(names)}{more}" if names else ""
 
 
@@ -177,35 +119,23 @@ def _characters(values: Any) -> str:
 
 
 def _item_types(values: Any) -> str:
-    kinds = sorted({_cut(type(value).__name__) for value in values})
+    kinds = sorted({cut(type(value).__name__) for value in values})
     if len(kinds) == 1:
         return f"items, all {kinds[0]}"
-    return f"items of types {', '.join(kinds[:_NAMES])}" if kinds else "items"
+    return f"items of types {', '.join(kinds[:NAMES])}" if kinds else "items"
 
 
 def _named(value: dict[Any, Any]) -> str:
-    if not value or len(value) > _NAMES:
+    if not value or len(value) > NAMES:
         return ""
-    return f": {', '.join(map(_quoted, value))}"
+    return f": {', '.join(map(quoted, value))}"
 
 
 def _type_name(value: Any) -> str:
     kind = type(value)
     if kind.__module__ == "builtins":
         return kind.__name__
-    return _cut(f"{str(kind.__module__).partition('.')[0]}.{kind.__name__}", 2 * _NAME_LENGTH)
-
-
-def _quoted(name: Any) -> str:
-    """Return a name that the context brings along, as data: quoted, and cut where it is long."""
-    if not isinstance(name, str):
-        return _cut(repr(name))
-    return repr(name) if len(name) <= _NAME_LENGTH else f"{name[:_NAME_LENGTH]!r}..."
-
-
-def _cut(name: object, length: int = _NAME_LENGTH) -> str:
-    text = str(name)
-    return text if len(text) <= length else f"{text[:length]}..."
+    return cut(f"{str(kind.__module__).partition('.')[0]}.{kind.__name__}", 2 * NAME_LENGTH)
 
 
 def _one_line(phrase: str, remark: str) -> str:

@@ -81,7 +81,6 @@ class ModelKernelApp(RLMKernelApp):
 
 def _configuration(spec: dict[str, Any]) -> Config:
     config = Config()
-    config.RLMKernel.model_mode = True
     config.RLMKernel.repl_options = spec["repl"]
     config.RLMKernel._execute_sleep = 0  # noqa: SLF001 - a configurable trait of that name
     config.HistoryManager.enabled = False
@@ -108,8 +107,8 @@ def start_kernel(spec: dict[str, Any]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run a person's kernel: the command of the kernelspec `rlm` where no provisioner is used."""
-    config = Config()
-    config.RLMKernel.model_mode = False
-    app = RLMKernelApp(kernel_class=RLMKernel, config=config)
+    from rlm_kernel.inside.person import PersonKernel  # noqa: PLC0415 - a model's does not need it
+
+    app = RLMKernelApp(kernel_class=PersonKernel)
     app.initialize(sys.argv[1:] if argv is None else argv)
     app.start()

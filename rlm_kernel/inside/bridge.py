@@ -69,7 +69,7 @@ class _Call:
     body: dict[str, Any]
     text: str
     future: Future[Any] = field(default_factory=Future)
-    heard: float = 0.0
+    heard: float = field(default_factory=time.monotonic)
     sends: int = 0
 
     def settle(self, value: Any, error: str | None) -> None:
@@ -90,14 +90,17 @@ class Bridge:
         send: Sends a message to the host: `send(msg_type, content, buffers)`. Called on the
             control thread only.
         on_control_thread: Schedules a function on the control thread, from any thread.
+        reachable: Whether the host has said who it is; calls wait for that.
     """
 
     def __init__(
         self,
         send: Callable[[str, dict[str, Any], list[bytes]], None],
         on_control_thread: Callable[[Callable[[], None]], None],
+        reachable: Callable[[], bool] = lambda: True,
     ) -> None:
         self._send = send
+        self._reachable = reachable
         self._on_control_thread = on_control_thread
         self._ids = itertools.count(1)
         self._lock = threading.RLock()  # a signal handler may call as well
@@ -193,6 +196,18 @@ class Bridge:
                 call.settle(None, f"the call did not reach the host in {MAX_SENDS} tries")
         self._pump()
 
+    def reached(self, *, anew: bool) -> None:
+        """The host has said who it is; called on the control thread.
+
+        Args:
+            anew: Whether it is another one than before, which knows nothing of what was sent.
+        """
+        if anew:
+            with self._lock:
+                self._queue.extendleft(reversed(self._sent.values()))
+                self._sent.clear()
+        self._pump()
+
     def poll(self) -> None:
         """Ask after calls that hear nothing; the control thread calls it every few seconds."""
         now = time.monotonic()
@@ -201,6 +216,10 @@ class Bridge:
             lost = [call for call in silent if now - call.heard > DEADLINE_SECONDS]
             for call in lost:
                 del self._sent[call.id]
+            while not self._reachable() and self._queue:
+                if now - self._queue[0].heard <= DEADLINE_SECONDS:
+                    break
+                lost.append(self._queue.popleft())
         for call in lost:
             call.settle(None, f"the host has not answered for {DEADLINE_SECONDS:.0f} seconds")
         ids = [call.id for call in silent if call not in lost]
@@ -226,7 +245,7 @@ class Bridge:
         while True:
             with self._lock:
                 self._pump_scheduled = False
-                batch = self._next_batch()
+                batch = self._next_batch() if self._reachable() else []
                 if not batch:
                     return
                 floor = min(self._sent, default=0)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
 from tornado.ioloop import PeriodicCallback
-from traitlets import Bool, Dict, Type
+from traitlets import Dict, Type
 
 from rlm_kernel.inside import cell_asyncio, loading
 from rlm_kernel.inside.bridge import POLL_SECONDS, Bridge
@@ -75,27 +75,31 @@ def _print_long(value: Any, printer: Any, cycle: bool) -> None:  # noqa: ARG001
 class RLMKernel(IPythonKernel):
     """A Jupyter kernel with `context`, `answer`, `llm_query` and the others in its namespace.
 
+    Attributes:
+        model_mode: Whether the engine drives it; else a person does (see `PersonKernel`).
+
     Traits:
-        model_mode: Whether the engine drives it; else a person does.
         repl_options: `tools` (names of host callables) and `output_limit` (characters a cell).
     """
 
     implementation = "rlm"
-    shell_class = Type(RLMShell)
+    shell_class: Any = Type(RLMShell)
 
     if TYPE_CHECKING:  # traits, which ipykernel declares as maybe None until start-up
         session: Any
         shell: Any
         io_loop: Any
 
-    model_mode = Bool(default_value=True).tag(config=True)
+    model_mode: bool = True
     repl_options = Dict().tag(config=True)
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._host: list[bytes] | None = None
-        self._bridge = Bridge(self._send_to_host, self._on_control_thread)
-        self._queries = Queries(self._bridge, lambda: self._host is not None)
+        self._bridge = Bridge(
+            self._send_to_host, self._on_control_thread, lambda: self._host is not None
+        )
+        self._queries = Queries(self._bridge, self._is_answered)
         self.repl = Repl(self.shell.user_ns, self._queries.helpers(), permanent=self.model_mode)
         self.repl.keep("ToolError", ToolError)
         for name in self.repl_options.get("tools", ()):
@@ -108,8 +112,7 @@ class RLMKernel(IPythonKernel):
         for name in ("attach", "assign", "variable"):
             self.shell_handlers[f"rlm_{name}_request"] = getattr(self, f"_{name}_request")
         self.control_handlers["rlm_hello"] = self._hello
-        if self.model_mode:
-            cell_asyncio.install()
+        cell_asyncio.install()
 
     def start(self) -> None:
         """Serve; an idle `await` in a cell can be interrupted, and silent calls are asked after."""
@@ -154,8 +157,14 @@ class RLMKernel(IPythonKernel):
 
     def _hello(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
         """Learn who answers sub-calls: the sender of this message."""
+        anew = self._host is not None and self._host != ident
         self._host = ident
         self.session.send(stream, "rlm_hello_reply", {"status": "ok"}, parent, ident=ident)
+        self._bridge.reached(anew=anew)
+
+    def _is_answered(self) -> bool:
+        """Whether there is, or will be, somebody who answers sub-calls."""
+        return self._host is not None
 
     async def interrupt_request(self, stream: Any, ident: Any, parent: Any) -> None:
         """Interrupt the cell, and also the calls that its threads wait for (SIGINT cannot)."""

@@ -46,8 +46,8 @@ class Repl:
     Args:
         namespace: The shell's `user_ns`.
         helpers: Functions to put there, by name.
-        permanent: Whether overwritten names are put back (a model's kernel) or only deleted ones
-            (a person's).
+        permanent: Whether all of them are put back whatever happened to them (a model's kernel),
+            or only functions that were deleted (a person's).
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class Repl:
     def put_back(self) -> None:
         """Restore the reserved names."""
         for name, value in self._kept.items():
-            if self._permanent or name not in self._namespace:
+            if self._permanent or (callable(value) and name not in self._namespace):
                 self._namespace[name] = value
         answer = self._namespace.get("answer")
         if isinstance(answer, dict):
             self._answer = answer  # rebinding to a plain dict is one of the ways to answer
-        else:
+        elif self._permanent:
             self._namespace["answer"] = self._answer
 
     def answer(self) -> tuple[str | None, str]:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from rlm import ContextError
-from rlm.core.context import describe, read_path
+from rlm.core.context import describe
+from rlm_kernel.inside.reading import read_path
 
 
 @pytest.mark.parametrize(

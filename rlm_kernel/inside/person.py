@@ -1,0 +1,91 @@
+"""A person's kernel: an ordinary notebook kernel that has what a model's REPL has.
+
+It has history, `input()`, the debugger, and ordinary output; what a person binds to a reserved
+name stays. `%rlm_context` takes the place of the engine, which gives a model its context.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.error import UsageError
+from IPython.core.magic import no_var_expand
+from traitlets import Type
+
+from rlm_kernel.errors import ContextError
+from rlm_kernel.inside.kernel import RLMKernel
+from rlm_kernel.inside.reading import cut, read_path
+
+ANSWERED = "RLM_ANSWERED"
+"""The environment variable by which a kernel knows that somebody will answer its sub-calls."""
+
+ENVIRONMENT = "RLM_ENVIRONMENT"
+"""The same, for where it runs: ``local``, ``docker`` or ``modal``."""
+
+
+class PersonKernel(RLMKernel):
+    """The kernel of the kernelspecs `rlm`, `rlm-docker` and `rlm-modal`."""
+
+    shell_class: Any = Type(ZMQInteractiveShell)
+    model_mode = False
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.repl.keep("context_0", "")
+        self.shell.register_magic_function(self.rlm_context, magic_name="rlm_context")
+
+    def _is_answered(self) -> bool:
+        return super()._is_answered() or bool(os.environ.get(ANSWERED))
+
+    @no_var_expand
+    def rlm_context(self, line: str) -> None:
+        """Load what `context` is, as the engine does for a model; `answer` is reset.
+
+        ::
+
+            %rlm_context NAME    a variable of this notebook
+            %rlm_context PATH    a file (its text, or bytes), or a folder ({path: text})
+            %rlm_context         say what `context` is now
+        """
+        name = line.strip()
+        if len(name) > 1 and name[0] == name[-1] and name[0] in "'\"":
+            name = name[1:-1]
+        if name:
+            value, remark = self._value(name)
+            self.repl.keep("context_0", value)
+            self.repl.reset_answer()
+        else:
+            value, remark = self.shell.user_ns.get("context"), ""
+        print(f"context is {_about(value)}{remark}")  # noqa: T201 - a magic's answer
+
+    def _value(self, name: str) -> tuple[Any, str]:
+        if name.isidentifier() and name in self.shell.user_ns:
+            return self.shell.user_ns[name], f", the variable {name}"
+        try:
+            return read_path(Path(name).expanduser())
+        except ContextError as error:
+            variable = f" Nor is there a variable {name!r}." if name.isidentifier() else ""
+            raise UsageError(f"{error}{variable}{_elsewhere()}") from None
+
+
+def _about(value: Any) -> str:
+    kind = cut(type(value).__name__)
+    try:
+        return f"a {kind} of length {len(value):,}"
+    except Exception:  # noqa: BLE001 - it has none, or its own method raises anything
+        return f"a {kind}"
+
+
+def _elsewhere() -> str:
+    """Say why a file that the person sees may not be there."""
+    where = os.environ.get(ENVIRONMENT, "local")
+    if where == "local":
+        return ""
+    return (
+        f" This kernel runs in a sandbox ({where}), which sees none of your machine's files: give "
+        "it a folder by `volumes` in the kernelspec's environment_kwargs, or load the text into a "
+        "variable and use %rlm_context NAME."
+    )

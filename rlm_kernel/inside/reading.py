@@ -1,0 +1,82 @@
+"""Reads a file or a folder as a context: what a path stands for, here as in a container."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rlm_kernel.errors import ContextError
+
+NAMES = 20
+"""Names of files or columns that a description lists."""
+
+NAME_LENGTH = 40
+"""Characters of such a name."""
+
+_LEFT_OUT_FOLDERS = frozenset(
+    {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".tox", ".mypy_cache"}
+)
+
+
+def read_path(path: Path) -> tuple[Any, str]:
+    """Return what a path stands for as a context, and a remark on it.
+
+    A file is its text, or its bytes when it is not UTF-8; a folder is a dictionary of relative
+    path to text, without version control, caches and what is not text.
+
+    Raises:
+        ContextError: There is no such file or folder, or it cannot be read.
+    """
+    try:
+        if path.is_dir():
+            return _read_folder(path)
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ContextError(f"The context {str(path)!r} does not exist.") from error
+    except OSError as error:
+        raise ContextError(f"The context {str(path)!r} cannot be read: {error}.") from error
+    try:
+        return data.decode(), f", read from the file {quoted(path.name)}"
+    except UnicodeDecodeError:
+        return data, f", read from the file {quoted(path.name)}, which is not UTF-8 text"
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, str], str]:
+    texts: dict[str, str] = {}
+    left_out: list[str] = []
+    for root, folders, files in os.walk(folder):
+        here = Path(root)
+        left_out += [
+            f"{(here / name).relative_to(folder).as_posix()}/"
+            for name in folders
+            if name in _LEFT_OUT_FOLDERS
+        ]
+        folders[:] = sorted(name for name in folders if name not in _LEFT_OUT_FOLDERS)
+        for name in sorted(files):
+            path = here / name
+            relative = path.relative_to(folder).as_posix()
+            try:
+                if not path.is_file():  # A socket or a pipe would block us for ever.
+                    raise OSError  # noqa: TRY301 - it is left out like any unreadable file
+                texts[relative] = path.read_bytes().decode()
+            except (UnicodeDecodeError, OSError):
+                left_out.append(relative)
+    remark = f", the text files of the folder {quoted(folder.name)} by relative path"
+    if left_out:
+        named = ", ".join(map(quoted, left_out[:NAMES])) + ", ..." * (len(left_out) > NAMES)
+        remark += f" ({len(left_out):,} left out: {named})"
+    return texts, remark
+
+
+def quoted(name: Any) -> str:
+    """Return a name that the context brings along, as data: quoted, and cut where it is long."""
+    if not isinstance(name, str):
+        return cut(repr(name))
+    return repr(name) if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]!r}..."
+
+
+def cut(name: object, length: int = NAME_LENGTH) -> str:
+    """Return a name's text, cut where it is long."""
+    text = str(name)
+    return text if len(text) <= length else f"{text[:length]}..."
