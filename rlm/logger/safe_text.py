@@ -52,6 +52,19 @@ def safe_text(text: str) -> str:
     if "\r" in text:
         # What stands before a carriage return was overwritten.
         text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+    return visible(text)
+
+
+def visible(text: str) -> str:
+    r"""Return text without control characters, invisible ones spelled out as ``\u202e``.
+
+    Line ends and tabs stay what they are.
+
+    Args:
+        text: From anywhere.
+    """
+    if text.isascii() and _HARMLESS.fullmatch(text):
+        return text
     text = _CONTROLS.sub("", text)
     return _INVISIBLE.sub(lambda match: ascii(match[0])[1:-1], text)
 

@@ -1,0 +1,77 @@
+"""How much of a run the HTML holds: long texts are cut with a note, and all have a bound."""
+
+from __future__ import annotations
+
+_WHEN_FULL = 120
+_CALLS_WHEN_FULL = 5
+
+
+class Room:
+    """The characters that are left for texts, and the sub-calls that are shown one by one.
+
+    Each text is cut to what one may take; once all is taken, to very little.
+    """
+
+    def __init__(self, *, total: int, each: int, calls: int) -> None:
+        """Take the limits.
+
+        Args:
+            total: Characters of all texts together.
+            each: Characters of one text.
+            calls: Sub-calls; groups that come later have little left.
+        """
+        self._left = total
+        self._each = each
+        self._calls_left = calls
+
+    def head(self, text: str, share: float = 1.0) -> tuple[str, str]:
+        """Return the beginning of a text, and a note on what is left out; empty when nothing is.
+
+        Args:
+            text: Of any length.
+            share: Which part of what a text may take this one may.
+        """
+        limit = self._limit(share)
+        self._left -= min(len(text), limit)
+        if len(text) <= limit:
+            return text, ""
+        return text[:limit], f"… {len(text) - limit:,} more characters"
+
+    def ends(self, text: str, share: float = 1.0) -> str:
+        """Return a text, of a long one its beginning and end, with a note between them.
+
+        Args:
+            text: Of any length.
+            share: As in `head`.
+        """
+        limit = self._limit(share)
+        self._left -= min(len(text), limit)
+        if len(text) <= limit:
+            return text
+        tail = limit // 3
+        left_out = len(text) - limit
+        return f"{text[: limit - tail]}\n… {left_out:,} more characters …\n{text[-tail:]}"
+
+    def holds(self, text: str) -> bool:
+        """Say whether something that cannot be cut has room, and take it.
+
+        Args:
+            text: Such as an image.
+        """
+        if len(text) > self._left:
+            return False
+        self._left -= len(text)
+        return True
+
+    def calls(self, wanted: int) -> int:
+        """Return how many sub-calls of a group may be shown, and take them.
+
+        Args:
+            wanted: How many there are.
+        """
+        granted = min(wanted, max(self._calls_left // 4, _CALLS_WHEN_FULL))
+        self._calls_left -= granted
+        return granted
+
+    def _limit(self, share: float) -> int:
+        return int(self._each * share) if self._left > 0 else _WHEN_FULL
