@@ -70,6 +70,28 @@ _MODULES = {
 }
 
 
+def load_ipython_extension(shell: Any) -> None:
+    """Load the magics, for ``%load_ext rlm``.
+
+    Args:
+        shell: The user's.
+    """
+    import rlm_ipython  # noqa: PLC0415 - a door upwards: a program that uses the API has no shell
+
+    rlm_ipython.load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """Take them out again, for ``%unload_ext rlm``.
+
+    Args:
+        shell: The user's.
+    """
+    import rlm_ipython  # noqa: PLC0415 - as above
+
+    rlm_ipython.unload_ipython_extension(shell)
+
+
 def __getattr__(name: str) -> Any:
     """Load the rest when asked for: errors are cheap, the engine is not."""
     if name not in _MODULES:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rlm.core.completion import Request, complete
 from rlm.core.config import run_config
+from rlm.core.desk import open_desk
 from rlm.core.environments import unknown_arguments
 from rlm.core.held import Held
 from rlm.core.loop import Job, engine_loop
@@ -138,7 +139,7 @@ class RLM:
             cell_timeout: Seconds that one cell may take; None: any.
             max_restarts: How often a run's lost kernel is replaced.
             approve: Called with a cell's code and the turn's number before it runs; returns the
-                code to run, or None to stop the run.
+                code to run, or None to stop the run. `rlm.approval.ask` asks you.
             head_only: Whether a long output is shown without its end, as the reference does.
             show_images: Whether images that a cell displays are sent to the root model.
             python_fences: Whether ```` ```python ```` blocks run when a reply has no
@@ -218,12 +219,13 @@ class RLM:
             BackendError: The provider failed.
             RLMError: Root of all these; has the `trajectory` and the `partial_answer` so far.
         """
-        job, recorder = self._job(prompt, root_prompt)
-        try:
-            outcome = job.wait()
-            self._audience.flush(FLUSH_SECONDS)
-        except KeyboardInterrupt:
-            outcome = cancelled(recorder)
+        with open_desk() as desk:
+            job, recorder = self._job(prompt, root_prompt)
+            try:
+                outcome = job.wait(desk)
+                self._audience.flush(FLUSH_SECONDS)
+            except KeyboardInterrupt:
+                outcome = cancelled(recorder)
         if job.interrupted and not isinstance(outcome, CancellationError):
             outcome = cancelled(recorder)
         return settled(outcome, self._audience)

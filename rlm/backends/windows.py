@@ -75,6 +75,9 @@ _WINDOWS = {
     "mistral-medium-3": 262_144,
     "mistral-small-2603": 262_144,
 }
+KNOWN_MODELS = tuple(_WINDOWS)
+"""Names, and beginnings of names, of models that are widely used."""
+
 # What may follow a prefix: a variant of the same model. `gpt-4` must not claim `gpt-45`.
 _VARIANT = re.compile(r"$|[-@:]")
 

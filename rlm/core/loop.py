@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from rlm.core.desk import Desk
+
 T = TypeVar("T")
 
 _CANCEL_GRACE = 5.0
@@ -55,14 +57,21 @@ class Job(Generic[T]):
         """Cancel the job; it frees what it holds before its future is done."""
         self._loop.call(self._cancel)
 
-    def wait(self) -> T:
+    def wait(self, desk: Desk | None = None) -> T:
         """Start the job and wait for it; a Ctrl-C cancels it.
+
+        Args:
+            desk: Served meanwhile.
 
         Raises:
             KeyboardInterrupt: The user pressed Ctrl-C and the job had nothing to say about it.
         """
         try:
             self.start()
+            if desk is not None:
+                self.future.add_done_callback(lambda _: desk.wake())
+                while not self.future.done():
+                    desk.serve()
             return self.future.result()
         except KeyboardInterrupt:
             self.interrupted = True

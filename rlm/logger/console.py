@@ -50,13 +50,15 @@ class ConsoleReader:
     at once, each line begins with its run's number.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, answer: bool = True) -> None:
         """Choose the console; nothing is printed before the first event.
 
         Args:
             console: Where to print; a new one on stderr when None.
+            answer: Whether to print how a run ended: its answer or error, and what it took.
         """
         self._console = console
+        self._answer = answer
         self._forest = Forest()
         self._numbers: dict[str, int] = {}
         self._several = False
@@ -132,6 +134,8 @@ class ConsoleReader:
         self._several = bool(self._forest.trees) and self._several
 
     def _print_end(self, root: RunNode) -> None:
+        if not self._answer:
+            return
         console = self._the_console()
         if not console.is_terminal:
             self._print(root, list(run_end(root)))

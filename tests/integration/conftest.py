@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from modal_standin.fixture import modal  # noqa: F401 - a fixture of every test here
+from shells import Notebook, opened
 
 from rlm import RLM
 from rlm.core.environments import new_sandbox
@@ -26,6 +27,7 @@ from rlm_kernel.host.session import Session, open_session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
 
     from rlm.demo.server import LMResponse, StandInServer
     from rlm_kernel.host.sandbox import Sandbox
@@ -180,3 +182,10 @@ def scripted(server: Callable[..., StandInServer], environment: str) -> Iterator
     """`scripted(root=[...], sub=...)`: an RLM with a scripted model, closed after the test."""
     with ExitStack() as running:
         yield ScriptedRLM(server, running, environment)
+
+
+@pytest.fixture
+def notebook(tmp_path: Path, server: Callable[..., StandInServer]) -> Iterator[Notebook]:
+    """An IPython shell with the magics loaded."""
+    with opened(tmp_path, server) as shell:
+        yield shell

@@ -1,0 +1,60 @@
+"""Asking a person before each cell: `RLM(approve=ask)`, and `%%rlm --step`."""
+
+from __future__ import annotations
+
+import sys
+
+from rlm.core.desk import desk_here
+from rlm.logger.safe_text import safe_text
+
+_RUN = {"r", "run", "y", "yes"}
+_EDIT = {"e", "edit"}
+_STOP = {"s", "stop", "n", "no", "q", "quit"}
+
+
+def ask(code: str, turn: int) -> str | None:
+    """Show a cell and ask through `input()` whether to run it, to edit it first, or to stop.
+
+    It asks on the thread that waits for the run, where Ctrl-C stops the run as ever.
+
+    Args:
+        code: What the model wants to run.
+        turn: The turn's number.
+
+    Returns:
+        The code to run; None to stop the run.
+    """
+    desk = desk_here()
+    return _decided(code, turn) if desk is None else desk.call(_decided, code, turn)
+
+
+def _decided(code: str, turn: int) -> str | None:
+    _show(code, turn)
+    while True:
+        try:
+            choice = input("[r]un, [e]dit, [s]top? ").strip().lower()
+            if choice in _EDIT:
+                code = _edited(code)
+                _show(code, turn)
+        except EOFError:
+            return None
+        if choice in _RUN:
+            return code
+        if choice in _STOP:
+            return None
+
+
+def _show(code: str, turn: int) -> None:
+    # All of it, however long: what is not seen cannot be approved.
+    lines = "".join(f"  | {line}\n" for line in safe_text(code).rstrip("\n").split("\n"))
+    sys.stdout.write(f"Turn {turn} wants to run:\n{lines}")
+    sys.stdout.flush()
+
+
+def _edited(code: str) -> str:
+    sys.stdout.write("Write the cell anew, line by line; a line with only a . ends it.\n")
+    sys.stdout.flush()
+    lines = []
+    while (line := input("  | ")) != ".":
+        lines.append(line)
+    return "\n".join(lines) if lines else code

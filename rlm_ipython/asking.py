@@ -1,0 +1,152 @@
+"""What a `%%rlm` cell does: begin a run, show it, and bring its answer into the notebook."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from rlm.errors import RLMError
+from rlm_ipython.answer import Answer
+from rlm_ipython.failure import told_in_a_paragraph
+from rlm_ipython.result import result_of
+from rlm_ipython.saving import refuse_unwritable, save
+from rlm_ipython.settings import rlm_arguments
+from rlm_ipython.variables import context_of, filled
+from rlm_ipython.views import Silent, View, in_notebook, view_of
+from rlm_ipython.waiting import wait_for
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rlm.rlm import RLM
+    from rlm.run_handle import RunHandle
+    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.shell_runs import ShellRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question, checked and ready to be answered.
+
+    Attributes:
+        rlm: What answers it.
+        prompt: The context.
+        root_prompt: The question, where the context is not the question itself.
+        flags: What the magic line says.
+    """
+
+    rlm: RLM
+    prompt: Any
+    root_prompt: str | None
+    flags: argparse.Namespace
+
+
+def ask(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Answer | RunHandle | None:
+    """Answer a question.
+
+    Args:
+        magics: Of the shell that asks.
+        flags: What its magic line says.
+        question: The cell's body.
+
+    Returns:
+        The answer; with `--bg` the run's handle; with `--quiet` None.
+
+    Raises:
+        UsageError: A flag names what is not there.
+        RLMError: What the run ended in, or could not begin for.
+    """
+    if flags.step and flags.bg:
+        raise UsageError("--step asks you before each cell: it cannot go with --bg.")
+    try:
+        asked = _checked(magics, flags, filled(question, magics.shell))
+    except RLMError as error:
+        magics.last_error = error
+        raise told_in_a_paragraph(error, out=None, number=None) from None
+    return _in_background(magics, asked) if flags.bg else _here(magics, asked)
+
+
+def _checked(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Asked:
+    """Refuse what cannot work before anything is paid for."""
+    from rlm.rlm import RLM  # noqa: PLC0415 - the engine is loaded when it is needed
+
+    context = context_of(flags.variables, magics.shell) if flags.variables else question
+    arguments = rlm_arguments(flags, magics)
+    if flags.save:
+        refuse_unwritable(flags.save)
+    return Asked(
+        rlm=magics.kept.rlm(arguments) if flags.persistent else RLM(**arguments),
+        prompt=context,
+        root_prompt=question if flags.variables else None,
+        flags=flags,
+    )
+
+
+def _here(magics: RLMMagics, asked: Asked) -> Answer | None:
+    """Run to the end in the cell that asks."""
+    from rlm.core.desk import open_desk  # noqa: PLC0415 - the engine is loaded when it is needed
+
+    flags = asked.flags
+    try:
+        with open_desk() as desk:
+            run = _begin(magics, asked)
+            assert run.handle is not None
+            outcome = wait_for(run.handle, _view(run.handle, magics, flags), desk)
+    finally:
+        _end(asked)
+    if flags.out:
+        magics.shell.push({flags.out: result_of(outcome, asked.prompt)})
+    if flags.save:
+        save(run.trajectory, flags.save)
+    if isinstance(outcome, RLMError):
+        run.error = magics.last_error = outcome
+        raise told_in_a_paragraph(outcome, out=flags.out, number=run.number) from None
+    return None if flags.quiet else Answer(outcome.response, run.trajectory.root)
+
+
+def _in_background(magics: RLMMagics, asked: Asked) -> RunHandle | None:
+    """Return at once; a thread looks after the run."""
+    flags = asked.flags
+    run = _begin(magics, asked)
+    handle = run.handle
+    assert handle is not None
+    # In a terminal it would write over what the user types: there `%rlm show` shows it.
+    quiet = flags.quiet or not in_notebook(magics.shell)
+    view = Silent() if quiet else view_of(handle, magics.shell)
+    if flags.out:
+        magics.shell.push({flags.out: handle})
+    threading.Thread(
+        target=_look_after, args=(run, view, asked), name=f"rlm-bg-{run.number}", daemon=True
+    ).start()
+    return None if flags.quiet else handle
+
+
+def _look_after(run: ShellRun, view: View, asked: Asked) -> None:
+    """See a background run to its end: what it shows, its file, and what it holds."""
+    assert run.handle is not None
+    while not run.handle.wait(0.25):
+        view.tick()
+    run.error = run.handle.error
+    view.end()
+    if asked.flags.save:
+        save(run.trajectory, asked.flags.save)
+    _end(asked)
+
+
+def _begin(magics: RLMMagics, asked: Asked) -> ShellRun:
+    handle = asked.rlm.start(asked.prompt, asked.root_prompt)
+    question = asked.root_prompt or str(asked.prompt)
+    return magics.runs.add(handle.trajectory, handle=handle, question=question)
+
+
+def _end(asked: Asked) -> None:
+    """Free what nobody needs any more; what is persistent stays."""
+    if not asked.flags.persistent:
+        asked.rlm.close()
+
+
+def _view(handle: RunHandle, magics: RLMMagics, flags: argparse.Namespace) -> View:
+    return Silent() if flags.quiet else view_of(handle, magics.shell, step=flags.step)

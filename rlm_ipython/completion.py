@@ -1,0 +1,110 @@
+"""Tab completion in the lines of `%%rlm` and `%rlm`: flags, models, variables, runs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from IPython.core.completer import SimpleCompletion, SimpleMatcherResult
+
+from rlm_ipython.subcommands import SUBCOMMANDS
+from rlm_ipython.variables import variable_names
+
+if TYPE_CHECKING:
+    from argparse import Action
+
+    from IPython.core.completer import CompletionContext
+
+    from rlm_ipython.magics import RLMMagics
+
+_LINE = re.compile(r"\s*(?P<magic>%%?)rlm\s+(?P<rest>.*)")
+
+
+class Completions:
+    """A matcher (IPython's version 2) that has something to say in our lines alone.
+
+    Args:
+        magics: Whose flags, defaults and runs there are.
+    """
+
+    matcher_api_version = 2
+    matcher_identifier = "rlm"
+    matcher_priority = 0.0
+
+    def __init__(self, magics: RLMMagics) -> None:
+        self._magics = magics
+
+    def __call__(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Return what may stand at the cursor.
+
+        Args:
+            context: What has been typed.
+        """
+        line = _LINE.match(context.text_until_cursor)
+        if line is None:
+            return SimpleMatcherResult(completions=[])
+        words = re.split(r"\s+", line["rest"])
+        cell = line["magic"] == "%%" and context.cursor_line == _first_line(context.full_text)
+        if not cell and line["magic"] == "%%":
+            return SimpleMatcherResult(completions=[])
+        offered = self._for_a_question(words) if cell else self._for_a_command(words)
+        # IPython cuts a word at characters such as ":" and replaces what is behind them.
+        kept = len(words[-1]) - len(context.token) if words[-1].endswith(context.token) else 0
+        found = [
+            SimpleCompletion(text=name[kept:], type="rlm")
+            for name in offered
+            if name.startswith(words[-1])
+        ]
+        return SimpleMatcherResult(completions=found, suppress=bool(found))
+
+    def _for_a_question(self, words: list[str]) -> list[str]:
+        *_, before, word = ["", *words]
+        option = _options(self._magics).get(before)
+        if option is not None and option.nargs != 0:
+            return self._values(option)
+        if word and not word.startswith("-"):
+            return []
+        return sorted(name for name in _options(self._magics) if name.startswith("--"))
+
+    def _values(self, option: Action) -> list[str]:
+        """Return the values that a flag may take, as far as there is a list of them."""
+        if option.dest in {"variables", "out"}:
+            return variable_names(self._magics.shell)
+        if option.dest == "backend":
+            from rlm.backends import BACKENDS  # noqa: PLC0415 - the engine is loaded when needed
+
+            return list(BACKENDS)
+        return model_names(self._magics) if option.dest in {"model", "sub_model"} else []
+
+    def _for_a_command(self, words: list[str]) -> list[str]:
+        if len(words) == 1:
+            return list(SUBCOMMANDS)
+        command = SUBCOMMANDS.get(words[0])
+        if command is None or len(words) > 2 or not command.takes_run:  # noqa: PLR2004 - its name, a run
+            return []
+        return [str(run.number) for run in self._magics.runs]
+
+
+def model_names(magics: RLMMagics) -> list[str]:
+    """Return models that may be meant: those in use here, then those we know of.
+
+    Args:
+        magics: Whose defaults and runs there are.
+    """
+    from rlm.backends.windows import KNOWN_MODELS  # noqa: PLC0415 - the engine is loaded when needed
+
+    used = [magics.model, magics.sub_model, *magics.prices]
+    for run in magics.runs:
+        if run.trajectory.root is not None:
+            used += run.trajectory.root.usage.model_usage_summaries
+    return list(dict.fromkeys(filter(None, [*used, *KNOWN_MODELS])))
+
+
+def _options(magics: RLMMagics) -> dict[str, Action]:
+    options: dict[str, Action] = magics.ask.parser._option_string_actions  # noqa: SLF001 - argparse has no public way to list options
+    return options
+
+
+def _first_line(text: str) -> int:
+    """Return the number of a cell's first line that is not empty: where its magic stands."""
+    return next((n for n, line in enumerate(text.split("\n")) if line.strip()), 0)

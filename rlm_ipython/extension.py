@@ -1,0 +1,79 @@
+"""Loading the magics into a shell, and taking them out again without a trace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from rlm_ipython.completion import Completions
+    from rlm_ipython.magics import RLMMagics
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Loaded:
+    """What a shell was given.
+
+    Attributes:
+        magics: The magics.
+        completions: The completion matcher.
+        before: What the shell had in their place: table, key and value.
+        times: How often it was loaded: `rlm` and `rlm_ipython` are two extensions to IPython.
+    """
+
+    magics: RLMMagics
+    completions: Completions
+    before: list[tuple[dict[str, Any], str, Any]]
+    times: int = 1
+
+
+_loaded: WeakKeyDictionary[InteractiveShell, _Loaded] = WeakKeyDictionary()
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Give a shell `%%rlm` and `%rlm`.
+
+    Args:
+        shell: The user's; ``%load_ext rlm_ipython`` and ``%load_ext rlm`` pass it.
+    """
+    if shell in _loaded:
+        _loaded[shell].times += 1
+        return
+    from rlm_ipython.completion import Completions  # noqa: PLC0415 - when it is loaded, not imported
+    from rlm_ipython.magics import RLMMagics  # noqa: PLC0415 - same
+
+    manager = shell.magics_manager
+    tables = [(manager.registry, "RLMMagics"), *((kind, "rlm") for kind in manager.magics.values())]
+    before = [(table, key, table.get(key)) for table, key in tables]
+    magics = RLMMagics(shell)
+    completions = Completions(magics)
+    shell.register_magics(magics)
+    shell.Completer.custom_matchers.append(completions)
+    _loaded[shell] = _Loaded(magics=magics, completions=completions, before=before)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Take everything out again: runs that go on are stopped, what is kept is closed.
+
+    Args:
+        shell: The user's.
+    """
+    loaded = _loaded.get(shell)
+    if loaded is None:
+        return
+    loaded.times -= 1
+    if loaded.times:
+        return
+    del _loaded[shell]
+    shell.Completer.custom_matchers.remove(loaded.completions)
+    configurables: list[Any] = shell.configurables
+    configurables.remove(loaded.magics)
+    for table, key, value in loaded.before:
+        if value is None:
+            table.pop(key, None)
+        else:
+            table[key] = value
+    loaded.magics.close()

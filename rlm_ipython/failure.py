@@ -1,0 +1,103 @@
+"""A run's failure as one readable paragraph, instead of a traceback through our machinery."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING
+
+from rlm.errors import (
+    BudgetExceededError,
+    CancellationError,
+    ErrorThresholdExceededError,
+    LimitExceededError,
+    MissingKeyError,
+    RLMError,
+    SandboxError,
+    TimeoutExceededError,
+    TokenLimitExceededError,
+)
+from rlm.logger.safe_text import safe_text
+
+if TYPE_CHECKING:
+    from rlm.trajectory import RunNode
+
+_RAISE_THE_LIMIT: dict[type[RLMError], str] = {
+    BudgetExceededError: "Allow more with --budget USD.",
+    TimeoutExceededError: "Allow more with --timeout S.",
+    TokenLimitExceededError: "Allow more with --tokens N.",
+    ErrorThresholdExceededError: 'Allow more with %config RLMMagics.extra = {"max_errors": N}.',
+}
+_ENTER_A_KEY = (
+    "To enter it without leaving it in the notebook: import os, getpass; "
+    'os.environ["NAME_OF_THE_VARIABLE"] = getpass.getpass()'
+)
+_BUDGET_NEEDS_A_PRICE = (
+    'In a notebook: %config RLMMagics.prices = {"MODEL": (USD per 1M tokens in, out)}.'
+)
+
+
+def told_in_a_paragraph(error: RLMError, *, out: str | None, number: int | None) -> RLMError:
+    """Return an error that IPython shows as one paragraph; its class and text stay its own.
+
+    It uses IPython's protocol for it, `_render_traceback_`, so nothing of the shell changes.
+
+    Args:
+        error: What a run ended in, or could not begin for.
+        out: The variable that holds the result.
+        number: The run's, in `%rlm runs`; None when none began.
+    """
+    text = paragraph(error, out=out, number=number)
+    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
+    return error
+
+
+def paragraph(error: RLMError, *, out: str | None, number: int | None) -> str:
+    """Return what happened and what to do about it.
+
+    Args:
+        error: As for `told_in_a_paragraph`.
+        out: As for `told_in_a_paragraph`.
+        number: As for `told_in_a_paragraph`.
+    """
+    parts = [f"{type(error).__name__}: {_sentence(str(error))}", _advice(error)]
+    root = error.trajectory.root if error.trajectory is not None else None
+    if root is not None:
+        parts.append(_so_far(root, error, out=out, number=number))
+    if not isinstance(error, CancellationError | LimitExceededError):
+        parts.append("The traceback: %rlm traceback.")
+    return safe_text(" ".join(filter(None, parts)))
+
+
+def full_traceback(error: BaseException) -> str:
+    """Return the traceback that a paragraph has stood for.
+
+    Args:
+        error: Any.
+    """
+    return safe_text("".join(traceback.format_exception(error)))
+
+
+def _advice(error: RLMError) -> str:
+    if isinstance(error, MissingKeyError):
+        return _ENTER_A_KEY
+    if isinstance(error, SandboxError):
+        return "`rlm doctor` in a terminal says what works here."
+    if "max_budget" in str(error) and "price" in str(error):
+        return _BUDGET_NEEDS_A_PRICE
+    return next((text for kind, text in _RAISE_THE_LIMIT.items() if isinstance(error, kind)), "")
+
+
+def _so_far(root: RunNode, error: RLMError, *, out: str | None, number: int | None) -> str:
+    from rlm_ipython.answer import took  # noqa: PLC0415 - it is shown with a run's figures only
+
+    where = f"{out}.trajectory" if out else f"%rlm show {number}"
+    told = f"The run so far ({took(root)}) is in {where}"
+    if error.partial_answer:
+        partial = f"{out}.answer" if out else "there"
+        told += f", its partial answer ({len(error.partial_answer):,} characters) in {partial}"
+    return f"{told}."
+
+
+def _sentence(text: str) -> str:
+    text = text.strip() or "no more is known"
+    return text if text[-1] in ".!?" else f"{text}."

@@ -1,0 +1,170 @@
+"""What `%rlm`, `%rlm runs`, `cost` and `models` print."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+from rlm.logger.outline import cost_text, dollars, seconds
+from rlm_ipython.settings import HOW_TO_CHOOSE
+from rlm_ipython.table import Table
+
+if TYPE_CHECKING:
+    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.shell_runs import ShellRun
+
+_SHOWN = ("backend", "model", "sub_model", "base_url", "environment", "image", "max_depth")
+_LIMITS = ("max_iterations", "budget", "timeout", "tokens")
+
+
+def status(magics: RLMMagics) -> Table:
+    """Return the defaults of `%%rlm`, and what goes on.
+
+    Args:
+        magics: Of the shell.
+    """
+    rows = [(name.replace("_", "-"), str(getattr(magics, name) or "")) for name in _SHOWN]
+    limits = ((name.replace("_", "-"), getattr(magics, name)) for name in _LIMITS)
+    rows.append(("limits", ", ".join(f"{n} {value:,}" for n, value in limits if value is not None)))
+    running = ", ".join(str(run.number) for run in magics.runs.running)
+    rows += [
+        ("running", running or "nothing"),
+        ("kept", f"{len(magics.kept)} persistent; %rlm close ends them" if magics.kept else ""),
+        ("change", HOW_TO_CHOOSE),
+        ("more", "%%rlm? and %rlm? are the manual"),
+    ]
+    return Table(("%rlm", ""), tuple(row for row in rows if row[1]))
+
+
+def run_table(magics: RLMMagics) -> Table:
+    """Return this shell's runs, and the live ones of other processes.
+
+    Args:
+        magics: Of the shell.
+    """
+    from rlm.live_runs import live_runs  # noqa: PLC0415 - the engine is loaded when it is needed
+
+    here = {run.handle.id for run in magics.runs if run.handle is not None}
+    rows = [_row(run) for run in magics.runs]
+    now = time.time()
+    rows += [
+        (
+            live.id,
+            f"running in process {live.pid}",
+            live.model,
+            live.question,
+            "",
+            "",
+            "",
+            seconds(now - live.started),
+        )
+        for live in live_runs()
+        if not any(live.id.startswith(own) for own in here)
+    ]
+    columns = ("ID", "status", "model", "question", "turns", "sub-calls", "cost", "time")
+    return Table(columns, tuple(rows), empty="no runs yet")
+
+
+def cost_table(magics: RLMMagics) -> Table:
+    """Return what the runs that this shell started took, by model.
+
+    Args:
+        magics: Of the shell.
+    """
+    from rlm.core.types import UsageSummary  # noqa: PLC0415 - the engine is loaded when needed
+    from rlm.trajectory.tally import Tally  # noqa: PLC0415 - same
+
+    total = Tally()
+    runs = [run for run in magics.runs if run.handle is not None]
+    for run in runs:
+        for node in run.trajectory.root.walk() if run.trajectory.root is not None else ():
+            total.merge(node.tally)
+    usage = UsageSummary(total.summaries())
+    rows = [
+        (
+            model,
+            f"{summary.total_calls:,}",
+            f"{summary.total_input_tokens:,}",
+            f"{summary.total_output_tokens:,}",
+            _cost(summary.total_cost, partial=summary.uncosted_calls > 0),
+        )
+        for model, summary in sorted(usage.model_usage_summaries.items())
+    ]
+    if len(rows) > 1:
+        rows.append(
+            (
+                "all",
+                f"{usage.total_calls:,}",
+                f"{usage.total_input_tokens:,}",
+                f"{usage.total_output_tokens:,}",
+                _cost(usage.total_cost, partial=usage.cost_is_partial),
+            )
+        )
+    columns = ("model", "calls", "tokens in", "tokens out", "cost")
+    return Table(columns, tuple(rows), empty="nothing has been asked yet")
+
+
+def model_table(magics: RLMMagics) -> Table:
+    """Return the models that are in use here or widely, and which keys are set.
+
+    Args:
+        magics: Of the shell.
+    """
+    from rlm.backends import context_window  # noqa: PLC0415 - the engine is loaded when needed
+    from rlm.backends.providers import PROVIDERS  # noqa: PLC0415 - same
+    from rlm_ipython.completion import model_names  # noqa: PLC0415 - it lists our sub-commands
+
+    rows = []
+    for name in model_names(magics):
+        window = context_window(name)
+        price = magics.prices.get(name)
+        rows.append(
+            (
+                name,
+                f"{window:,}" if window else "unknown",
+                " / ".join(dollars(float(side)) for side in price) if price else "",
+                _role(name, magics),
+            )
+        )
+    keyed = [p for p in PROVIDERS.values() if p.key_variable]
+    rows += [
+        (
+            f"backend {p.name}",
+            "",
+            "",
+            f"${p.key_variable} is {'set' if os.environ.get(str(p.key_variable)) else 'not set'}",
+        )
+        for p in keyed
+    ]
+    return Table(("model", "window", "$ per 1M in / out", ""), tuple(rows))
+
+
+def _role(name: str, magics: RLMMagics) -> str:
+    if name == magics.model:
+        return "the default"
+    return "the default for sub-calls" if name == magics.sub_model else ""
+
+
+def _cost(cost: float | None, *, partial: bool) -> str:
+    return cost_text(cost, partial=partial) or "unknown"
+
+
+def _row(run: ShellRun) -> tuple[str, ...]:
+    root = run.trajectory.root
+    asked = run.question or (root.started.root_prompt if root is not None else "") or ""
+    if root is None:
+        return (str(run.number), run.status, "", asked or run.source, "", "", "", "")
+    runs = list(root.walk())
+    usage = root.usage
+    over = root.finished.duration if root.finished is not None else None
+    return (
+        str(run.number),
+        run.status,
+        root.started.model,
+        asked or run.source,
+        str(sum(len(each.turns) for each in runs)),
+        str(sum(len(each.sub_calls) for each in runs)),
+        _cost(usage.total_cost, partial=usage.cost_is_partial),
+        seconds(over if over is not None else time.time() - root.started.time),
+    )

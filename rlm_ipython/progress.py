@@ -1,0 +1,89 @@
+"""A run in a notebook without widgets: one output, rewritten, and a static tree at the end."""
+
+from __future__ import annotations
+
+import html
+import time
+from typing import TYPE_CHECKING
+
+from IPython.display import display
+
+from rlm.logger.live import running
+from rlm.logger.view import as_text
+from rlm_ipython.answer import took
+
+if TYPE_CHECKING:
+    from rlm.run_handle import RunHandle
+    from rlm.trajectory import Trajectory
+
+INTERVAL = 0.25
+"""Seconds between two updates of the output: a front end is sent no more than it can show."""
+
+_STYLE = "margin:0;font-size:90%;white-space:pre-wrap"
+
+
+class Progress:
+    """Shows a run in the output of the cell that asked for it.
+
+    Args:
+        handle: The run.
+    """
+
+    def __init__(self, handle: RunHandle) -> None:
+        self._handle = handle
+        self._shown = ""
+        self._last = 0.0
+        self._display = display(_bundle("starting", "starting"), raw=True, display_id=True)
+
+    def tick(self) -> None:
+        """Rewrite the output when something has changed, a few times a second at most."""
+        if time.monotonic() - self._last < INTERVAL:
+            return
+        root = self._handle.trajectory.root
+        lines = [] if root is None else list(running(root))
+        text = "\n".join(f"{'  ' * line.level}{line.text}" for line in lines)
+        if text and text != self._shown:
+            self._shown, self._last = text, time.monotonic()
+            self._display.update(_bundle(text, lines[0].text), raw=True)
+
+    def end(self) -> None:
+        """Leave one line that opens to the whole run: script-free HTML, which stays saved."""
+        self._display.update(over(self._handle.trajectory), raw=True)
+
+
+def show_whole(trajectory: Trajectory) -> None:
+    """Show a run that nobody waits for.
+
+    Args:
+        trajectory: Finished or not.
+    """
+    display(over(trajectory), raw=True)
+
+
+def over(trajectory: Trajectory) -> dict[str, str]:
+    """Return a run as a mime bundle: a line that opens to all of it.
+
+    Args:
+        trajectory: Finished or not.
+    """
+    if trajectory.root is None:
+        return {"text/plain": "no run began"}
+    told = took(trajectory.root)
+    return {"text/html": folded(told, as_text(trajectory)), "text/plain": told}
+
+
+def folded(title: str, text: str) -> str:
+    """Return plain text as HTML that is one line until it is opened.
+
+    Args:
+        title: The line.
+        text: What is below it.
+    """
+    return (
+        f"<details><summary>{html.escape(title)}</summary>"
+        f'<pre style="{_STYLE}">{html.escape(text)}</pre></details>'
+    )
+
+
+def _bundle(text: str, line: str) -> dict[str, str]:
+    return {"text/html": f'<pre style="{_STYLE}">{html.escape(text)}</pre>', "text/plain": line}

@@ -1,0 +1,34 @@
+"""What `-o` binds: the result of a run, also of one that failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rlm.core.types import RLMChatCompletion, UsageSummary
+from rlm.errors import RLMError
+
+if TYPE_CHECKING:
+    from rlm.trajectory import Trajectory
+
+
+def result_of(outcome: RLMChatCompletion | RLMError, prompt: Any) -> RLMChatCompletion:
+    """Return a run's result: of one that failed, its partial answer, record and `error`.
+
+    Args:
+        outcome: What the run came to.
+        prompt: Its context.
+    """
+    if not isinstance(outcome, RLMError):
+        return outcome
+    trajectory: Trajectory | None = outcome.trajectory
+    root = trajectory.root if trajectory is not None else None
+    finished = root.finished if root is not None else None
+    return RLMChatCompletion(
+        root_model=root.started.model if root is not None else "",
+        prompt=prompt,
+        response=outcome.partial_answer or "",
+        usage_summary=root.usage if root is not None else UsageSummary(),
+        execution_time=finished.duration if finished is not None else 0.0,
+        error=f"{type(outcome).__name__}: {outcome}",
+        trajectory=trajectory,
+    )

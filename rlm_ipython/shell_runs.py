@@ -1,0 +1,125 @@
+"""The runs of one shell: numbered as they begin, kept for `%rlm show`, `save` and the like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from IPython.core.error import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rlm.run_handle import RunHandle
+    from rlm.trajectory import Trajectory
+
+KEPT = 200
+"""How many runs that are over are kept: each holds its whole record."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ShellRun:
+    """A run that this shell started or loaded.
+
+    Attributes:
+        number: 1 for the first one of the shell.
+        trajectory: Its record.
+        handle: The run itself; None when it was loaded from a file.
+        question: What was asked, where the trajectory does not say.
+        source: The file it was loaded from.
+        error: What it ended in, or what kept it from beginning.
+    """
+
+    number: int
+    trajectory: Trajectory
+    handle: RunHandle | None = None
+    question: str = ""
+    source: str = ""
+    error: BaseException | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on."""
+        return self.handle is not None and not self.handle.done
+
+    @property
+    def status(self) -> str:
+        """How it stands, in a word."""
+        root = self.trajectory.root
+        if self.running:
+            return "running"
+        if root is not None and root.finished is not None:
+            return str(root.finished.status)
+        return "unfinished" if self.handle is None else "error"
+
+
+class ShellRuns:
+    """The runs of one shell, oldest first."""
+
+    def __init__(self) -> None:
+        self._runs: dict[int, ShellRun] = {}
+        self._last = 0
+
+    def add(
+        self,
+        trajectory: Trajectory,
+        *,
+        handle: RunHandle | None = None,
+        question: str = "",
+        source: str = "",
+    ) -> ShellRun:
+        """Number a run and keep it; the oldest of many that are over is forgotten.
+
+        Args:
+            trajectory: As in `ShellRun`.
+            handle: As in `ShellRun`.
+            question: As in `ShellRun`.
+            source: As in `ShellRun`.
+        """
+        self._last += 1
+        run = ShellRun(
+            number=self._last,
+            trajectory=trajectory,
+            handle=handle,
+            question=question,
+            source=source,
+        )
+        self._runs[run.number] = run
+        over = [number for number, run in self._runs.items() if not run.running]
+        for number in over[: max(len(self._runs) - KEPT, 0)]:
+            del self._runs[number]
+        return run
+
+    def named(self, name: str) -> ShellRun:
+        """Return the run with a number, or whose id begins with what is given.
+
+        Args:
+            name: From `%rlm runs`.
+
+        Raises:
+            UsageError: There is none, or several.
+        """
+        if name.isdecimal() and int(name) in self._runs:
+            return self._runs[int(name)]
+        found = [run for run in self if run.handle is not None and run.handle.id.startswith(name)]
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(str(run.number) for run in self) or "none yet"
+        trouble = f"Several runs begin with {name!r}" if found else f"There is no run {name!r}"
+        raise UsageError(f"{trouble}; `%rlm runs` lists those of this notebook: {known}.")
+
+    @property
+    def running(self) -> list[ShellRun]:
+        """Those that go on."""
+        return [run for run in self if run.running]
+
+    @property
+    def last(self) -> ShellRun | None:
+        """The newest."""
+        return next(reversed(list(self)), None)
+
+    def __iter__(self) -> Iterator[ShellRun]:
+        return iter(list(self._runs.values()))
+
+    def __len__(self) -> int:
+        return len(self._runs)

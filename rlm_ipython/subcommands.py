@@ -1,0 +1,168 @@
+"""`%rlm` and its sub-commands: what goes on, what was asked, and what became of it."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from rlm_ipython.failure import full_traceback, told_in_a_paragraph
+from rlm_ipython.overviews import cost_table, model_table, run_table, status
+from rlm_ipython.views import show
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlm.trajectory import Trajectory
+    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.shell_runs import ShellRun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubCommand:
+    """One word that may follow `%rlm`.
+
+    Attributes:
+        usage: What follows the word.
+        help: What it does, in one line.
+        function: Called with the magics and the words; what it returns is the magic's value.
+        most: How many words may follow.
+        least: How many must.
+    """
+
+    usage: str
+    help: str
+    function: Callable[..., Any]
+    least: int = 0
+    most: int = 0
+
+    @property
+    def takes_run(self) -> bool:
+        """Whether the first word that follows names a run."""
+        return "ID" in self.usage
+
+
+def run(magics: RLMMagics, line: str) -> Any:
+    """Do what a `%rlm` line says.
+
+    Args:
+        magics: Of the shell.
+        line: What follows `%rlm`.
+
+    Raises:
+        UsageError: There is no such sub-command, or not so many words follow it.
+        RLMError: What a file, or a run that was begun, ended in.
+    """
+    from rlm.errors import RLMError  # noqa: PLC0415 - the engine is loaded when it is needed
+
+    try:
+        name, *words = shlex.split(line) or [""]
+    except ValueError as error:  # an open quote
+        raise UsageError(f"%rlm {line}: {error}.") from None
+    if not name:
+        return status(magics)
+    command = SUBCOMMANDS.get(name)
+    if command is None:
+        close = difflib.get_close_matches(name, SUBCOMMANDS, 1)
+        meant = f" Did you mean {close[0]!r}?" if close else ""
+        raise UsageError(
+            f"%rlm has no sub-command {name!r}.{meant} There are {', '.join(SUBCOMMANDS)}; "
+            "a question is asked with %%rlm (two percent signs)."
+        )
+    if not command.least <= len(words) <= command.most:
+        raise UsageError(f"It is: %rlm {name} {command.usage}".rstrip())
+    try:
+        return command.function(magics, *words)
+    except RLMError as error:
+        magics.last_error = error
+        raise told_in_a_paragraph(error, out=None, number=None) from None
+
+
+def _show(magics: RLMMagics, name: str = "") -> None:
+    show(_the_run(magics, name).trajectory, magics.shell)
+
+
+def _stop(magics: RLMMagics, name: str = "") -> None:
+    running = magics.runs.running
+    if not name and len(running) > 1:
+        numbers = ", ".join(str(run.number) for run in running)
+        raise UsageError(f"Several runs go on ({numbers}): %rlm stop ID, or %rlm stop all.")
+    chosen = running if name in {"", "all"} else [magics.runs.named(name)]
+    stopped = [run for run in chosen if run.running]
+    for run in stopped:
+        assert run.handle is not None
+        run.handle.stop()
+    for run in stopped:
+        assert run.handle is not None
+        run.handle.wait(10.0)
+    _say(f"stopped: {', '.join(f'run {run.number}' for run in stopped) or 'nothing runs'}")
+
+
+def _save(magics: RLMMagics, name: str, path: str) -> Path:
+    return magics.runs.named(name).trajectory.save(Path(path).expanduser())
+
+
+def _load(magics: RLMMagics, path: str) -> Trajectory:
+    from rlm.trajectory import load  # noqa: PLC0415 - the engine is loaded when it is needed
+
+    trajectory = load(Path(path).expanduser())
+    magics.runs.add(trajectory, source=path)
+    show(trajectory, magics.shell)
+    return trajectory
+
+
+def _close(magics: RLMMagics) -> None:
+    count = magics.kept.close()
+    _say(f"closed {count} persistent {'RLM' if count == 1 else 'RLMs'}")
+
+
+def _traceback(magics: RLMMagics, name: str = "") -> None:
+    error = magics.runs.named(name).error if name else magics.last_error
+    _say("nothing has failed" if error is None else full_traceback(error))
+
+
+def _the_run(magics: RLMMagics, name: str) -> ShellRun:
+    if name:
+        return magics.runs.named(name)
+    if magics.runs.last is None:
+        raise UsageError("Nothing has been asked yet.")
+    return magics.runs.last
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(f"{text.rstrip()}\n")
+
+
+SUBCOMMANDS: dict[str, SubCommand] = {
+    "runs": SubCommand(
+        usage="",
+        help="the runs of this notebook, and those of others that go on",
+        function=run_table,
+    ),
+    "show": SubCommand(usage="[ID]", help="one whole run; the last one", function=_show, most=1),
+    "stop": SubCommand(
+        usage="[ID|all]", help="stop a run that --bg started", function=_stop, most=1
+    ),
+    "cost": SubCommand(
+        usage="", help="what this notebook's runs took, by model", function=cost_table
+    ),
+    "models": SubCommand(
+        usage="", help="models, their windows and prices; which keys are set", function=model_table
+    ),
+    "save": SubCommand(
+        usage="ID PATH", help="write a run to a file", function=_save, least=2, most=2
+    ),
+    "load": SubCommand(
+        usage="PATH", help="read a run from a file and show it", function=_load, least=1, most=1
+    ),
+    "close": SubCommand(usage="", help="end what --persistent keeps", function=_close),
+    "traceback": SubCommand(
+        usage="[ID]", help="the traceback of the last failure", function=_traceback, most=1
+    ),
+}
+"""By name, in the manual's order."""

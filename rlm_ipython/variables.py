@@ -1,0 +1,135 @@
+"""What `-v NAME` and `{name}` in a question stand for."""
+
+from __future__ import annotations
+
+import datetime as dt
+import difflib
+import numbers
+import re
+import types
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+SMALL = 1_000
+"""Characters; what is longer is for `-v`, which the model reads piece by piece."""
+
+_SMALL_ITEMS = 100
+_BRACES = re.compile(r"(?<!\{)\{([^\W\d]\w*)\}(?!\})")
+_RESULTS = re.compile(r"_+\d*")
+_SCALARS = (
+    str,
+    bool,
+    numbers.Number,
+    PurePath,
+    dt.date,
+    dt.time,
+    dt.timedelta,
+    types.NoneType,
+)
+
+
+def variable_names(shell: InteractiveShell) -> list[str]:
+    """Return the names of the user's own variables, without modules and functions.
+
+    Args:
+        shell: The user's.
+    """
+    code = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
+    return sorted(
+        name
+        for name, value in list(shell.user_ns.items())
+        if _is_own(shell, name) and not name.startswith("_") and not isinstance(value, code)
+    )
+
+
+def context_of(names: list[str], shell: InteractiveShell) -> Any:
+    """Return the context that `-v` names: a variable's value, or a dict of several.
+
+    Args:
+        names: One or more.
+        shell: The user's.
+
+    Raises:
+        UsageError: There is no such variable.
+        ContextError: A path among several leads nowhere.
+    """
+    values = {name: _value(name, shell) for name in names}
+    if len(values) == 1:
+        return values[names[0]]
+    return {name: _readable(value) for name, value in values.items()}
+
+
+def filled(question: str, shell: InteractiveShell) -> str:
+    """Return a question with ``{name}`` replaced where the notebook has a small `name`.
+
+    Numbers, short text, dates, paths and small collections of them are small. Everything else
+    in braces stays as it is, so JSON and code need no escaping.
+
+    Args:
+        question: The cell's body.
+        shell: The user's.
+    """
+
+    def fill(braces: re.Match[str]) -> str:
+        name = braces[1]
+        if not _is_own(shell, name):
+            return braces[0]
+        text = _small_text(shell.user_ns[name])
+        return braces[0] if text is None else text
+
+    return _BRACES.sub(fill, question)
+
+
+def _is_own(shell: InteractiveShell, name: str) -> bool:
+    """Whether a name is the user's (or a past result's), not one of IPython's own."""
+    own = name not in shell.user_ns_hidden or _RESULTS.fullmatch(name) is not None
+    return own and name in shell.user_ns
+
+
+def _value(name: str, shell: InteractiveShell) -> Any:
+    if name not in shell.user_ns:
+        known = variable_names(shell)
+        close = difflib.get_close_matches(name, known, 3)
+        there = f"Did you mean {' or '.join(close)}?" if close else _there(known)
+        raise UsageError(f"-v {name}: the notebook has no variable {name!r}. {there}")
+    value = shell.user_ns[name]
+    # An answer of ours is for the sandbox what it is: text.
+    return str(value) if isinstance(value, str) else value
+
+
+def _there(known: list[str]) -> str:
+    if not known:
+        return "It has none yet: run the cell that makes it first."
+    some = ", ".join(known[:10])
+    return f"There are {some}{', ...' if known[10:] else ''}."
+
+
+def _readable(value: Any) -> Any:
+    """Return what a path among several variables stands for; alone, the engine reads it."""
+    if not isinstance(value, Path):
+        return value
+    from rlm.core.context import read_path  # noqa: PLC0415 - the engine is loaded when needed
+
+    return read_path(value)[0]
+
+
+def _small_text(value: Any) -> str | None:
+    """Return a small value as text; None when it is not small."""
+    if isinstance(value, str):
+        return str(value) if len(value) <= SMALL else None
+    if not isinstance(value, _SCALARS):
+        if type(value) not in {list, tuple, set, frozenset, dict} or len(value) > _SMALL_ITEMS:
+            return None
+        items = [*value, *value.values()] if isinstance(value, dict) else value
+        if not all(isinstance(item, _SCALARS) and _small_text(item) is not None for item in items):
+            return None
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - a foreign object's own method may raise anything
+        return None
+    return text if len(text) <= SMALL else None

@@ -1,0 +1,120 @@
+"""How a run is shown while it goes on and when it is over: in a notebook, in a terminal."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from rlm.events import Event
+    from rlm.run_handle import RunHandle
+    from rlm.trajectory import Trajectory
+
+
+class View(Protocol):
+    """Shows one run from its start to its end, on the thread that waits for it."""
+
+    def tick(self) -> None:
+        """Show how far the run is; called a few times a second."""
+        ...
+
+    def end(self) -> None:
+        """Show how the run ended, in one line that opens to the whole of it."""
+        ...
+
+
+def in_notebook(shell: InteractiveShell) -> bool:
+    """Whether the shell's output goes to a Jupyter front end.
+
+    Args:
+        shell: The user's.
+    """
+    return getattr(shell, "kernel", None) is not None
+
+
+def view_of(handle: RunHandle, shell: InteractiveShell, *, step: bool = False) -> View:
+    """Begin to show a run where the user looks.
+
+    Args:
+        handle: The run.
+        shell: The user's.
+        step: Whether the user is asked in between, so that nothing must move under the question.
+    """
+    if in_notebook(shell):
+        from rlm_ipython.progress import Progress  # noqa: PLC0415 - for notebooks alone
+
+        return Progress(handle)
+    return InTerminal(handle, moving=not step)
+
+
+class Silent:
+    """Shows nothing."""
+
+    def tick(self) -> None:
+        """Show nothing."""
+
+    def end(self) -> None:
+        """Show nothing."""
+
+
+class InTerminal:
+    """The live tree of `verbose=True`, without the answer: that is the cell's value.
+
+    Args:
+        handle: The run.
+        moving: Whether to show what goes on right now, below what is over.
+    """
+
+    def __init__(self, handle: RunHandle, *, moving: bool) -> None:
+        from rich.console import Console  # noqa: PLC0415 - rich is for terminals alone
+
+        from rlm.logger.console import ConsoleReader  # noqa: PLC0415 - same
+
+        console = Console(
+            stderr=True,
+            force_jupyter=False,
+            force_terminal=None if moving else False,
+            highlight=False,
+        )
+        self._reader = ConsoleReader(console, answer=False)
+        self._handle = handle
+        self._told = threading.Event()
+        handle.add_reader(self)
+
+    def on_event(self, event: Event) -> None:
+        """Print an event; the console is the reader, and we have to know when it is done."""
+        self._reader.on_event(event)
+        root = self._handle.trajectory.root
+        if event.type == "run_finished" and root is not None and event.id == root.started.id:
+            self._told.set()
+
+    def tick(self) -> None:
+        """Do nothing: the console moves by itself."""
+
+    def end(self) -> None:
+        """Wait until all is printed, so that the answer comes after it."""
+        root = self._handle.trajectory.root
+        if root is not None and root.finished is not None:
+            self._told.wait(2.0)
+        self._reader.close()
+
+
+def show(trajectory: Trajectory, shell: InteractiveShell) -> None:
+    """Show a whole run.
+
+    Args:
+        trajectory: Finished or not.
+        shell: Where.
+    """
+    if in_notebook(shell):
+        from rlm_ipython.progress import show_whole  # noqa: PLC0415 - for notebooks alone
+
+        show_whole(trajectory)
+    else:
+        import rich  # noqa: PLC0415 - rich is for terminals alone
+
+        from rlm.logger.view import as_tree  # noqa: PLC0415 - same
+
+        rich.print(as_tree(trajectory))

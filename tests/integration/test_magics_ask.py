@@ -1,0 +1,223 @@
+"""`%%rlm` in a real IPython shell: what it asks, what its value is, what it leaves."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlm.trajectory import load
+
+LOOK = "```repl\nprint(type(context).__name__)\n```"
+DONE = "```repl\nanswer['content'] = {}\nanswer['ready'] = True\n```"
+
+
+def done(expression: str = "str(context)") -> str:
+    return DONE.format(expression)
+
+
+def test_the_body_alone_is_the_prompt(notebook: Any) -> None:
+    notebook.model([done()])
+    assert notebook.run("%%rlm\nWhat is\nthis?\n") == "What is\nthis?"
+
+
+def test_a_variable_is_the_context_and_the_body_the_question(notebook: Any) -> None:
+    notebook.model([done("context[:9]")])
+    notebook["report"] = "the story of a whale"
+    assert notebook.run("%%rlm -v report\nWhat is it about?") == "the story"
+    sent = json.dumps(notebook.server.requests[0].body)
+    assert "Answer the following: What is it about?" in sent
+    assert "whale" not in sent
+
+
+def test_several_variables_are_a_dict(notebook: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("of a file")
+    notebook.model([done("sorted(context.items())")])
+    notebook["one"], notebook["two"] = 1, tmp_path / "a.txt"
+    assert notebook.run("%%rlm -v one --var two\n?") == "[('one', 1), ('two', 'of a file')]"
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        ("text", "str"),
+        ([1, 2], "list"),
+        ({"a": 1}, "dict"),
+        (Path(__file__), "str"),
+        ({1, 2}, "set"),
+        (1 + 2j, "complex"),
+    ],
+    ids=lambda value: str(type(value).__name__),
+)
+def test_any_variable_will_do(notebook: Any, value: Any, seen: str) -> None:
+    notebook.model([done("type(context).__name__")])
+    notebook["value"] = value
+    assert notebook.run("%%rlm -v value\n?") == seen
+
+
+def test_a_dataframe_and_an_array_will_do(notebook: Any) -> None:
+    notebook.model([done("int(context.sum().sum())"), done("context.shape")])
+    notebook.run("import pandas as pd, numpy as np")
+    notebook.run("frame = pd.DataFrame({'a': [1, 2]}); array = np.zeros((2, 3))")
+    assert notebook.run("%%rlm -v frame\n?") == "3"
+    assert notebook.run("%%rlm -v array\n?") == "(2, 3)"
+
+
+def test_names_in_braces_are_filled_where_they_are_small(notebook: Any) -> None:
+    notebook.model([done()])
+    notebook["who"], notebook["n"], notebook["big"] = "Ahab", 3, "x" * 5_000
+    notebook["some"], notebook["thing"] = [1, 2], object()
+    asked = "{who} {n} {some} {big} {thing} {unknown} {{who}} {'a': 1} {0} {In} {print}"
+    assert notebook.run(f"%%rlm\n{asked}") == (
+        "Ahab 3 [1, 2] {big} {thing} {unknown} {{who}} {'a': 1} {0} {In} {print}"
+    )
+
+
+def test_the_magic_line_is_not_expanded_by_ipython(notebook: Any) -> None:
+    notebook["model"] = "other"
+    notebook.model([done()])
+    notebook.run("%%rlm -m {model}\n?")
+    assert notebook.server.requests[0].body["model"] == "{model}"
+
+
+def test_the_answer_is_a_string_and_the_value_of_the_cell(notebook: Any, capsys: Any) -> None:
+    notebook.model([done("'**bold**'"), done("context + '!'")])
+    answer = notebook.run("%%rlm\n?")
+    assert answer == "**bold**"
+    assert notebook.run("_ + ''") == "**bold**"
+    shown = capsys.readouterr().out
+    assert shown.count("**bold**\n") == 1
+    assert "m · 1 turn · " in shown
+    assert type(pickle.loads(pickle.dumps(answer))) is str
+    notebook["last"] = answer
+    assert notebook.run("%%rlm -v last\n?") == "**bold**!"
+
+
+def test_the_answer_has_a_markdown_repr_that_does_nothing_else(notebook: Any) -> None:
+    hostile = "# Hi\n<img src=x onerror=alert(1)>\n[go](javascript:alert(1)) ![t](http://e.vil/x)"
+    notebook.model([done(repr(hostile))])
+    answer = notebook.run("%%rlm\n?")
+    assert answer == hostile
+    shown = notebook.shell.display_formatter.format(answer)[0]["text/markdown"]
+    assert "# Hi" in shown
+    assert "<img" not in shown
+    assert "](javascript" not in shown
+    assert "![" not in shown
+    assert "1 turn" in shown
+
+
+@pytest.mark.parametrize("line", ["--quiet", ";", "-o r;", "-o r ; "])
+def test_a_quiet_cell_shows_nothing(notebook: Any, capsys: Any, line: str) -> None:
+    notebook.model([done()])
+    assert notebook.run(f"%%rlm {line}\nan open bracket ( is no Python") is None
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+    if "-o" in line:
+        assert notebook["r"].answer == "an open bracket ( is no Python"
+
+
+def test_the_result_has_all_there_is_to_know(notebook: Any, tmp_path: Path) -> None:
+    notebook.model([LOOK, done()])
+    notebook.run("%%rlm -o r\nWhat?")
+    result = notebook["r"]
+    assert result.answer == "What?"
+    assert result.error is None
+    assert result.usage.total_calls == 2
+    assert len(result.trajectory.root.turns) == 2
+    assert load(result.save(tmp_path / "run.json")).root.answer == "What?"
+
+
+def test_a_failed_run_is_bound_too_with_its_error(notebook: Any, capsys: Any) -> None:
+    notebook.model([LOOK, done()])
+    error = notebook.fails("%%rlm -o r --tokens 1500\nWhat?")
+    assert type(error).__name__ == "TokenLimitExceededError"
+    result = notebook["r"]
+    assert result.error.startswith("TokenLimitExceededError: ")
+    assert result.trajectory.root.finished.status == "limit"
+    assert result.usage.total_calls == 1
+    told = capsys.readouterr().out
+    assert "Allow more with --tokens N." in told
+    assert "r.trajectory" in told
+    assert "Traceback" not in told
+
+
+def test_a_run_is_saved_when_asked_and_a_bad_path_is_refused_first(
+    notebook: Any, tmp_path: Path, capsys: Any
+) -> None:
+    notebook.model([done()])
+    notebook.run(f'%%rlm --save "{tmp_path}/my runs/r.json"\nWhat?')
+    assert load(tmp_path / "my runs" / "r.json").root.answer == "What?"
+    notebook.fails(f"%%rlm --save {tmp_path}/r.pdf\nWhat?")
+    notebook.fails("%%rlm --save /proc/nothing/r.json\nWhat?")
+    told = capsys.readouterr().out
+    assert "the suffix must be one of" in told
+    assert "nothing can be written there" in told
+    assert len(notebook.server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("%%rlm -v reprt\n?", "no variable 'reprt'. Did you mean report?"),
+        ("%%rlm -v 1x\n?", "'1x' is not a variable's name"),
+        ("%%rlm -o class\n?", "'class' is not a variable's name"),
+        ("%%rlm --budget free\n?", "'free' is not a number of more than 0"),
+        ("%%rlm --nonsense\n?", "--nonsense"),
+        ("%%rlm --image x\n?", "--image is for containers"),
+        ("%%rlm --step --bg\n?", "cannot go with --bg"),
+        ("%%rlm --save 'x\n?", "No closing quotation"),
+        ("%%rlm\n   \n", "holds no question"),
+    ],
+)
+def test_what_cannot_work_is_said_in_one_line_before_anything_is_sent(
+    notebook: Any, capsys: Any, cell: str, told: str
+) -> None:
+    notebook.model([done()])
+    notebook["report"] = "text"
+    notebook.fails(cell)
+    captured = capsys.readouterr()
+    line = (captured.out + captured.err).strip()
+    assert line.startswith("UsageError: ")
+    assert told in line
+    assert "\n" not in line
+    assert notebook.server.requests == []
+
+
+def test_no_model_and_no_key_say_what_to_do(notebook: Any, capsys: Any) -> None:
+    notebook.fails("%%rlm\n?")
+    assert "%config RLMMagics.model" in capsys.readouterr().err
+    error = notebook.fails("%%rlm -m gpt-5-mini\n?")
+    told = capsys.readouterr().out
+    assert "OPENAI_API_KEY" in told
+    assert "getpass" in told
+    assert "Traceback" not in told
+    notebook.run("%rlm traceback")
+    assert "Traceback" in capsys.readouterr().out
+    assert notebook.magics.last_error is error
+
+
+def test_defaults_come_from_traits_and_flags_win(notebook: Any) -> None:
+    notebook.model([done()] * 2)
+    notebook.run("%config RLMMagics.model = 'mine'")
+    notebook.run("%%rlm\n?")
+    notebook.run("%%rlm --model other\n?")
+    assert [r.body["model"] for r in notebook.server.requests] == ["mine", "other"]
+
+
+def test_a_sub_model_answers_sub_calls(notebook: Any) -> None:
+    notebook.model(["```repl\nx = llm_query('hey')\n```", done("x")])
+    assert notebook.run("%%rlm -s small\n?") == "ok"
+    assert [r.body["model"] for r in notebook.server.requests] == ["m", "small", "m"]
+
+
+def test_a_persistent_run_goes_on_where_the_last_one_was(notebook: Any, capsys: Any) -> None:
+    notebook.model(["```repl\nkept = 41\n```\n" + done(), done("kept + 1"), done("'x'")])
+    notebook.run("%%rlm --persistent\nfirst")
+    assert notebook.run("%%rlm --persistent\nsecond") == "42"
+    notebook.run("%%rlm\nthird")
+    notebook.run("%rlm close")
+    assert "closed 1 persistent RLM" in capsys.readouterr().out
+    assert len(notebook.magics.kept) == 0
