@@ -49,6 +49,16 @@ FORMATS = (
         says="the reference's log",
         writer="rlm.trajectory.files:jsonl_content",
     ),
+    Format(
+        suffix=".html",
+        says="a page to read",
+        writer="rlm.export.html.document:html_content",
+    ),
+    Format(
+        suffix=".trace.json",
+        says="a timeline for Perfetto and speedscope",
+        writer="rlm.export.chrome_trace:trace_content",
+    ),
 )
 """Every format, a row each."""
 

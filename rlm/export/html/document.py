@@ -14,6 +14,7 @@ from rlm.logger.safe_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rlm.trajectory import RunNode, Trajectory
 
@@ -30,6 +31,11 @@ _ENDED = {
     "error": "ended in an error",
     "cancelled": "stopped by the user",
 }
+
+
+def html_content(trajectory: Trajectory, _path: Path) -> bytes:
+    """Return a page as the content of an ``.html`` file."""
+    return page(trajectory).encode()
 
 
 def page(trajectory: Trajectory) -> str:
