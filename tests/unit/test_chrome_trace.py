@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from story import Story, a_whole_story
 
@@ -93,6 +93,7 @@ def test_overlapping_sub_calls_stand_in_lanes_of_their_own() -> None:
     assert counts[-1] == 0
 
 
+@settings(deadline=None)
 @given(
     spans=st.lists(
         st.tuples(st.floats(0, 50), st.floats(0, 50)).map(lambda pair: tuple(sorted(pair))),

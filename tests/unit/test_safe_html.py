@@ -61,13 +61,14 @@ def test_no_payload_survives(payload: str, render: object) -> None:
 
 
 @pytest.mark.parametrize("render", RENDERERS)
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(soup=SOUP)
 def test_no_mixture_of_payloads_survives(soup: str, render: object) -> None:
     assert callable(render)
     assert harm(render(soup)) == []
 
 
+@settings(deadline=None)
 @given(soup=SOUP)
 def test_what_is_safe_stays_as_it_is(soup: str) -> None:
     once = safe_html(soup)
@@ -175,6 +176,7 @@ def test_a_terminals_colours_become_spans() -> None:
     assert terminal_html("10%\r\x1b[32m90%\x1b[0m") == '<span style="color:#2b874a">90%</span>'
 
 
+@settings(deadline=None)
 @given(text=st.text(st.sampled_from("\x1b[]0123456789;:mK\r\nab<"), max_size=60))
 def test_any_terminal_text_is_shown(text: str) -> None:
     assert harm(terminal_html(text)) == []
