@@ -16,24 +16,41 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Dict
 
+from rlm_kernel.answerer.process import AnswererProcess
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import PORTS
-from rlm_kernel.host.environment import scrubbed_environment
+from rlm_kernel.host.environment import scrubbed_environment, without_secrets
 from rlm_kernel.host.server import KernelProcess
+from rlm_kernel.inside.variables import ANSWERED, ENVIRONMENT
 from rlm_kernel.local.sandbox import LocalSandbox, local_sandbox
 
 if TYPE_CHECKING:
     from rlm_kernel.relay.channels import HostSockets
     from rlm_kernel.relay.sandbox import RelayedSandbox
 
+MODEL = "RLM_MODEL"
+"""The environment variable that names the model of a person's sub-calls."""
+
 _TERMINATE_SECONDS = 2.0
 
 
 class SandboxProvisioner(KernelProvisionerBase):
-    """Starts a person's kernel in a sandbox; subclasses say in which."""
+    """Starts a person's kernel in a sandbox; subclasses say in which.
 
+    Traits:
+        rlm: Arguments of `RLM` (JSON) by which the kernel's sub-calls are answered; in the
+            kernelspec's `metadata.kernel_provisioner.config`. What it does not say of the model,
+            RLM_BACKEND, RLM_MODEL and RLM_BASE_URL do; without any model there is no answerer.
+
+    Attributes:
+        environment: The name of the environment.
+    """
+
+    rlm = Dict().tag(config=True)
+    environment = ""
     _sandbox: LocalSandbox | RelayedSandbox | None = None
     _process: KernelProcess | None = None
+    _answerer: AnswererProcess | None = None
 
     def new_sandbox(self) -> LocalSandbox | RelayedSandbox:
         """Return the sandbox for this kernel."""
@@ -66,9 +83,33 @@ class SandboxProvisioner(KernelProvisionerBase):
         return await super().pre_launch(cmd=command, **kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Start the kernel's process."""
+        """Start the kernel's process, and what answers its sub-calls."""
+        env = kwargs.get("env") or {}
+        if self._answerer is None and (self.rlm or env.get(MODEL)):
+            self._answerer = AnswererProcess(self._answerer_settings(), env)
         self._process = await self.start_process(cmd, **kwargs)
+        if self._answerer is not None:
+            self._answerer.kernel_started()
+            self._process.died.add_done_callback(self._kernel_died)
         return self.connection_info
+
+    def _kernel_died(self, _: object) -> None:
+        if self._answerer is not None:
+            self._answerer.kernel_died()
+
+    def _answerer_settings(self) -> dict[str, Any]:
+        return {
+            "connection": plain_connection(self.connection_info),
+            "environment": self.environment,
+            "environment_kwargs": {},
+            "rlm": dict(self.rlm),
+        }
+
+    def _kernel_env(self) -> dict[str, str]:
+        """Return the kernel's variables beside the environment's own: the kernelspec's, no keys."""
+        given = dict(self.kernel_spec.env) if self.kernel_spec is not None else {}
+        answered = {ANSWERED: "1"} if self._answerer is not None else {}
+        return {**without_secrets(given), ENVIRONMENT: self.environment, **answered}
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs, else its exit code."""
@@ -104,14 +145,21 @@ class SandboxProvisioner(KernelProvisionerBase):
             self._process.kill()
 
     async def cleanup(self, restart: bool = False) -> None:
-        """Close the sandbox, unless the kernel is to come back."""
-        if not restart and self._sandbox is not None:
+        """End the answerer and close the sandbox, unless the kernel is to come back."""
+        if restart:
+            return
+        answerer, self._answerer = self._answerer, None
+        if answerer is not None:
+            await answerer.close()
+        if self._sandbox is not None:
             sandbox, self._sandbox = self._sandbox, None
             await sandbox.close()
 
 
 class LocalProvisioner(SandboxProvisioner):
     """Starts a person's kernel through this machine's fork server."""
+
+    environment = "local"
 
     def new_sandbox(self) -> LocalSandbox:
         """Return a new tree's share of this machine."""
@@ -122,7 +170,7 @@ class LocalProvisioner(SandboxProvisioner):
         assert isinstance(self._sandbox, LocalSandbox)
         cwd = kwargs.get("cwd") or str(self._sandbox.directory)
         env = scrubbed_environment(kwargs.get("env") or {})
-        return await self._sandbox.start_command(cmd, cwd=cwd, env={**env, **_env(self)})
+        return await self._sandbox.start_command(cmd, cwd=cwd, env={**env, **self._kernel_env()})
 
 
 class RelayedProvisioner(SandboxProvisioner):
@@ -156,14 +204,19 @@ class RelayedProvisioner(SandboxProvisioner):
         """Start a kernel behind the same sockets as the one before."""
         del cmd, kwargs  # both speak of this machine
         sandbox: Any = self._sandbox
-        connection: dict[str, Any] = {**self.connection_info}
-        connection["key"] = connection["key"].decode()
+        connection = plain_connection(self.connection_info)
         command = ["python", "-m", "rlm_kernel", "-f", "{connection_file}"]
         process: KernelProcess = await sandbox.start_process(
-            connection, self._sockets, exec=command, env={**_env(self)}
+            connection, self._sockets, exec=command, env=self._kernel_env()
         )
         self._sockets = sandbox.sockets_of(process)
         return process
+
+    def _answerer_settings(self) -> dict[str, Any]:
+        return {
+            **super()._answerer_settings(),
+            "environment_kwargs": dict(self.environment_kwargs),
+        }
 
     async def cleanup(self, restart: bool = False) -> None:
         """Close the sandbox, unless the kernel is to come back."""
@@ -174,6 +227,8 @@ class RelayedProvisioner(SandboxProvisioner):
 
 class DockerProvisioner(RelayedProvisioner):
     """Starts a person's kernel in a container."""
+
+    environment = "docker"
 
     def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
         """Return a sandbox in a new container."""
@@ -186,6 +241,8 @@ class DockerProvisioner(RelayedProvisioner):
 class ModalProvisioner(RelayedProvisioner):
     """Starts a person's kernel in a Modal sandbox."""
 
+    environment = "modal"
+
     def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
         """Return a new Modal sandbox."""
         from rlm_kernel.modal.options import modal_options  # noqa: PLC0415 - this one's own
@@ -194,7 +251,7 @@ class ModalProvisioner(RelayedProvisioner):
         return modal_sandbox(modal_options(kwargs))
 
 
-def _env(provisioner: KernelProvisionerBase) -> dict[str, str]:
-    """Return the variables that the kernelspec gives."""
-    spec = provisioner.kernel_spec
-    return dict(spec.env) if spec is not None else {}
+def plain_connection(info: KernelConnectionInfo) -> dict[str, Any]:
+    """Return connection info as a connection file has it: JSON."""
+    key: Any = info["key"]
+    return {**info, "key": key.decode()}

@@ -75,6 +75,16 @@ class Tree:
         loop = asyncio.get_running_loop()
         return loop.call_later(remaining, lambda: self.stop(self.limits.timeout_error()))
 
+    def beside(self, recorder: Recorder) -> Tree:
+        """Return another tree with the same models, limits and places, and a record of its own."""
+        return Tree(
+            config=self.config,
+            models=self.models,
+            limits=self.limits,
+            recorder=recorder,
+            _places=self._places,
+        )
+
     def disarm(self) -> None:
         """Let `stop` do nothing any more: the root run is over."""
         self._root_task = None

@@ -12,12 +12,14 @@ from zmq.eventloop.zmqstream import ZMQStream
 from rlm_kernel.wire import packing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
 MAX_MESSAGE_BYTES = 256 << 20
 """A kernel that sends a longer message part is cut off."""
 
 _PARTS = ("header", "parent_header", "metadata", "content")
+
+_SOCKETS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB}
 
 _RECONNECT_MILLISECONDS = 2
 """ZMQ's default costs 100 ms when we connect before the kernel has bound its socket."""
@@ -56,12 +58,15 @@ class Channels:
     Args:
         connection: Connection info, as in a Jupyter connection file.
         on_message: Called with the channel's name and each (verified) message.
+        only: The channels to open.
     """
 
     def __init__(
         self,
         connection: dict[str, Any],
         on_message: Callable[[str, dict[str, Any]], None],
+        *,
+        only: Collection[str] = tuple(_SOCKETS),
     ) -> None:
         # A session of its own: clones share an id, mint equal message ids, and steal each
         # other's replies.
@@ -75,7 +80,8 @@ class Channels:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         loop = IOLoop.current()
         self._streams: dict[str, ZMQStream] = {}
-        for channel, kind in (("shell", zmq.DEALER), ("control", zmq.DEALER), ("iopub", zmq.SUB)):
+        for channel in only:
+            kind = _SOCKETS[channel]
             socket = context.socket(kind)
             socket.linger = 0
             socket.reconnect_ivl = _RECONNECT_MILLISECONDS

@@ -32,3 +32,8 @@ def scrubbed_environment(environment: Mapping[str, str] = os.environ) -> dict[st
         for name, value in environment.items()
         if (name in _NAMES or name.startswith(_PREFIXES)) and not _SECRET.search(name)
     }
+
+
+def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return variables that a kernelspec gives, but none whose name says that it is a secret."""
+    return {name: value for name, value in variables.items() if not _SECRET.search(name)}

@@ -18,12 +18,7 @@ from traitlets import Type
 from rlm_kernel.errors import ContextError
 from rlm_kernel.inside.kernel import RLMKernel
 from rlm_kernel.inside.reading import cut, read_path
-
-ANSWERED = "RLM_ANSWERED"
-"""The environment variable by which a kernel knows that somebody will answer its sub-calls."""
-
-ENVIRONMENT = "RLM_ENVIRONMENT"
-"""The same, for where it runs: ``local``, ``docker`` or ``modal``."""
+from rlm_kernel.inside.variables import ANSWERED, ENVIRONMENT
 
 
 class PersonKernel(RLMKernel):

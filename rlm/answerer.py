@@ -1,0 +1,196 @@
+"""Answers `llm_query` and `rlm_query` of a person's notebook: a run whose model is the person.
+
+`rlm_kernel` finds it by the entry point group `rlm_kernel.answerer` and runs it in a process beside
+the kernel (see `rlm_kernel.answerer`): keys and limits are here, outside the sandbox. Children are
+runs as any others, with kernels of their own in one sandbox of the notebook's environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from rlm.backends.retry import Gate
+from rlm.core.config import run_config
+from rlm.core.context import describe
+from rlm.core.environments import new_sandbox, unknown_arguments
+from rlm.core.limits import Limits
+from rlm.core.models import Clients, Models
+from rlm.core.recorder import Recorder
+from rlm.core.run import run
+from rlm.core.subcalls import SubCalls
+from rlm.core.tree import Assignment, Tree
+from rlm.errors import ConfigurationError, RLMError
+from rlm.events import RunStarted
+from rlm_kernel.host.answering import CallAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from rlm.core.config import RunConfig
+    from rlm_kernel.host.answering import Call, CallHandler
+    from rlm_kernel.host.sandbox import Sandbox
+
+_CHECKED = (
+    *("backend", "backend_kwargs", "other_backends", "other_backend_kwargs", "prices"),
+    *("sampling_args", "sub_sampling_args", "context_window"),
+)
+_AS_THEY_ARE = (
+    *("max_depth", "max_iterations", "max_budget", "max_tokens", "max_errors", "max_restarts"),
+    *("custom_system_prompt", "orchestrator", "compaction", "compaction_threshold_pct"),
+    *("max_concurrent_subcalls", "max_concurrent_queries", "cell_timeout", "head_only"),
+    *("show_images", "python_fences"),
+)
+"""Arguments of `RLM` that make sense for a notebook; a time limit on all of it does not."""
+
+MAX_DEPTH = 2
+"""Unless told otherwise a person's `rlm_query` starts a child, whose own is one plain call."""
+
+
+@asynccontextmanager
+async def answerer(settings: dict[str, Any]) -> AsyncIterator[CallHandler]:
+    """Open what answers one notebook's calls.
+
+    Args:
+        settings: `environment` and `environment_kwargs`, as `RLM` takes them, and `rlm`: further
+            arguments of `RLM` (JSON). What that does not say of the model, the environment
+            variables RLM_BACKEND, RLM_MODEL and RLM_BASE_URL do.
+    """
+    try:
+        config = notebook_config(settings)
+    except RLMError as error:
+        print(f"rlm: sub-calls cannot be answered: {error}", file=sys.stderr)  # noqa: T201 - the server's log
+        yield _Refusal(str(error))
+        return
+    notebook = Notebook(config)
+    try:
+        yield notebook
+    finally:
+        await notebook.close()
+
+
+def notebook_config(settings: dict[str, Any]) -> RunConfig:
+    """Make the configuration of a notebook's children and plain calls.
+
+    Args:
+        settings: As for `answerer`.
+
+    Raises:
+        RLMError: A value is not allowed.
+    """
+    given: dict[str, Any] = dict(settings.get("rlm") or {})
+    if unknown := set(given) - {*_CHECKED, *_AS_THEY_ARE}:
+        where = "The kernelspec's provisioner config `rlm`"
+        raise unknown_arguments(unknown, (*_CHECKED, *_AS_THEY_ARE), where)
+    backend_kwargs = given.get("backend_kwargs") or {}
+    if "backend" not in given and isinstance(backend_kwargs, dict):
+        given["backend"] = os.environ.get("RLM_BACKEND") or "openai"
+        for name, variable in (("model_name", "RLM_MODEL"), ("base_url", "RLM_BASE_URL")):
+            if os.environ.get(variable):
+                backend_kwargs = {name: os.environ[variable], **backend_kwargs}
+        given["backend_kwargs"] = backend_kwargs
+    if isinstance(backend_kwargs, dict) and not backend_kwargs.get("model_name"):
+        raise ConfigurationError(
+            "no model is configured; set RLM_MODEL (and RLM_BACKEND) before the kernel starts, or "
+            "backend_kwargs in the kernelspec's provisioner config `rlm`."
+        )
+    checked = {name: given.get(name) for name in _CHECKED}
+    rest = {name: given[name] for name in _AS_THEY_ARE if name in given}
+    return run_config(
+        **checked,  # type: ignore[arg-type]  # checked there
+        environment=settings["environment"],
+        environment_kwargs=settings.get("environment_kwargs"),
+        custom_tools=None,
+        custom_sub_tools=None,
+        **{"max_depth": MAX_DEPTH, **rest},
+    )
+
+
+class _Refusal:
+    """Answers every call with what is wrong."""
+
+    def __init__(self, problem: str) -> None:
+        self._problem = problem
+
+    async def __call__(self, call: Call) -> CallAnswer:
+        del call
+        return CallAnswer(value=f"Error: {self._problem}")
+
+
+class Notebook:
+    """Answers the calls of one notebook's kernels.
+
+    Each call is a tree of its own: what it told is forgotten with it, or a notebook that is open
+    for a week would keep all prompts in memory. The limits are those of the whole notebook.
+
+    Args:
+        config: The configuration; its root model is the default of calls.
+    """
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._clients = Clients()
+        limits = Limits(max_budget=config.max_budget, max_tokens=config.max_tokens)
+        models = Models(
+            config=config,
+            clients=self._clients,
+            gate=Gate(config.max_concurrent_queries),
+            limits=limits,
+        )
+        self._tree = Tree(config=config, models=models, limits=limits, recorder=Recorder())
+        self._person = Assignment(
+            context="",
+            info=describe(""),
+            root_prompt=None,
+            depth=config.depth,
+            model=config.root,
+            tools=(),
+            sub_tools=(),
+        )
+        self._public = config.public()
+        self._opening = asyncio.Lock()
+        self._sandbox: Sandbox | None = None
+        self._clients.prepare(config.root)
+
+    async def __call__(self, call: Call) -> CallAnswer:
+        """Answer one call; runs as a task of its own."""
+        recorder = Recorder()
+        tree = self._tree.beside(recorder)
+        recorder.begin()
+        with recorder.span(new_run=True):
+            recorder.tell(
+                RunStarted,
+                depth=self._person.depth,
+                model=self._person.model.name,
+                config=self._public,
+                root_prompt=None,
+                context=self._person.info.to_dict(),
+            )
+            return await SubCalls(tree, self._person, self._child)(call)
+
+    async def _child(self, tree: Tree, assignment: Assignment) -> str:
+        tree.sandbox = await self._open()
+        return await run(tree, assignment)
+
+    async def _open(self) -> Sandbox:
+        """Return the children's sandbox: opened for the first of them, and kept."""
+        async with self._opening:
+            if self._sandbox is None:
+                sandbox = new_sandbox(self._config.environment, self._config.environment_kwargs)
+                try:
+                    await sandbox.start()
+                except BaseException:
+                    await sandbox.close()
+                    raise
+                self._sandbox = sandbox
+            return self._sandbox
+
+    async def close(self) -> None:
+        """Free everything."""
+        sandbox, self._sandbox = self._sandbox, None
+        if sandbox is not None:
+            await sandbox.close()
+        await self._clients.close()

@@ -1,0 +1,110 @@
+"""The provisioner's end of an answerer: starts it beside a kernel, and sees that it ends with it.
+
+The answerer reads its settings, then words about the kernel, from its stdin. It ends when that
+does: when the kernel was shut down, and when the Jupyter server has ended, however it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from typing import IO, TYPE_CHECKING, Any
+
+from rlm_kernel.host.threads import in_thread
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MAX_STARTS = 4
+"""How often it is started for one kernel, when it ends by itself."""
+
+_END_SECONDS = 10.0
+"""What it has to end: its children's kernels as well."""
+
+
+class AnswererProcess:
+    """An answerer, beside one kernel and those that take its place.
+
+    Args:
+        settings: What `rlm_kernel.answerer.program` reads: JSON.
+        env: Its environment variables, the keys among them.
+    """
+
+    def __init__(self, settings: dict[str, Any], env: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._env = dict(env)
+        self._loop = asyncio.get_running_loop()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+        atexit.register(self._end)
+
+    def kernel_started(self) -> None:
+        """Have the kernel told who answers; the answerer is started when it does not run."""
+        if self._process is None:
+            self._start()
+        else:
+            self._say(b"started\n")
+
+    def kernel_died(self) -> None:
+        """Have the calls that are under way cancelled: nobody waits for them."""
+        self._say(b"died\n")
+
+    async def close(self) -> None:
+        """End it, with all that it has under way."""
+        self._forget()
+        await in_thread(self._end)
+
+    def _start(self) -> None:
+        self._starts += 1
+        # Its own session: Ctrl-C in the server's terminal is the server's to handle. What it has
+        # to say, a wrong setting for instance, is for the server's log.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rlm_kernel.answerer"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=self._env,
+            start_new_session=True,
+            bufsize=0,
+        )
+        self._process = process
+        self._loop.add_reader(_out(process), self._ended, process)
+        self._say(json.dumps(self._settings).encode() + b"\n")
+        self._say(b"started\n")
+
+    def _say(self, words: bytes) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # it has ended: `_ended` sees to that
+                self._process.stdin.write(words)
+
+    def _ended(self, process: subprocess.Popen[bytes]) -> None:
+        """Start another in the place of one that ended by itself."""
+        if os.read(_out(process).fileno(), 1 << 12):
+            return
+        self._forget()
+        self._end()
+        if self._starts < MAX_STARTS:
+            self._start()
+
+    def _forget(self) -> None:
+        if self._process is not None:
+            self._loop.remove_reader(_out(self._process))
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with process, contextlib.suppress(subprocess.TimeoutExpired, OSError):
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait(timeout=_END_SECONDS)
+        atexit.unregister(self._end)
+
+
+def _out(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    assert process.stdout is not None
+    return process.stdout

@@ -1,0 +1,143 @@
+"""The answerer's process: a second client of a person's kernel, beside the front end's.
+
+It says `rlm_hello` on the kernel's control channel, takes the `rlm_call` messages that come back,
+and answers them there (see `rlm_kernel.inside.bridge`). What a call asks for is done by whoever
+provides the entry point of the group `rlm_kernel.answerer`: this package knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.host.answering import Answering, CallHandler
+from rlm_kernel.host.channels import Channels
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
+GROUP = "rlm_kernel.answerer"
+"""Entry points: `function(settings)` returns an async context manager of a `CallHandler`."""
+
+MAX_SETTINGS = 16 << 20
+"""Bytes of the settings; they are a kernelspec's."""
+
+_FIRST_SECONDS = 0.05
+_HELLO_SECONDS = 2.0
+"""How long to wait for an answer to the first hello, and at most to a later one."""
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    asyncio.run(_main())
+
+
+async def _main() -> None:
+    words = asyncio.StreamReader(limit=MAX_SETTINGS)
+    protocol = asyncio.StreamReaderProtocol(words)
+    await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin.buffer)
+    line = await words.readline()
+    if line:
+        settings: dict[str, Any] = json.loads(line)
+        async with _provider()(settings) as handler:
+            await serve(settings["connection"], handler, words)
+
+
+async def serve(
+    connection: dict[str, Any], handler: CallHandler, words: asyncio.StreamReader
+) -> None:
+    """Answer a kernel's calls.
+
+    Args:
+        connection: Its connection info.
+        handler: Does what a call asks for.
+        words: Lines about the kernel: ``started``, or ``died``.
+    """
+    desk = Desk(connection, handler)
+    try:
+        while word := await words.readline():
+            if word == b"started\n":
+                desk.greet()
+            elif word == b"died\n":
+                desk.cancel_all()
+    finally:
+        await desk.close()
+
+
+class Desk:
+    """Answers one kernel, and those that are started anew behind the same sockets.
+
+    Args:
+        connection: Their connection info.
+        handler: Does what a call asks for.
+    """
+
+    def __init__(self, connection: dict[str, Any], handler: CallHandler) -> None:
+        self._handler = handler
+        self._channels = Channels(connection, self._take, only=("control",))
+        self._kernel = ""
+        self._answering: Answering | None = None
+        self._answered = asyncio.Event()
+        self._greeting: asyncio.Task[None] | None = None
+
+    def greet(self) -> None:
+        """Say hello until the kernel has heard it: it may not be there yet."""
+        if self._greeting is not None:
+            self._greeting.cancel()
+        self._answered.clear()
+        self._greeting = asyncio.create_task(self._greet())
+
+    async def _greet(self) -> None:
+        patience = _FIRST_SECONDS
+        while not self._answered.is_set():
+            self._channels.send("control", "rlm_hello", {})
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._answered.wait(), patience)
+            patience = min(2 * patience, _HELLO_SECONDS)
+
+    def cancel_all(self) -> list[asyncio.Task[None]]:
+        """Cancel every call that is under way; return their tasks."""
+        return self._answering.cancel_all() if self._answering is not None else []
+
+    async def close(self) -> None:
+        """Cancel what is under way and hear no more."""
+        if self._greeting is not None:
+            self._greeting.cancel()
+        if tasks := self.cancel_all():
+            await asyncio.wait(tasks)
+        self._channels.close()
+
+    def _take(self, _: str, message: dict[str, Any]) -> None:
+        """Take a message of the kernel's; it may hold anything, and what is odd is dropped."""
+        with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
+            kind = message["header"].get("msg_type")
+            if kind == "rlm_hello_reply":
+                self._answered.set()
+            elif kind in ("rlm_call", "rlm_poll", "rlm_cancel"):
+                answering = self._answering_of(str(message["header"]["session"]))
+                answering.receive(kind, message["content"], message["buffers"])
+
+    def _answering_of(self, kernel: str) -> Answering:
+        """Return what answers this kernel; a new one counts its calls from 1 again."""
+        if self._answering is None or kernel != self._kernel:
+            self.cancel_all()
+            self._kernel = kernel
+            self._answering = Answering(self._handler, self._send)
+        return self._answering
+
+    def _send(self, content: dict[str, Any], buffers: list[bytes]) -> None:
+        self._channels.send("control", "rlm_reply", content, buffers)
+
+
+def _provider() -> Callable[[dict[str, Any]], AbstractAsyncContextManager[CallHandler]]:
+    provided = entry_points(group=GROUP)
+    if not provided:
+        sys.exit(f"Nothing provides the entry point {GROUP!r}: reinstall rlm-kernel.")
+    found: Callable[[dict[str, Any]], AbstractAsyncContextManager[CallHandler]]
+    found = next(iter(provided)).load()
+    return found
