@@ -127,7 +127,7 @@ async def test_a_budget_holds_for_the_whole_notebook(opened: Opener) -> None:
 @pytest.mark.parametrize(
     ("rlm", "problem"),
     [
-        ({"backend": "nope"}, "Unknown backend: 'nope'"),
+        ({"backend": "nope", "backend_kwargs": {"model_name": "m"}}, "Unknown backend: 'nope'"),
         ({"max_timeout": 3}, "takes no argument 'max_timeout'"),
         ({"max_budget": 1}, "no model is configured; set RLM_MODEL"),
         ({"backend": "anthropic", "backend_kwargs": {"model_name": "m"}}, "ANTHROPIC_API_KEY"),
