@@ -21,6 +21,7 @@ __all__ = [
     "CancellationError",
     "ConfigurationError",
     "ContextError",
+    "ContextMismatchError",
     "ContextWindowError",
     "ErrorThresholdExceededError",
     "FrameError",
@@ -29,6 +30,7 @@ __all__ = [
     "MissingKeyError",
     "MissingPackageError",
     "RLMError",
+    "ReplayMissError",
     "SandboxError",
     "TimeoutExceededError",
     "TokenLimitExceededError",
@@ -87,6 +89,27 @@ class BackendError(RLMError):
 
 class ContextWindowError(BackendError):
     """The provider says, or we know, that the prompt is longer than the model's window."""
+
+
+class ReplayMissError(RLMError):
+    """A run that is played again asks what its log has no reply to; the message says what differs.
+
+    `on_miss` of `RLM.from_notebook` decides whether this ends the run.
+    """
+
+
+class ContextMismatchError(ContextError, ValueError):
+    """The context that is given for a recorded run is not the one it was about.
+
+    Attributes:
+        expected: The recorded context's SHA-256.
+        found: That of the one given.
+    """
+
+    def __init__(self, message: str, *, expected: str = "", found: str = "") -> None:
+        super().__init__(message)
+        self.expected = expected
+        self.found = found
 
 
 class LimitExceededError(RLMError):

@@ -74,7 +74,7 @@ async def compact(
             break
     tree.recorder.tell(
         ModelReply,
-        model=spec.name,
+        model=reply.model,
         text=reply.text,
         usage=reply.usage,
         duration=time.perf_counter() - began,

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from rlm import backends
 from rlm.core.environments import check_environment
+from rlm.core.settings_log import settings_to_log
 from rlm.core.tools import Tool, parse_tools
 from rlm.errors import ArgumentError, ConfigurationError
 from rlm_kernel.sizes import byte_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from rlm.replay.plan import ReplayPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,6 +77,7 @@ class RunConfig:
     head_only: bool = False
     show_images: bool = False
     python_fences: bool = False
+    replay: ReplayPlan | None = field(default=None, repr=False)
 
     @property
     def models(self) -> tuple[ModelSpec, ...]:
@@ -95,6 +99,7 @@ class RunConfig:
             "max_depth": self.max_depth,
             "max_iterations": self.max_iterations,
             "limits": limits,
+            "settings": settings_to_log(self),
         }
 
 
@@ -112,6 +117,7 @@ def run_config(
     custom_sub_tools: dict[str, Any] | None,
     prices: Mapping[str, Iterable[float]] | None,
     context_window: Mapping[str, int] | None,
+    replay: ReplayPlan | None,
     **rest: Any,
 ) -> RunConfig:
     """Check the constructor's arguments and make the configuration of them.
@@ -129,18 +135,22 @@ def run_config(
         custom_sub_tools: The tools of children; None: the same.
         prices: Model to USD per 1M input tokens and per 1M output tokens.
         context_window: Model to tokens.
+        replay: The log that answers; one that never asks a model needs no key.
         rest: Fields of `RunConfig` that are taken as they are.
 
     Raises:
         ConfigurationError: A value is not allowed; the message says which are.
         ArgumentError: A keyword or a type is wrong.
     """
-    root = _model(backend, backend_kwargs, sampling_args, "backend_kwargs")
-    others = _others(other_backends, other_backend_kwargs, sub_sampling_args)
+    checked = replay is None or replay.may_ask
+    root = _model(backend, backend_kwargs, sampling_args, "backend_kwargs", checked=checked)
+    others = _others(other_backends, other_backend_kwargs, sub_sampling_args, checked=checked)
     # Sub-calls to the root's own model need a client of their own when they are sampled otherwise.
     mirror = root
     if sub_sampling_args is not None:
-        mirror = _model(backend, backend_kwargs, sub_sampling_args, "backend_kwargs")
+        mirror = _model(
+            backend, backend_kwargs, sub_sampling_args, "backend_kwargs", checked=checked
+        )
     kwargs = check_environment(environment, environment_kwargs)
     tools = parse_tools(custom_tools, "custom_tools")
     config = RunConfig(
@@ -156,6 +166,7 @@ def run_config(
         else parse_tools(custom_sub_tools, "custom_sub_tools"),
         prices=_prices(prices),
         context_window=_windows(context_window),
+        replay=replay,
         **rest,
     )
     _check_numbers(config)
@@ -165,12 +176,18 @@ def run_config(
 
 
 def _model(
-    backend: str, kwargs: dict[str, Any] | None, sampling: dict[str, Any] | None, argument: str
+    backend: str,
+    kwargs: dict[str, Any] | None,
+    sampling: dict[str, Any] | None,
+    argument: str,
+    *,
+    checked: bool = True,
 ) -> ModelSpec:
     if kwargs is not None and not isinstance(kwargs, dict):
         raise ArgumentError(f"{argument} must be a dict, not {type(kwargs).__name__}.")
     kwargs = dict(kwargs or {})
-    backends.validate(backend, kwargs)
+    if checked:
+        backends.validate(backend, kwargs)
     merged = {**(kwargs.pop("sampling_args", None) or {}), **(sampling or {})}
     name = kwargs.get("model_name")
     if not isinstance(name, str) or not name:
@@ -184,7 +201,11 @@ def _model(
 
 
 def _others(
-    names: list[str] | None, kwargs: list[dict[str, Any]] | None, sampling: dict[str, Any] | None
+    names: list[str] | None,
+    kwargs: list[dict[str, Any]] | None,
+    sampling: dict[str, Any] | None,
+    *,
+    checked: bool,
 ) -> tuple[ModelSpec, ...]:
     for argument, value in (("other_backends", names), ("other_backend_kwargs", kwargs)):
         if value is not None and not isinstance(value, list | tuple):
@@ -196,7 +217,7 @@ def _others(
             "each backend needs its own dict, in the same order."
         )
     return tuple(
-        _model(name, options, sampling, f"other_backend_kwargs[{index}]")
+        _model(name, options, sampling, f"other_backend_kwargs[{index}]", checked=checked)
         for index, (name, options) in enumerate(zip(names, kwargs, strict=True))
     )
 
@@ -286,7 +307,7 @@ def _check_types(config: RunConfig) -> None:
 
 def _check_budget(config: RunConfig) -> None:
     """Refuse a budget that nobody could watch."""
-    if config.max_budget is None:
+    if config.max_budget is None or (config.replay is not None and not config.replay.may_ask):
         return
     for spec in config.models:
         if spec.name not in config.prices and not backends.reports_cost(spec.backend):

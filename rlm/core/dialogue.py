@@ -62,9 +62,11 @@ class Dialogue:
         self._tree = tree
         self._spec = assignment.model
         self._kept = kept
+        recorded = None if tree.replay is None else tree.replay.system_prompt()
         self._conversation = Conversation(
             prompts.opening(
-                prompts.system_prompt(
+                recorded
+                or prompts.system_prompt(
                     config.custom_system_prompt,
                     tools_section=tools_section(assignment.tools),
                     orchestrator=config.orchestrator,
@@ -98,6 +100,9 @@ class Dialogue:
             number: One more than `max_iterations`: the turn that asks for the answer outright.
         """
         of = self._tree.config.max_iterations
+        if self._tree.replay is not None:
+            self._spec, news = self._tree.replay.begins(number, self._spec)
+            self._conversation.add(*news)
         if number > of:
             self._conversation.add({"role": "user", "content": prompts.FINAL_REQUEST})
         else:
@@ -150,7 +155,7 @@ class Dialogue:
         self._conversation.counted(reply.usage)
         self._tree.recorder.tell(
             ModelReply,
-            model=self._spec.name,
+            model=reply.model,
             text=reply.text,
             usage=reply.usage,
             duration=time.perf_counter() - began,

@@ -13,6 +13,7 @@ from rlm.errors import (
     BudgetExceededError,
     ErrorThresholdExceededError,
     LimitExceededError,
+    ReplayMissError,
     TimeoutExceededError,
     TokenLimitExceededError,
     UnknownCostError,
@@ -54,7 +55,7 @@ class Limits:
     spent: float = 0.0
     tokens: int = 0
     unwatched: UnknownCostError | None = None
-    crossed: LimitExceededError | UnknownCostError | None = None
+    crossed: LimitExceededError | UnknownCostError | ReplayMissError | None = None
     _reserved_cost: float = 0.0
     _reserved_tokens: float = 0.0
 

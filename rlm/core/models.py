@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rlm.core.config import ModelSpec, RunConfig
     from rlm.core.limits import Limits, Reservation
     from rlm.events import Message
+    from rlm.replay.player import Player
 
 _FIRST_GUESS = 4.0
 """Characters per token until a provider has counted."""
@@ -53,8 +54,9 @@ class Clients:
             self._tasks[spec] = task
         return task
 
-    async def get(self, spec: ModelSpec) -> LMClient:
-        """Return a model's client."""
+    async def get(self, spec: ModelSpec, messages: Sequence[Message] = ()) -> LMClient:
+        """Return a model's client; what it is to be asked matters to a `Player` only."""
+        del messages
         return await asyncio.shield(self.prepare(spec))
 
     async def close(self) -> None:
@@ -123,7 +125,7 @@ class Models:
     """
 
     config: RunConfig
-    clients: Clients
+    clients: Clients | Player
     gate: Gate
     limits: Limits
     _all: _Meter = field(default_factory=_Meter)
@@ -205,7 +207,7 @@ class Models:
                 # Let the other calls of a fan-out reserve before the first of them is sent.
                 await asyncio.sleep(0)
                 self.limits.check()
-            client = await self.clients.get(spec)
+            client = await self.clients.get(spec, messages)
             reply = await self.gate.ask(client, messages, stream=stream, on_retry=on_retry)
             usage = self._priced(spec, reply.usage, characters, len(reply.text))
             tokens_in, tokens_out = self._counts(reply.usage, characters, len(reply.text))

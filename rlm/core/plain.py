@@ -43,7 +43,7 @@ async def answer_plainly(tree: Tree, assignment: Assignment) -> str:
             reply = await tree.models.ask(spec, messages, on_retry=retried)
             recorder.tell(
                 ModelReply,
-                model=spec.name,
+                model=reply.model,
                 text=reply.text,
                 usage=reply.usage,
                 duration=time.perf_counter() - began,

@@ -84,7 +84,11 @@ class Repl:
             StoppedByUserError: `approve` refused the block.
         """
         config, recorder = self._tree.config, self._tree.recorder
-        if config.approve is not None:
+        replay = self._tree.replay
+        recorded = None if replay is None else replay.code(number)
+        if recorded is not None:
+            code = recorded
+        elif config.approve is not None:
             code = await self._approved(code, turn)
         with recorder.span() as span:
             recorder.tell(CellStarted, number=number, code=code)
@@ -112,6 +116,8 @@ class Repl:
                 head_only=config.head_only,
             )
             self._finish(began, result.status, result, what.text)
+            if replay is not None:
+                replay.executed()
         failed = result.error or result.status if result.status != "ok" else None
         return Cell(shown=what, answer=result.answer, draft=result.draft, error=failed)
 

@@ -15,6 +15,7 @@ from rlm.core.tree import Assignment
 from rlm.errors import (
     ErrorThresholdExceededError,
     LimitExceededError,
+    ReplayMissError,
     RLMError,
     UnknownCostError,
 )
@@ -26,9 +27,13 @@ if TYPE_CHECKING:
 
     from rlm.core.config import ModelSpec
     from rlm.core.recorder import Span
+    from rlm.core.tools import Tool
     from rlm.core.tree import Tree
     from rlm.events import Message, SubCallKind
     from rlm_kernel.host.answering import Call
+
+CANCELLED = "The call was cancelled."
+"""The error of a call that nobody waits for any more."""
 
 _NO_USAGE = CallUsage()
 
@@ -107,9 +112,9 @@ class SubCalls:
             try:
                 response, usage = await work
             except asyncio.CancelledError:
-                problem = "The call was cancelled."
+                problem = CANCELLED
                 raise
-            except (LimitExceededError, UnknownCostError) as error:
+            except (LimitExceededError, UnknownCostError, ReplayMissError) as error:
                 problem = str(error)
                 # A child's failing turns are its own; everything else is the whole tree's.
                 if not isinstance(error, ErrorThresholdExceededError):
@@ -165,14 +170,15 @@ class SubCalls:
             began = time.perf_counter()
             value, problem = None, None
             try:
-                value = await call_tool(
-                    tool, name, call.prompt["args"], call.prompt.get("kwargs") or {}
-                )
+                value, problem = await self._called(tool, name, call.prompt)
             except asyncio.CancelledError:
-                problem = "The call was cancelled."
+                problem = CANCELLED
                 raise
             except ToolFailedError as error:
                 problem = str(error)
+            except ReplayMissError as error:
+                problem = str(error)
+                self._tree.stop(error)
             finally:
                 recorder.tell(
                     SubCallFinished,
@@ -184,6 +190,18 @@ class SubCalls:
                     duration=time.perf_counter() - began,
                 )
         return CallAnswer(error=problem) if problem else CallAnswer(value=json.dumps(value))
+
+    async def _called(
+        self, tool: Tool | None, name: str, prompt: dict[str, Any]
+    ) -> tuple[Any, str | None]:
+        """Call a tool, or have the log of an earlier run say what it returned and how it failed."""
+
+        async def call() -> Any:
+            return await call_tool(tool, name, prompt["args"], prompt.get("kwargs") or {})
+
+        if self._tree.replay is not None:
+            return await self._tree.replay.tool(call)
+        return await call(), None
 
     def _retried(self, text: str, data: dict[str, Any]) -> None:
         self._tree.recorder.tell_under(None, Note, kind="retry", text=text, data=data)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rlm.core.models import Models
     from rlm.core.recorder import Recorder
     from rlm.core.tools import Tool
-    from rlm.errors import LimitExceededError, UnknownCostError
+    from rlm.errors import LimitExceededError, ReplayMissError, UnknownCostError
+    from rlm.replay.player import Player
     from rlm_kernel.host.sandbox import Sandbox
 
 
@@ -52,12 +53,14 @@ class Tree:
         models: Whom it may ask.
         limits: What it may take.
         recorder: Whom it tells.
+        replay: The log of an earlier run, which answers its calls; None when there is none.
     """
 
     config: RunConfig
     models: Models
     limits: Limits
     recorder: Recorder
+    replay: Player | None = None
     sandbox: Sandbox = field(init=False)
     _root_task: asyncio.Task[Any] | None = None
     _places: dict[int, asyncio.Semaphore] = field(default_factory=dict)
@@ -89,8 +92,8 @@ class Tree:
         """Let `stop` do nothing any more: the root run is over."""
         self._root_task = None
 
-    def stop(self, reason: LimitExceededError | UnknownCostError) -> None:
-        """End the whole tree, from anywhere in it, because a limit was reached or is blind."""
+    def stop(self, reason: LimitExceededError | UnknownCostError | ReplayMissError) -> None:
+        """End the whole tree, from anywhere in it: a limit was reached or is blind, or a log ends."""
         if self.limits.crossed is None and self._root_task is not None:
             self.limits.crossed = reason
             self._root_task.cancel()

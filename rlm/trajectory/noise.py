@@ -10,13 +10,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_NOISE = re.compile(r"(?<=0x)[0-9a-fA-F]{6,16}\b|(?<=ipykernel_)\d+(?:[/\\]\d+\.py)?")
+from rlm_kernel.inside.recorded_calls import masked
+
+__all__ = ["masked", "masked_value", "without_seconds"]
+
 _SECONDS = re.compile(r"\d[\d,]*(?:\.\d+)? s\b")
-
-
-def masked(text: str) -> str:
-    """Return a text with its noise replaced by ``...``."""
-    return _NOISE.sub("...", text) if "0x" in text or "ipykernel_" in text else text
 
 
 def masked_value(value: Any) -> Any:

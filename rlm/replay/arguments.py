@@ -1,0 +1,149 @@
+"""From what a log says of a run's configuration back to the arguments of `RLM`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rlm.core.environments import ENVIRONMENTS
+from rlm.core.settings_log import PLAIN
+from rlm.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rlm.trajectory import RunNode
+
+_EVERYWHERE = ("setup_code", "memory_limit", "output_limit")
+"""Keywords that every environment takes; the others go when a run moves to another one."""
+
+_MASKED = ("***",)
+
+
+def recorded_arguments(root: RunNode, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of `RLM` with which a run was made, as far as its log has them.
+
+    Args:
+        root: The log's root run.
+        changes: What the user gives now; tools are looked up there.
+
+    Raises:
+        ConfigurationError: The run had variables as tools, which no log holds.
+    """
+    config = root.started.config
+    settings = _mapping(config.get("settings"))
+    limits = _mapping(config.get("limits"))
+    found: dict[str, Any] = {
+        "backend": str(config.get("backend") or "openai"),
+        "backend_kwargs": {
+            **_unmasked(config.get("backend_kwargs")),
+            "model_name": root.started.model,
+        },
+        "environment": str(config.get("environment_type") or "local"),
+        "environment_kwargs": _unmasked(config.get("environment_kwargs")),
+        "depth": root.started.depth,
+        **{name: config[name] for name in ("max_depth", "max_iterations") if config.get(name)},
+        **{name: value for name, value in limits.items() if value is not None},
+        **{name: settings[name] for name in PLAIN if name in settings},
+        **{
+            name: settings[name]
+            for name in ("sampling_args", "sub_sampling_args")
+            if name in settings
+        },
+    }
+    if config.get("max_depth") == 0:
+        found["max_depth"] = 0
+    others = config.get("other_backends")
+    if others:
+        names = [*settings.get("models", ()), *("unknown" for _ in others)]
+        kwargs = settings.get("other_backend_kwargs") or [{} for _ in others]
+        found["other_backends"] = list(others)
+        found["other_backend_kwargs"] = [
+            {"model_name": name, **_unmasked(options)}
+            for name, options in zip(names, kwargs, strict=False)
+        ]
+    for name in ("custom_tools", "custom_sub_tools"):
+        if name in settings:
+            found[name] = _tools(settings[name], changes.get(name) or {}, name)
+    return found
+
+
+def with_changes(
+    recorded: dict[str, Any], changes: Mapping[str, Any], model: str | None
+) -> dict[str, Any]:
+    """Return the arguments of a log's run with what the user changes.
+
+    Of the keywords of the same backend and of the same environment only those that are given
+    change; another backend or environment begins with none of the log's own.
+
+    Args:
+        recorded: What `recorded_arguments` returned.
+        changes: What the user gives.
+        model: The root model's name, when it is to be another.
+    """
+    merged = {**recorded, **changes}
+    if changes.get("backend", recorded["backend"]) == recorded["backend"]:
+        given = changes.get("backend_kwargs") or {}
+        merged["backend_kwargs"] = {**recorded["backend_kwargs"], **given}
+    if model is not None:
+        merged["backend_kwargs"] = {**(merged.get("backend_kwargs") or {}), "model_name": model}
+    kwargs = dict(recorded["environment_kwargs"])
+    if merged["environment"] != recorded["environment"]:
+        kwargs = {name: kwargs[name] for name in _EVERYWHERE if name in kwargs}
+    known = ENVIRONMENTS.get(merged["environment"], ())
+    kwargs = {name: value for name, value in kwargs.items() if name in known}
+    merged["environment_kwargs"] = {**kwargs, **(changes.get("environment_kwargs") or {})}
+    for name in ("custom_tools", "custom_sub_tools"):
+        if recorded.get(name) is not None and changes.get(name) is not None:
+            merged[name] = {**recorded[name], **changes[name]}
+    return merged
+
+
+def _tools(recorded: Any, given: Mapping[str, Any], argument: str) -> dict[str, Any]:
+    """Return a run's tools; a function that is not given is there, and can only be replayed."""
+    tools: dict[str, Any] = {}
+    missing = []
+    for entry in recorded if isinstance(recorded, list) else ():
+        name, description = str(entry.get("name")), str(entry.get("description"))
+        if name in given:
+            tool = given[name]
+            tool = tool["tool"] if isinstance(tool, dict) and "tool" in tool else tool
+        elif entry.get("function"):
+            tool = _not_given(name, argument)
+        else:
+            missing.append(name)
+            continue
+        tools[name] = {"tool": tool, "description": description}
+    if missing:
+        raise ConfigurationError(
+            f"The run had variables as tools, which no log holds: {', '.join(missing)}. "
+            f"Give them: {argument}={{{missing[0]!r}: ...}}."
+        )
+    return tools
+
+
+def _not_given(name: str, argument: str) -> Any:
+    def tool(*_: Any, **__: Any) -> Any:
+        raise RuntimeError(
+            f"the log has no such call of {name}, and the function itself was not given: "
+            f"{argument}={{{name!r}: ...}}"
+        )
+
+    tool.__name__ = name
+    return tool
+
+
+def _unmasked(kwargs: Any) -> dict[str, Any]:
+    """Return keywords without what the log hides or could not hold."""
+    return {name: value for name, value in _mapping(kwargs).items() if not _is_masked(value)}
+
+
+def _is_masked(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_is_masked, value.values()))
+    if isinstance(value, str):
+        return value in _MASKED or (value.startswith("<") and value.endswith(">"))
+    return False
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,74 @@
+"""How far a recorded run got, and how it ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlm import errors
+from rlm.core.fences import parse_reply
+from rlm.core.subcalls import CANCELLED
+from rlm.errors import LimitExceededError, RLMError
+
+if TYPE_CHECKING:
+    from rlm.trajectory import RunNode, SubCallNode, TurnNode
+
+_PLAIN_ERRORS = ("BackendError", "ContextWindowError", "ContextError", "SandboxError")
+
+
+def was_cancelled(call: SubCallNode) -> bool:
+    """Whether a sub-call was stopped before its reply came."""
+    return call.finished is not None and call.finished.error == CANCELLED
+
+
+def recorded_end(run: RunNode) -> RLMError | None:
+    """Return the error in which a recorded run ended, made anew; None when it ended in none.
+
+    Args:
+        run: A run of the log.
+    """
+    if run.finished is None or run.finished.error is None or run.finished.status == "cancelled":
+        return None
+    name, message = run.finished.error.get("type", ""), run.finished.error.get("message", "")
+    kind = getattr(errors, name, None)
+    if isinstance(kind, type) and issubclass(kind, LimitExceededError):
+        return _limit_error(kind, message, run)
+    if name in _PLAIN_ERRORS and isinstance(kind, type) and issubclass(kind, RLMError):
+        return kind(message)
+    return RLMError(message)
+
+
+def _limit_error(kind: type[LimitExceededError], message: str, run: RunNode) -> LimitExceededError:
+    """Return a limit's error with its figures, which the note of the limit has."""
+    figures = next((dict(note.data) for note in run.notes if note.kind == "limit"), {})
+    try:
+        return kind(**figures, message=message)
+    except TypeError:  # A log that was edited, or of a limit that we do not have.
+        return LimitExceededError(message)
+
+
+def finished_turns(run: RunNode) -> list[TurnNode]:
+    """Return the turns that are whole: replied to, and every cell executed to its end.
+
+    Args:
+        run: A run of the log.
+    """
+    turns = list(run.turns)
+    while turns and not _is_whole(turns[-1], run):
+        turns.pop()
+    return turns
+
+
+def _is_whole(turn: TurnNode, run: RunNode) -> bool:
+    if turn.finished is None or not turn.replies:
+        return False
+    if turn.finished.final_answer is not None or turn.reply is None:
+        return True
+    if any(cell.finished is None for cell in turn.cells):
+        return False
+    last = turn.cells[-1].finished if turn.cells else None
+    if last is not None and last.status == "interrupted":
+        return False
+    fences = bool((run.started.config.get("settings") or {}).get("python_fences"))
+    complete = turn.reply.finish_reason != "length"
+    blocks = parse_reply(turn.reply.text, python_fences=fences, complete=complete).blocks
+    return len(turn.cells) >= len(blocks)

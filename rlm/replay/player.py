@@ -1,0 +1,320 @@
+"""Answers the calls of one completion from the log of an earlier one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from rlm.core.prompts import SUMMARY_REQUEST
+from rlm.errors import ContextWindowError, ReplayMissError
+from rlm.events import Note
+from rlm.replay.ends import recorded_end, was_cancelled
+from rlm.replay.plan import root_of
+from rlm.replay.recorded_runs import RecordedRuns, cell_numbered, where
+from rlm.replay.replies import NeverReplies, RecordedReply
+from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
+from rlm.trajectory.comparison import compare_outputs
+from rlm.trajectory.noise import masked_value
+
+from rlm_kernel.inside.recorded_calls import difference, prompt_text
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from rlm.backends.base import LMClient
+    from rlm.core.config import ModelSpec, RunConfig
+    from rlm.core.models import Clients, Models
+    from rlm.core.recorder import Recorder
+    from rlm.events import Message, ModelReply
+    from rlm.replay.plan import ReplayPlan
+    from rlm.trajectory import Node, Trajectory
+    from rlm_kernel.inside.recorded_calls import RecordedCall
+
+_ADVICE = "on_miss='live' asks the model then, on_miss='nearest' takes the nearest recorded reply."
+_SHOWN_DIFFERENCES = 3
+
+_LIMIT_PATIENCE = 2.0
+"""Seconds that a call waits for the limit that cancelled it when it was recorded."""
+
+
+class Player:
+    """Stands between a tree and its models for one completion.
+
+    Args:
+        plan: What is taken from the log.
+        trajectory: The log.
+        config: The configuration of the part that the log does not answer.
+        clients: The clients of that part.
+        recorder: The record of the run that goes on.
+
+    Attributes:
+        models: The tree's models; from the first live turn on they are the configuration's.
+    """
+
+    models: Models
+
+    def __init__(
+        self,
+        plan: ReplayPlan,
+        trajectory: Trajectory,
+        config: RunConfig,
+        clients: Clients,
+        recorder: Recorder,
+    ) -> None:
+        self._plan = plan
+        self._root = root_of(trajectory)
+        self._config = config
+        self._clients = clients
+        self._recorder = recorder
+        self._record = recorder.trajectory
+        self._runs = RecordedRuns(self._root, recorder.trajectory)
+        self._replies: dict[str, list[ModelReply]] = {}
+        self._played: set[str] = set()
+        self._live = plan.live_from == 1
+
+    # What the engine asks of its clients
+
+    def prepare(self, spec: ModelSpec) -> None:
+        """Begin to make the client of a run that goes on live."""
+        if self._plan.live_from is not None:
+            self._clients.prepare(self._plan.live(self._config, spec))
+
+    async def get(self, spec: ModelSpec, messages: Sequence[Message]) -> LMClient:
+        """Return who answers this call: the log, or a model's client.
+
+        Args:
+            spec: The model that is asked.
+            messages: What it is asked.
+
+        Raises:
+            ReplayMissError: The log has no reply to it, and no model is to be asked.
+            RLMError: The call failed when it was recorded.
+        """
+        if self._live:
+            return await self._clients.get(spec, messages)
+        node, answer = self._node_here(), None
+        if isinstance(node, SubCallNode):
+            answer = self._sub_call(node)
+        elif isinstance(node, TurnNode):
+            answer = self._turn(node, messages)
+        return answer or await self._clients.get(self._plan.live(self._config, spec), messages)
+
+    # What the engine asks beside it
+
+    def system_prompt(self) -> str | None:
+        """Return the system prompt with which the current run was opened when it was recorded."""
+        if not self._plan.keep_system_prompt:
+            return None
+        run = self._recorded_run_here()
+        messages = run.turns[0].messages if run is not None and run.turns else []
+        first = messages[0] if messages else {}
+        content = first.get("content") if first.get("role") == "system" else None
+        return content if isinstance(content, str) else None
+
+    def begins(self, number: int, spec: ModelSpec) -> tuple[ModelSpec, tuple[Message, ...]]:
+        """Return whom a turn of the current run asks, and what it is told before.
+
+        Args:
+            number: The turn's.
+            spec: The run's model.
+        """
+        span = self._recorder.here()
+        if span is None or span.parent_id is not None:
+            return spec, ()
+        if number == self._plan.live_from:
+            self._live = True
+            self.models.config = self._config
+            return self._config.root, self._plan.messages
+        return (self._config.root if self._live else self._plan.root), ()
+
+    def code(self, number: int) -> str | None:
+        """Return the code of the current turn's next cell; None when the model decides.
+
+        Args:
+            number: The cell's number in its turn.
+        """
+        node = self._node_here()
+        if not isinstance(node, TurnNode) or node.started.id not in self._played:
+            return None
+        turn = self._runs.turn(node)
+        cell = None if turn is None else cell_numbered(turn, number)
+        return None if cell is None else self._plan.edits.get(cell.started.id, cell.started.code)
+
+    def executed(self) -> None:
+        """Note how the output of the current cell differs from the recorded one."""
+        node = self._node_here()
+        if not isinstance(node, CellNode) or node.started.parent_id not in self._played:
+            return
+        recorded = self._runs.cell(node)
+        if recorded is None or recorded.finished is None or node.finished is None:
+            return
+        if recorded.started.id in self._plan.edits:
+            return
+        found = list(compare_outputs(recorded.outputs, node.outputs))
+        if node.finished.status != recorded.finished.status:
+            found.insert(0, f"status: {recorded.finished.status!r} / {node.finished.status!r}")
+        if found:
+            self._recorder.tell_under(
+                None,
+                Note,
+                kind="warning",
+                text=f"{where(node, self._record).capitalize()} gave other output than recorded: "
+                f"{found[0]}",
+                data={"replay": "output", "differences": found[:_SHOWN_DIFFERENCES]},
+            )
+
+    async def tool(self, call: Callable[[], Awaitable[Any]]) -> tuple[Any, str | None]:
+        """Return what a tool returned when it was recorded, and how it failed.
+
+        Args:
+            call: Calls the tool itself.
+
+        Raises:
+            ReplayMissError: The log has no such call, and the tool is not to be called.
+        """
+        node = self._node_here()
+        match = self._match(node) if isinstance(node, SubCallNode) and not self._live else None
+        if match is None:
+            return await call(), None
+        finished = match.outcome.finished
+        if finished is None or was_cancelled(match.outcome):
+            self._missing(node, "the log has it, but not what it returned")
+        return finished.response, finished.error
+
+    # Matching
+
+    def _sub_call(self, node: SubCallNode) -> LMClient | None:
+        match = self._match(node)
+        if match is None:
+            return None
+        recorded: SubCallNode = match.outcome
+        if recorded.finished is None or was_cancelled(recorded):
+            if self._cell_went_on(recorded):
+                return NeverReplies(None)
+            if self._root.finished is not None and self._root.finished.status == "limit":
+                return NeverReplies(_LIMIT_PATIENCE)
+            if self._plan.on_miss == "live":
+                return None
+            self._missing(node, "the log has the call, but it was stopped before the reply came")
+        return RecordedReply.of_call(recorded)
+
+    def _match(self, node: SubCallNode) -> RecordedCall | None:
+        """Return the recorded call that answers a sub-call; None when it is made in earnest.
+
+        Raises:
+            ReplayMissError: There is none.
+        """
+        match = self._runs.match(node)
+        if match is not None:
+            return match
+        started, beside = node.started, self._runs.calls_beside(node)
+        if self._plan.on_miss == "live":
+            match = self._runs.everywhere().take(started.kind, started.model, started.prompt)
+        elif self._plan.on_miss == "nearest":
+            calls = (beside, self._runs.everywhere())
+            near = (c.nearest(started.kind, started.prompt) for c in calls if c is not None)
+            match = next((found[0] for found in near if found is not None), None)
+        if match is not None:
+            self._runs.settle(node, match)
+            return match
+        if self._plan.on_miss == "live":
+            return None
+        calls_there = beside or self._runs.everywhere()
+        self._missing(node, calls_there.why_not(started.kind, started.model, started.prompt))
+
+    def _turn(self, node: TurnNode, messages: Sequence[Message]) -> LMClient | None:
+        """Return the recorded reply to a turn; None when the model is asked."""
+        live = self._record.node(node.started.run_id)
+        run = self._runs.run(live) if isinstance(live, RunNode) else None
+        if run is None and isinstance(live, RunNode):
+            above = self._record.node(live.started.parent_id or "")
+            match = self._match(above) if isinstance(above, SubCallNode) else None
+            if match is None:
+                return None
+            run = match.outcome.child
+        turn = self._runs.turn(node)
+        if run is None or turn is None:
+            return self._after_the_end(node, run)
+        problem = self._other_words(run, turn, messages)
+        if problem is not None and self._plan.on_miss == "live":
+            return None
+        if problem is not None and self._plan.on_miss == "error":
+            self._missing(node, problem)
+        replies = self._replies.setdefault(node.started.id, list(turn.replies))
+        wanted = "compaction" if messages[-1].get("content") == SUMMARY_REQUEST else "turn"
+        if wanted == "turn" and replies and replies[0].purpose == "compaction":
+            raise ContextWindowError("The prompt was too long when the run was recorded.")
+        reply = next((r for r in replies if r.purpose == wanted), None)
+        if reply is None:
+            return self._after_the_end(node, run)
+        replies.remove(reply)
+        self._played.add(node.started.id)
+        return RecordedReply.of_turn(reply)
+
+    def _after_the_end(self, node: TurnNode, run: RunNode | None) -> LMClient | None:
+        """End as the recorded run ended; what it ended without is asked, or missing."""
+        if self._plan.on_miss == "live":
+            return None
+        end = recorded_end(run) if run is not None else None
+        if end is not None:
+            raise end
+        self._missing(
+            node,
+            "the log ends before this reply. Leave replay=True away to go on with the model",
+        )
+
+    def _other_words(
+        self, run: RunNode, turn: TurnNode, messages: Sequence[Message]
+    ) -> str | None:
+        """Say how a prompt differs from the recorded one, as far as that matters.
+
+        What follows a run's opening are the log's own replies and what cells print. Those are
+        compared cell by cell; only who asks models for what is not in the log wants them equal.
+        """
+        if not self._plan.strict or messages[-1].get("content") == SUMMARY_REQUEST:
+            return None
+        recorded, now = turn.messages, list(messages)
+        if self._plan.on_miss != "live":
+            opening = max(len(run.turns[0].messages) - 1, 1)
+            recorded, now = recorded[:opening], now[:opening]
+        for one, two in zip(recorded, now, strict=False):
+            if masked_value(one) != masked_value(two):
+                return _difference(one, two)
+        return None if len(recorded) == len(now) else "its prompt has another number of messages"
+
+    def _cell_went_on(self, recorded: SubCallNode) -> bool:
+        """Whether the cell itself, or its own time limit, cancelled a call."""
+        place = self._cell_of(recorded)
+        status = place.finished.status if place is not None and place.finished else None
+        return status in {"ok", "error", "timeout"}
+
+    def _cell_of(self, recorded: SubCallNode) -> CellNode | None:
+        for run in self._root.walk():
+            for cell in run.cells:
+                if cell.started.id == recorded.started.parent_id:
+                    return cell
+        return None
+
+    def _recorded_run_here(self) -> RunNode | None:
+        """Return the recorded run that is about to begin here."""
+        if self._recorder.here() is None:
+            return self._root
+        node = self._node_here()
+        if self._live or not isinstance(node, SubCallNode):
+            return None
+        match = self._runs.match(node)
+        child: RunNode | None = match.outcome.child if match is not None else None
+        return child
+
+    def _node_here(self) -> Node | None:
+        span = self._recorder.here()
+        return None if span is None else self._record.node(span.id)
+
+    def _missing(self, node: Any, why: str) -> NoReturn:
+        asked = node.name if isinstance(node, SubCallNode) else "the model's next reply"
+        place = where(node, self._record)
+        raise ReplayMissError(f"{place.capitalize()}: {asked} is not in the log: {why}.\n{_ADVICE}")
+
+
+def _difference(recorded: Message, now: Message) -> str:
+    one, two = prompt_text(recorded.get("content")), prompt_text(now.get("content"))
+    return f"the {now.get('role')}'s message differs:\n{difference(one, two)}"

@@ -1,0 +1,159 @@
+"""`RLM.from_notebook`: an `RLM` made of a log, which plays it again, resumes or forks it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlm.core.config import ModelSpec
+from rlm.errors import ArgumentError, ConfigurationError
+from rlm.replay.arguments import recorded_arguments, with_changes
+from rlm.replay.ends import finished_turns
+from rlm.replay.plan import ON_MISS, ReplayPlan
+from rlm.trajectory import TrajectoryError, load
+
+if TYPE_CHECKING:
+    from rlm.events import Message
+    from rlm.rlm import RLM
+    from rlm.trajectory import RunNode, Trajectory
+
+
+def reopen(
+    cls: type[RLM],
+    path: str | Path | Trajectory | list[Any] | tuple[Any, ...],
+    *,
+    context: Any,
+    turn: int | None,
+    replay: bool,
+    on_miss: str | None,
+    model: str | None,
+    messages: str | list[Message] | None,
+    changes: dict[str, Any],
+) -> RLM:
+    """Make an `RLM` of a log; the arguments are those of `RLM.from_notebook`."""
+    paths = path if isinstance(path, list | tuple) else [path]
+    logs = tuple(map(_log, paths))
+    if not logs:
+        raise ArgumentError("path names no log.")
+    root, last = _root(logs[0], paths[0]), _root(logs[-1], paths[-1])
+    on_miss = on_miss or ("error" if replay else "live")
+    if on_miss not in ON_MISS:
+        raise ConfigurationError(f"on_miss must be one of {', '.join(ON_MISS)}, not {on_miss!r}.")
+    if replay and (turn is not None or messages is not None):
+        raise ArgumentError(
+            "replay=True plays the whole log again; turn= and messages= are for a run that goes "
+            "on from a turn: leave replay away."
+        )
+    if replay and on_miss != "live" and (model is not None or "backend" in changes):
+        raise ArgumentError(
+            "replay=True asks no model, so it takes no other one. Give turn=... to go on from a "
+            "turn with another model, or on_miss='live' to ask it what the log has no reply to."
+        )
+    recorded = recorded_arguments(root, changes)
+    arguments = with_changes(recorded, changes, model)
+    edits = {} if not isinstance(paths[-1], str | Path) else _edits(paths[-1])
+    live_from = None
+    if not replay:
+        limit = arguments.get("max_iterations", 30)
+        live_from = _first_live_turn(last, turn, edits, limit)
+    plan = ReplayPlan(
+        trajectories=logs,
+        root=ModelSpec(
+            name=root.started.model, backend=recorded["backend"], backend_kwargs={}
+        ),
+        subs=_subs(root, recorded),
+        on_miss=on_miss,  # type: ignore[arg-type] - checked above
+        live_from=live_from,
+        messages=_messages(messages),
+        edits=edits,
+        keep_system_prompt=not {"custom_system_prompt", "orchestrator"} & changes.keys(),
+        context=context,
+    )
+    return cls(**arguments, replay=plan)
+
+
+def _log(path: str | Path | Trajectory) -> Trajectory:
+    return load(path) if isinstance(path, str | Path) else path
+
+
+def _root(trajectory: Trajectory, path: object) -> RunNode:
+    if trajectory.root is None:
+        raise TrajectoryError(f"{path} holds no run: its log has no beginning.")
+    return trajectory.root
+
+
+def _first_live_turn(
+    root: RunNode, turn: int | None, edits: dict[str, str], max_iterations: int
+) -> int:
+    """Return the first turn that is not answered from the log.
+
+    Raises:
+        ConfigurationError: The log does not reach so far.
+    """
+    whole = [t.started.number for t in finished_turns(root)]
+    answered = root.finished is not None and root.finished.status == "answered"
+    # The turn that asks for the answer outright gives way when there are turns left.
+    reach = [number for number in whole if number <= max_iterations]
+    if len(reach) == len(whole) - 1 and whole[-1] == max_iterations + 1:
+        reach = whole
+    last = reach[-1] if reach else 0
+    if turn is None:
+        edited = _edited_turns(root, edits)
+        return min([*(number + 1 for number in edited), last + 1])
+    if isinstance(turn, bool) or not isinstance(turn, int):
+        raise ArgumentError(f"turn must be a whole number, not {turn!r}.")
+    furthest = last if answered else last + 1
+    if not 1 <= turn <= max(furthest, 1):
+        end = f"the run answered in turn {last}" if answered else f"its last whole turn is {last}"
+        raise ConfigurationError(
+            f"turn={turn}: the log can be left from turn 1 to turn {max(furthest, 1)}, because "
+            f"{end}."
+        )
+    return turn
+
+
+def _edited_turns(root: RunNode, edits: dict[str, str]) -> list[int]:
+    return [
+        turn.started.number
+        for turn in root.turns
+        for cell in turn.cells
+        if cell.started.id in edits
+    ]
+
+
+def _edits(path: str | Path) -> dict[str, str]:
+    """Return the cells of a notebook that a person has changed, by the recorded cell's id."""
+    if Path(path).suffix.lower() != ".ipynb":
+        return {}
+    from rlm.notebook import edited_cells  # noqa: PLC0415 - nbformat, for notebooks only
+
+    return dict(edited_cells(path))
+
+
+def _subs(root: RunNode, recorded: dict[str, Any]) -> tuple[ModelSpec, ...]:
+    """Return the models that sub-calls went to; of an older log those that are met in it."""
+    names = (root.started.config.get("settings") or {}).get("models")
+    if not names:
+        calls = (call for run in root.walk() for call in run.sub_calls)
+        met = [call.started.model for call in calls if call.started.kind != "tool"]
+        names = [*dict.fromkeys(met), root.started.model]
+    return tuple(
+        ModelSpec(name=str(name), backend=recorded["backend"], backend_kwargs={})
+        for name in dict.fromkeys(names)
+    )
+
+
+def _messages(messages: str | list[Message] | None) -> tuple[Message, ...]:
+    if messages is None:
+        return ()
+    if isinstance(messages, str):
+        return ({"role": "user", "content": messages},)
+    if not isinstance(messages, list) or not all(
+        isinstance(message, dict) and {"role", "content"} <= message.keys()
+        for message in messages
+    ):
+        raise ArgumentError(
+            'messages must be text, or a list of {"role": ..., "content": ...}, '
+            f"not {messages!r:.200}."
+        )
+    return tuple(messages)

@@ -1,0 +1,212 @@
+"""Calls that a cell once made, found again by what was asked: how a run is answered from its log.
+
+A call is matched within its cell by the hash of its kind, model and prompt, the n-th equal one by
+order: concurrent calls arrive in any order. An object's address or the name of a temporary file in
+a prompt is no difference.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PREVIEW = 200
+"""Characters of a prompt that a payload keeps to say what differs."""
+
+_CANDIDATES = 50
+"""Recorded prompts that are looked at for the nearest: those whose length is most alike."""
+
+_COMPARED = 2000
+"""Characters that are compared where two prompts differ."""
+
+_AROUND = 40
+"""Characters that are shown on both sides of the first difference."""
+
+_NOISE = re.compile(r"(?<=0x)[0-9a-fA-F]{6,16}\b|(?<=ipykernel_)\d+(?:[/\\]\d+\.py)?")
+
+
+def masked(text: str) -> str:
+    """Return a text with addresses and a kernel's temporary files replaced by ``...``."""
+    return _NOISE.sub("...", text) if "0x" in text or "ipykernel_" in text else text
+
+
+def prompt_text(prompt: Any) -> str:
+    """Return a prompt as text: JSON, unless it is text."""
+    return prompt if isinstance(prompt, str) else json.dumps(prompt, sort_keys=True)
+
+
+def digest(kind: str, model: str, prompt: Any) -> str:
+    """Return the hash by which a call is found: of its kind, model (or tool) and prompt."""
+    asked = json.dumps([kind, model, prompt], sort_keys=True)
+    return hashlib.sha256(asked.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RecordedCall:
+    """A call of the log.
+
+    Attributes:
+        kind: ``"llm"``, ``"rlm"`` or ``"tool"``.
+        model: The model's name, or the tool's.
+        digest: `digest` of what was asked.
+        masked: The same without noise.
+        text: The prompt, or its beginning.
+        place: Where it was made, such as ``"turn 2, cell 1"``.
+        outcome: What it is answered with.
+    """
+
+    kind: str
+    model: str
+    digest: str
+    masked: str
+    text: str
+    place: str
+    outcome: Any
+
+    @classmethod
+    def of(cls, kind: str, model: str, prompt: Any, *, place: str, outcome: Any) -> RecordedCall:
+        """Return the call that asked this."""
+        text = prompt_text(prompt)
+        quiet = masked(text)
+        found = digest(kind, model, prompt)
+        return cls(
+            kind=kind,
+            model=model,
+            digest=found,
+            masked=found if quiet is prompt else digest(kind, model, quiet),
+            text=text,
+            place=place,
+            outcome=outcome,
+        )
+
+
+class RecordedCalls:
+    """The calls of one cell (or of several), each of which answers once.
+
+    Args:
+        calls: In the order in which they were made.
+        used: The ids of those that have answered; shared by collections that overlap.
+    """
+
+    def __init__(self, calls: Iterable[RecordedCall], used: set[int] | None = None) -> None:
+        self._all = list(calls)
+        self._used: set[int] = set() if used is None else used
+        self._exact = _index((call.digest, call) for call in self._all)
+        self._masked = _index((call.masked, call) for call in self._all)
+
+    def take(self, kind: str, model: str, prompt: Any) -> RecordedCall | None:
+        """Return the next unused call that asked this; None when there is none.
+
+        Args:
+            kind: ``"llm"``, ``"rlm"`` or ``"tool"``.
+            model: The model's name, or the tool's.
+            prompt: What is asked (JSON).
+        """
+        found = self._next(self._exact, digest(kind, model, prompt))
+        if found is None:
+            found = self._next(self._masked, digest(kind, model, masked(prompt_text(prompt))))
+        if found is not None:
+            self.use(found)
+        return found
+
+    def use(self, call: RecordedCall) -> None:
+        """Take a call out: it has answered."""
+        self._used.add(id(call))
+
+    def nearest(self, kind: str, prompt: Any) -> tuple[RecordedCall, float] | None:
+        """Return the recorded call whose prompt is most alike, and how much (0 to 1).
+
+        Unused calls come first. None when there was no call of this kind.
+        """
+        same = [call for call in self._all if call.kind == kind]
+        text = prompt_text(prompt)
+        for calls in ([c for c in same if id(c) not in self._used], same):
+            near = sorted(calls, key=lambda call: abs(len(call.text) - len(text)))[:_CANDIDATES]
+            if near:
+                best = max(near, key=lambda call: likeness(call.text, text))
+                return best, likeness(best.text, text)
+        return None
+
+    def why_not(self, kind: str, model: str, prompt: Any) -> str:
+        """Say why `take` has found nothing: what differs from the nearest recorded prompt."""
+        asked = digest(kind, model, prompt)
+        times = sum(call.digest == asked for call in self._all)
+        if times:
+            return f"the log has this call {times} time{'s' * (times > 1)}, and no more often"
+        found = self.nearest(kind, prompt)
+        if found is None:
+            return "the log has no such call there"
+        call, alike = found
+        if call.model != model and likeness(call.text, prompt_text(prompt)) == 1:
+            return f"the log has it to {call.model!r} and not to {model!r}"
+        return (
+            f"the nearest recorded prompt ({call.place}, {alike:.0%} alike) differs:\n"
+            f"{difference(call.text, prompt_text(prompt))}"
+        )
+
+    def _next(self, index: dict[str, deque[RecordedCall]], key: str) -> RecordedCall | None:
+        waiting = index.get(key)
+        while waiting:
+            call = waiting.popleft()
+            if id(call) not in self._used:
+                return call
+        return None
+
+
+def likeness(one: str, two: str) -> float:
+    """Return how much two texts are alike: 1 when they are equal; fast, also for long ones."""
+    if one == two:
+        return 1.0
+    before, after = _shared(one, two)
+    rest_one, rest_two = one[before : len(one) - after], two[before : len(two) - after]
+    matcher = difflib.SequenceMatcher(None, rest_one[:_COMPARED], rest_two[:_COMPARED], False)  # noqa: FBT003 - autojunk is positional in 3.11's stubs
+    shared = before + after + matcher.quick_ratio() * min(len(rest_one), len(rest_two))
+    return min(shared / max(len(one), len(two)), 0.999)
+
+
+def difference(recorded: str, asked: str) -> str:
+    """Return two lines: both texts around the first place where they differ."""
+    before, _ = _shared(recorded, asked)
+    start = max(0, before - _AROUND)
+    lines = []
+    for name, text in (("recorded", recorded), ("asked", asked)):
+        shown = text[start : before + _AROUND]
+        head = "..." if start else ""
+        tail = "..." if before + _AROUND < len(text) else ""
+        lines.append(f"  {name + ':':<10}{head}{shown!r}{tail}")
+    return "\n".join(lines)
+
+
+def _shared(one: str, two: str) -> tuple[int, int]:
+    """Return how many characters two texts share at their beginning and, apart from it, end."""
+    most = min(len(one), len(two))
+    before = _longest(most, lambda n: one[:n] == two[:n])
+    after = _longest(most - before, lambda n: one[len(one) - n :] == two[len(two) - n :])
+    return before, after
+
+
+def _longest(most: int, holds: Any) -> int:
+    """Return the largest n up to `most` for which something holds that holds for all below."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if holds(middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _index(pairs: Iterable[tuple[str, RecordedCall]]) -> dict[str, deque[RecordedCall]]:
+    index: dict[str, deque[RecordedCall]] = {}
+    for key, call in pairs:
+        index.setdefault(key, deque()).append(call)
+    return index
