@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import time
 import weakref
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from rlm.core.completion import Request, complete
@@ -18,16 +17,21 @@ from rlm.core.loop import Job, engine_loop
 from rlm.core.outcome import FLUSH_SECONDS, cancelled, settled
 from rlm.core.readers import Audience
 from rlm.core.recorder import Recorder
+from rlm.core.watching import watched
 from rlm.errors import ArgumentError, CancellationError
+from rlm.replay.plan import NOT_GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
+    from pathlib import Path
 
     from rlm.core.types import RLMChatCompletion
     from rlm.errors import RLMError
-    from rlm.events import Event
+    from rlm.events import Event, Message
     from rlm.logger.delivery import Reader
+    from rlm.replay.plan import OnMiss, ReplayPlan
     from rlm.run_handle import RunHandle
+    from rlm.trajectory import Trajectory
 
 
 class RLM:
@@ -89,6 +93,7 @@ class RLM:
         head_only: bool = False,
         show_images: bool = False,
         python_fences: bool = False,
+        replay: ReplayPlan | None = None,
         **unknown: Any,
     ) -> None:
         """Check the arguments; nothing is started or imported before the first completion.
@@ -144,6 +149,7 @@ class RLM:
             show_images: Whether images that a cell displays are sent to the root model.
             python_fences: Whether ```` ```python ```` blocks run when a reply has no
                 ```` ```repl ```` block.
+            replay: What `from_notebook` plays again.
             unknown: Any other keyword is an error.
 
         Raises:
@@ -188,6 +194,7 @@ class RLM:
             head_only=head_only,
             show_images=show_images,
             python_fences=python_fences,
+            replay=replay,
         )
         callbacks = {
             "on_subcall_start": on_subcall_start,
@@ -200,13 +207,71 @@ class RLM:
         # At exit `rlm.core.held` does it, while it can still be waited for.
         weakref.finalize(self, self._held.drop).atexit = False
 
-    def completion(self, prompt: Any, root_prompt: str | None = None) -> RLMChatCompletion:
+    @classmethod
+    def from_notebook(
+        cls,
+        path: str | Path | Trajectory | list[str | Path],
+        *,
+        context: Any = NOT_GIVEN,
+        turn: int | None = None,
+        replay: bool = False,
+        on_miss: OnMiss | None = None,
+        model: str | None = None,
+        messages: str | list[Message] | None = None,
+        **kwargs: Any,
+    ) -> Self:
+        """Make an RLM of a recorded run: to play it again, to resume it, or to fork it.
+
+        ::
+
+            RLM.from_notebook("risks.ipynb", replay=True).completion()            # offline, no key
+            RLM.from_notebook("risks.ipynb").completion()                         # resume
+            RLM.from_notebook("risks.ipynb", turn=3, model="gpt-5").completion()  # fork
+
+        What the log answers is executed again in a new kernel; see docs/replay.md.
+
+        Args:
+            path: The log: a file that `Trajectory.load` reads, or a trajectory; of a persistent
+                RLM a list of them, one for each completion.
+            context: The context, where the log does not hold it.
+            turn: The first that a model is asked in. None: the one after the last whole turn, or
+                after the first cell that was edited in the notebook.
+            replay: Whether the log answers everything, to its end.
+            on_miss: What is done about a call that the log has no reply to: ``"error"`` ends the
+                run and says what differs, ``"live"`` asks the model, ``"nearest"`` takes the reply
+                to the most similar prompt. The default is ``"error"`` for a replay, else
+                ``"live"``.
+            model: Another root model; short for ``backend_kwargs={"model_name": ...}``.
+            messages: What is said to the model before the first live turn.
+            kwargs: Arguments of `RLM` that are to differ from the recorded ones.
+
+        Raises:
+            ConfigurationError: The log cannot be left at `turn`, or a value is not allowed.
+        """
+        from rlm.replay.reopening import reopen  # noqa: PLC0415 - only for who plays a log
+
+        return reopen(
+            cls,
+            path,
+            context=context,
+            turn=turn,
+            replay=replay,
+            on_miss=on_miss,
+            model=model,
+            messages=messages,
+            changes=kwargs,
+        )
+
+    def completion(
+        self, prompt: Any = NOT_GIVEN, root_prompt: str | None = None
+    ) -> RLMChatCompletion:
         """Answer a question about a context; also inside a running event loop.
 
         Args:
             prompt: The context: text, JSON values, bytes, any object that can be pickled, or a
                 `pathlib.Path` to a file or folder. It becomes `context` in the REPL and never
-                enters the root model's messages.
+                enters the root model's messages. After `from_notebook` the recorded one may be
+                left out.
             root_prompt: The question, which only the root model is shown.
 
         Returns:
@@ -230,7 +295,9 @@ class RLM:
             outcome = cancelled(recorder)
         return settled(outcome, self._audience)
 
-    async def acompletion(self, prompt: Any, root_prompt: str | None = None) -> RLMChatCompletion:
+    async def acompletion(
+        self, prompt: Any = NOT_GIVEN, root_prompt: str | None = None
+    ) -> RLMChatCompletion:
         """Answer a question about a context; cancelling the task cancels the run.
 
         A Ctrl-C under `asyncio.run` is such a cancellation, of the main task: asyncio turns it
@@ -258,7 +325,7 @@ class RLM:
         await asyncio.to_thread(self._audience.flush, FLUSH_SECONDS)
         return settled(outcome, self._audience)
 
-    def start(self, prompt: Any, root_prompt: str | None = None) -> RunHandle:
+    def start(self, prompt: Any = NOT_GIVEN, root_prompt: str | None = None) -> RunHandle:
         """Begin a run in the background and return at once.
 
         It goes on until it is over, also when nobody keeps the handle; `close` (so also the end
@@ -276,8 +343,8 @@ class RLM:
         job, recorder = self._job(prompt, root_prompt)
         return RunHandle(job, recorder, self._audience, self)
 
-    async def stream(
-        self, prompt: Any, root_prompt: str | None = None
+    def stream(
+        self, prompt: Any = NOT_GIVEN, root_prompt: str | None = None
     ) -> AsyncGenerator[Event, None]:
         """Watch a run: yield its events as they happen; leaving the loop cancels the run.
 
@@ -288,24 +355,7 @@ class RLM:
         Raises:
             RLMError: As `completion`, after the last event.
         """
-        loop = asyncio.get_running_loop()
-        events: asyncio.Queue[Event | None] = asyncio.Queue()
-
-        def push(event: Event) -> None:
-            with suppress(RuntimeError):  # The listener's loop is closed: nobody listens.
-                loop.call_soon_threadsafe(events.put_nowait, event)
-
-        job, _ = self._job(prompt, root_prompt, push)
-        waiter = asyncio.ensure_future(job.wait_async())
-        waiter.add_done_callback(lambda _: events.put_nowait(None))
-        try:
-            while (event := await events.get()) is not None:
-                yield event
-            settled(waiter.result(), self._audience)
-        finally:
-            if not waiter.done():
-                waiter.cancel()
-                await asyncio.wait({waiter})
+        return watched(lambda push: self._job(prompt, root_prompt, push)[0], self._audience)
 
     def close(self) -> None:
         """Free everything the object holds: kernels, connections, threads; safe to call again.
@@ -332,6 +382,8 @@ class RLM:
         self, prompt: Any, root_prompt: str | None, *listeners: Callable[[Event], object]
     ) -> tuple[Job[RLMChatCompletion | RLMError], Recorder]:
         """Prepare one completion; nothing has begun yet."""
+        if prompt is NOT_GIVEN and self.config.replay is None:
+            raise ArgumentError("The prompt is missing: the context that the question is about.")
         if root_prompt is not None and not isinstance(root_prompt, str):
             raise ArgumentError(f"root_prompt must be a str, not {type(root_prompt).__name__}.")
         loop = engine_loop()

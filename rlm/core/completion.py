@@ -22,6 +22,7 @@ from rlm.core.run import run
 from rlm.core.tree import Assignment, Tree
 from rlm.core.types import RLMChatCompletion, UsageSummary
 from rlm.errors import CancellationError, RLMError
+from rlm.replay.plan import NOT_GIVEN
 from rlm_kernel.inside.reading import read_path
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Request:
     """One call of `completion()`.
 
     Attributes:
-        prompt: The context, as the user gave it.
+        prompt: The context, as the user gave it; `NOT_GIVEN`: the log's.
         root_prompt: The question.
         started: When it was called (`time.perf_counter`).
     """
@@ -60,6 +61,7 @@ class Holdings:
     def __init__(self, *, persistent: bool) -> None:
         self.clients = Clients()
         self.kept = KeptKernel() if persistent else None
+        self.replayed = 0
         self._lease: Any = None
         self._warm: WarmBoxes | None = None
         self._runs: set[asyncio.Task[Any]] = set()
@@ -139,7 +141,7 @@ async def complete(
     failure: RLMError
     try:
         with holdings.run():
-            answer = await _answer(config, holdings, request, recorder, limits)
+            answer, context = await _answer(config, holdings, request, recorder, limits)
     except asyncio.CancelledError:
         closed = "The RLM was closed while the run went on." if holdings.closed else None
         failure = limits.crossed or CancellationError(message=closed)
@@ -153,7 +155,7 @@ async def complete(
     else:
         return RLMChatCompletion(
             root_model=config.root.name,
-            prompt=request.prompt,
+            prompt=context if request.prompt is NOT_GIVEN else request.prompt,
             response=answer,
             usage_summary=recorder.trajectory.usage or UsageSummary(),
             execution_time=time.perf_counter() - request.started,
@@ -168,27 +170,34 @@ async def complete(
 
 async def _answer(
     config: RunConfig, holdings: Holdings, request: Request, recorder: Recorder, limits: Limits
-) -> str:
+) -> tuple[str, Any]:
+    """Return the answer, and the context that it is about."""
+    replay = None if config.replay is None else config.replay.player(config, holdings, recorder)
     tree = Tree(
         config=config,
         models=Models(
-            config=config,
-            clients=holdings.clients,
+            config=config if replay is None else replay.recorded_config,
+            clients=replay or holdings.clients,
             gate=Gate(config.max_concurrent_queries),
             limits=limits,
         ),
         limits=limits,
         recorder=recorder,
+        replay=replay,
     )
+    if replay is not None:
+        replay.models = tree.models
     timer = tree.arm()
     try:
         if config.depth >= config.max_depth:
-            return await answer_plainly(tree, await _assignment(config, request))
-        async with _sandbox(config, holdings) as sandbox:
+            assignment = await _assignment(tree, request)
+            return await answer_plainly(tree, assignment), assignment.context
+        async with _sandbox(tree, holdings) as sandbox:
             tree.sandbox = sandbox
-            answer = await run(tree, await _assignment(config, request), kept=holdings.kept)
+            assignment = await _assignment(tree, request)
+            answer = await run(tree, assignment, kept=holdings.kept)
             tree.disarm()
-            return answer
+            return answer, assignment.context
     finally:
         tree.disarm()
         if timer is not None:
@@ -196,15 +205,16 @@ async def _answer(
 
 
 @asynccontextmanager
-async def _sandbox(config: RunConfig, holdings: Holdings) -> AsyncIterator[Sandbox]:
+async def _sandbox(tree: Tree, holdings: Holdings) -> AsyncIterator[Sandbox]:
     """Open the tree's sandbox; the SDK is imported while the fork server boots."""
+    config, clients = tree.config, tree.models.clients
     if holdings.kept is not None:
         async with holdings.kept.turn_of(lambda: holdings.sandbox(config)) as sandbox:
-            holdings.clients.prepare(config.root)
+            clients.prepare(config.root)
             yield sandbox
         return
     sandbox = holdings.sandbox(config)
-    holdings.clients.prepare(config.root)
+    clients.prepare(config.root)
     try:
         await sandbox.start()
         yield sandbox
@@ -212,18 +222,23 @@ async def _sandbox(config: RunConfig, holdings: Holdings) -> AsyncIterator[Sandb
         await uncancellable(sandbox.close())
 
 
-async def _assignment(config: RunConfig, request: Request) -> Assignment:
-    context, remark = request.prompt, ""
-    if isinstance(context, Path):
+async def _assignment(tree: Tree, request: Request) -> Assignment:
+    config, replay = tree.config, tree.replay
+    context, remark, question = request.prompt, "", request.root_prompt
+    if replay is not None:
+        context, info = await asyncio.to_thread(replay.context, context)
+        question = replay.question if question is None else question
+    elif isinstance(context, Path):
         context, remark = await asyncio.to_thread(read_path, context)
-    if isinstance(context, str | bytes):
-        info = describe(context, remark)
-    else:  # Counting a long list must not hold up the other runs.
-        info = await asyncio.to_thread(describe, context, remark)
+    if replay is None:
+        if isinstance(context, str | bytes):
+            info = describe(context, remark)
+        else:  # Counting a long list must not hold up the other runs.
+            info = await asyncio.to_thread(describe, context, remark)
     return Assignment(
         context=context,
         info=info,
-        root_prompt=request.root_prompt,
+        root_prompt=question,
         depth=config.depth,
         model=config.root,
         tools=config.custom_tools,

@@ -93,7 +93,7 @@ class Tree:
         self._root_task = None
 
     def stop(self, reason: LimitExceededError | UnknownCostError | ReplayMissError) -> None:
-        """End the whole tree, from anywhere in it: a limit was reached or is blind, or a log ends."""
+        """End the whole tree, from anywhere in it: a limit is reached or blind, or a log ends."""
         if self.limits.crossed is None and self._root_task is not None:
             self.limits.crossed = reason
             self._root_task.cancel()

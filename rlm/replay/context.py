@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.context import describe, read_path
+from rlm.core.context import describe
 from rlm.core.fingerprint import fingerprint
 from rlm.errors import ContextError, ContextMismatchError
 from rlm.replay.plan import NOT_GIVEN

@@ -10,6 +10,8 @@ from rlm.core.subcalls import CANCELLED
 from rlm.errors import LimitExceededError, RLMError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlm.trajectory import RunNode, SubCallNode, TurnNode
 
 _PLAIN_ERRORS = ("BackendError", "ContextWindowError", "ContextError", "SandboxError")
@@ -40,8 +42,9 @@ def recorded_end(run: RunNode) -> RLMError | None:
 def _limit_error(kind: type[LimitExceededError], message: str, run: RunNode) -> LimitExceededError:
     """Return a limit's error with its figures, which the note of the limit has."""
     figures = next((dict(note.data) for note in run.notes if note.kind == "limit"), {})
+    make: Callable[..., LimitExceededError] = kind
     try:
-        return kind(**figures, message=message)
+        return make(**figures, message=message)
     except TypeError:  # A log that was edited, or of a limit that we do not have.
         return LimitExceededError(message)
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from rlm.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rlm.core.completion import Holdings
     from rlm.core.config import ModelSpec, RunConfig
+    from rlm.core.recorder import Recorder
     from rlm.events import Message
+    from rlm.replay.player import Player
     from rlm.trajectory import RunNode, Trajectory
 
 OnMiss = Literal["error", "live", "nearest"]
@@ -33,7 +38,6 @@ class ReplayPlan:
         edits: Cells whose code was changed since: the id of the recorded cell, and the new code.
         keep_system_prompt: Whether runs open with the log's own system prompt.
         context: The context that was given in place of the log's own; `NOT_GIVEN` when none was.
-        folder: Where a side file of the log is to be looked for.
     """
 
     trajectories: tuple[Trajectory, ...]
@@ -45,7 +49,32 @@ class ReplayPlan:
     edits: Mapping[str, str] = field(default_factory=dict)
     keep_system_prompt: bool = True
     context: Any = None
-    folder: str | None = None
+
+    def player(self, config: RunConfig, holdings: Holdings, recorder: Recorder) -> Player | None:
+        """Return what answers the next completion; None when it is no more in the logs.
+
+        Args:
+            config: The configuration of the part that no log answers.
+            holdings: What the `RLM` holds between completions, the clients of that part among it.
+            recorder: The record of the completion.
+
+        Raises:
+            ConfigurationError: The logs are over, and no model is to be asked.
+        """
+        from rlm.replay.player import Player  # noqa: PLC0415 - only for who plays a log
+
+        number = holdings.replayed if config.persistent else 0
+        if number >= len(self.trajectories):
+            if self.may_ask:
+                return None
+            raise ConfigurationError(
+                f"The {len(self.trajectories)} logs of this persistent RLM have been replayed; "
+                "leave replay=True away to go on with the model."
+            )
+        holdings.replayed += 1
+        last = number == len(self.trajectories) - 1
+        plan = self if last else replace(self, live_from=None, messages=(), context=NOT_GIVEN)
+        return Player(plan, self.trajectories[number], config, holdings.clients, recorder)
 
     @property
     def may_ask(self) -> bool:

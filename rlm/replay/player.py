@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from rlm.core.prompts import SUMMARY_REQUEST
 from rlm.errors import ContextWindowError, ReplayMissError
 from rlm.events import Note
+from rlm.replay.context import context_of
 from rlm.replay.ends import recorded_end, was_cancelled
-from rlm.replay.plan import root_of
+from rlm.replay.plan import NOT_GIVEN, root_of
 from rlm.replay.recorded_runs import RecordedRuns, cell_numbered, where
 from rlm.replay.replies import NeverReplies, RecordedReply
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 from rlm.trajectory.comparison import compare_outputs
 from rlm.trajectory.noise import masked_value
-
 from rlm_kernel.inside.recorded_calls import difference, prompt_text
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from rlm.backends.base import LMClient
     from rlm.core.config import ModelSpec, RunConfig
+    from rlm.core.context import ContextInfo
     from rlm.core.models import Clients, Models
     from rlm.core.recorder import Recorder
     from rlm.events import Message, ModelReply
@@ -70,6 +71,28 @@ class Player:
         self._replies: dict[str, list[ModelReply]] = {}
         self._played: set[str] = set()
         self._live = plan.live_from == 1
+
+    @property
+    def recorded_config(self) -> RunConfig:
+        """The configuration with the log's models, for the part that the log answers."""
+        return self._config if self._live else self._plan.recorded(self._config)
+
+    @property
+    def question(self) -> str | None:
+        """The recorded run's `root_prompt`."""
+        return self._root.started.root_prompt
+
+    def context(self, given: Any) -> tuple[Any, ContextInfo]:
+        """Return the recorded context, or the same as the user gave it, and its description.
+
+        Args:
+            given: What `completion` was given; `NOT_GIVEN` when nothing.
+
+        Raises:
+            ContextError: The log does not hold it, and nobody gave it.
+            ContextMismatchError: It is another one.
+        """
+        return context_of(self._root, self._plan.context if given is NOT_GIVEN else given)
 
     # What the engine asks of its clients
 
@@ -173,11 +196,11 @@ class Player:
         """
         node = self._node_here()
         match = self._match(node) if isinstance(node, SubCallNode) and not self._live else None
-        if match is None:
+        if match is None or node is None:
             return await call(), None
         finished = match.outcome.finished
         if finished is None or was_cancelled(match.outcome):
-            self._missing(node, "the log has it, but not what it returned")
+            raise self._missing(node, "the log has it, but not what it returned")
         return finished.response, finished.error
 
     # Matching
@@ -194,7 +217,9 @@ class Player:
                 return NeverReplies(_LIMIT_PATIENCE)
             if self._plan.on_miss == "live":
                 return None
-            self._missing(node, "the log has the call, but it was stopped before the reply came")
+            raise self._missing(
+                node, "the log has the call, but it was stopped before the reply came"
+            )
         return RecordedReply.of_call(recorded)
 
     def _match(self, node: SubCallNode) -> RecordedCall | None:
@@ -219,7 +244,7 @@ class Player:
         if self._plan.on_miss == "live":
             return None
         calls_there = beside or self._runs.everywhere()
-        self._missing(node, calls_there.why_not(started.kind, started.model, started.prompt))
+        raise self._missing(node, calls_there.why_not(started.kind, started.model, started.prompt))
 
     def _turn(self, node: TurnNode, messages: Sequence[Message]) -> LMClient | None:
         """Return the recorded reply to a turn; None when the model is asked."""
@@ -238,7 +263,7 @@ class Player:
         if problem is not None and self._plan.on_miss == "live":
             return None
         if problem is not None and self._plan.on_miss == "error":
-            self._missing(node, problem)
+            raise self._missing(node, problem)
         replies = self._replies.setdefault(node.started.id, list(turn.replies))
         wanted = "compaction" if messages[-1].get("content") == SUMMARY_REQUEST else "turn"
         if wanted == "turn" and replies and replies[0].purpose == "compaction":
@@ -257,14 +282,12 @@ class Player:
         end = recorded_end(run) if run is not None else None
         if end is not None:
             raise end
-        self._missing(
+        raise self._missing(
             node,
             "the log ends before this reply. Leave replay=True away to go on with the model",
         )
 
-    def _other_words(
-        self, run: RunNode, turn: TurnNode, messages: Sequence[Message]
-    ) -> str | None:
+    def _other_words(self, run: RunNode, turn: TurnNode, messages: Sequence[Message]) -> str | None:
         """Say how a prompt differs from the recorded one, as far as that matters.
 
         What follows a run's opening are the log's own replies and what cells print. Those are
@@ -309,10 +332,12 @@ class Player:
         span = self._recorder.here()
         return None if span is None else self._record.node(span.id)
 
-    def _missing(self, node: Any, why: str) -> NoReturn:
+    def _missing(self, node: Node, why: str) -> ReplayMissError:
         asked = node.name if isinstance(node, SubCallNode) else "the model's next reply"
         place = where(node, self._record)
-        raise ReplayMissError(f"{place.capitalize()}: {asked} is not in the log: {why}.\n{_ADVICE}")
+        return ReplayMissError(
+            f"{place.capitalize()}: {asked} is not in the log: {why}.\n{_ADVICE}"
+        )
 
 
 def _difference(recorded: Message, now: Message) -> str:

