@@ -31,6 +31,7 @@ __all__ = [
     "MissingPackageError",
     "RLMError",
     "ReplayMissError",
+    "ReplayWarning",
     "SandboxError",
     "TimeoutExceededError",
     "TokenLimitExceededError",
@@ -96,6 +97,10 @@ class ReplayMissError(RLMError):
 
     `on_miss` of `RLM.from_notebook` decides whether this ends the run.
     """
+
+
+class ReplayWarning(UserWarning):
+    """Cells that were executed again gave other output than recorded."""
 
 
 class ContextMismatchError(ContextError, ValueError):

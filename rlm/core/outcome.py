@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
-from rlm.errors import CancellationError, RLMError
+from rlm.errors import CancellationError, ReplayWarning, RLMError
+from rlm.events import Note
 
 if TYPE_CHECKING:
     from rlm.core.readers import Audience
     from rlm.core.recorder import Recorder
     from rlm.core.types import RLMChatCompletion
+    from rlm.trajectory import Trajectory
 
 FLUSH_SECONDS = 2.0
 """How long a result is held back until the user's readers have been told of it."""
@@ -25,6 +28,7 @@ def settled(outcome: RLMChatCompletion | RLMError, audience: Audience) -> RLMCha
     Raises:
         RLMError: The outcome is one.
     """
+    _warn_of_other_output(outcome.trajectory)
     if isinstance(outcome, RLMError):
         raise outcome
     logger = next((r for r in audience.readers if hasattr(r, "get_trajectory")), None)
@@ -46,3 +50,13 @@ def cancelled(recorder: Recorder) -> CancellationError:
     error = CancellationError(root.answer if root else None)
     error.trajectory = recorder.trajectory
     return error
+
+
+def _warn_of_other_output(trajectory: Trajectory | None) -> None:
+    """Say that cells of a replayed run gave other output than recorded: few read every note."""
+    events = () if trajectory is None else trajectory.events
+    found = [e.text for e in events if isinstance(e, Note) and e.data.get("replay") == "output"]
+    if found:
+        more = f" (and {len(found) - 1} more cells)" if len(found) > 1 else ""
+        # Past ourselves and `settled`, to the line that asked for the completion or awaits it.
+        warnings.warn(f"Replay: {found[0]}{more}", ReplayWarning, stacklevel=4)

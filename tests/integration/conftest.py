@@ -146,7 +146,7 @@ class ScriptedRLM:
     ) -> None:
         self.environment = environment
         self._serve = serve
-        self._running = running
+        self.running = running
         self.server: StandInServer
 
     def __call__(
@@ -168,7 +168,7 @@ class ScriptedRLM:
         options.setdefault("environment", self.environment)
         kwargs = environment_kwargs(options["environment"])
         options["environment_kwargs"] = {**kwargs, **options.get("environment_kwargs", {})}
-        return self._running.enter_context(RLM(**options))
+        return self.running.enter_context(RLM(**options))
 
     def shown(self, turn: int) -> str:
         """Return what the model was shown between its reply of one turn and the next request."""
