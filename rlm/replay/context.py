@@ -13,6 +13,7 @@ from rlm.core.fingerprint import fingerprint
 from rlm.errors import ContextError, ContextMismatchError
 from rlm.replay.plan import NOT_GIVEN
 from rlm_kernel.host.payload import context_value
+from rlm_kernel.inside.reading import read_path
 
 if TYPE_CHECKING:
     from rlm.core.context import ContextInfo
