@@ -59,6 +59,12 @@ FORMATS = (
         says="a timeline for Perfetto and speedscope",
         writer="rlm.export.chrome_trace:trace_content",
     ),
+    Format(
+        suffix=".ipynb",
+        says="a notebook with every event",
+        writer="rlm.notebook.write:notebook_bytes",
+        reader="rlm.notebook.read:load_notebook",
+    ),
 )
 """Every format, a row each."""
 

@@ -1,0 +1,30 @@
+"""A run as a notebook: the format, its writer and reader, and the log that writes as it happens."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rlm.notebook.read import EditedCell, Notebook, read_notebook
+    from rlm.notebook.write import notebook_bytes, to_notebook
+
+__all__ = ["EditedCell", "Notebook", "notebook_bytes", "read_notebook", "to_notebook"]
+
+_MODULES = {
+    "EditedCell": "read",
+    "Notebook": "read",
+    "notebook_bytes": "write",
+    "read_notebook": "read",
+    "to_notebook": "write",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'rlm.notebook' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"rlm.notebook.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,63 @@
+"""An event as a line of JSON in a cell's metadata; what the notebook says elsewhere is named."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rlm.events import CellFinished, CellOutput, CellStarted, ModelReply, TurnStarted
+from rlm.notebook.values import Writer
+from rlm.trajectory import event_to_dict
+
+if TYPE_CHECKING:
+    from rlm.events import Event
+    from rlm.notebook.outputs import Shown
+    from rlm.notebook.values import Place
+
+
+class EventWriter:
+    """Turns the events of one tree into text, in their order."""
+
+    def __init__(self) -> None:
+        self._values = Writer()
+        self._replies: dict[str, tuple[str, Place]] = {}
+        self._said: dict[str, list[str]] = {}
+
+    def text(self, event: Event, number: int, outputs: Shown | None) -> str:
+        """Return one event's line.
+
+        Args:
+            event: The next one.
+            number: Its number.
+            outputs: What its code cell shows; None when it has no such cell.
+        """
+        data = event_to_dict(event)
+        special = self._special(event, data, number, outputs)
+        line: dict[str, Any] = {"n": number}
+        for name, value in data.items():
+            line[name] = (
+                special[name] if name in special else self._values.value(value, (number, name))
+            )
+        return json.dumps(line, ensure_ascii=False)
+
+    def _special(
+        self, event: Event, data: dict[str, Any], number: int, outputs: Shown | None
+    ) -> dict[str, Any]:
+        """Return the fields that say what stands elsewhere already."""
+        if isinstance(event, CellOutput) and outputs is not None:
+            where = outputs.add(event.output)
+            return {} if where is None else {"output": {"$output": where}}
+        if isinstance(event, CellStarted) and event.parent_id in self._replies:
+            reply, place = self._replies[event.parent_id]
+            code = self._values.text_within(event.code, reply, (number, "code"), place)
+            return {"code": code}
+        if isinstance(event, TurnStarted):
+            said = self._said.pop(event.run_id, [])
+            messages = self._values.value(data["messages"], (number, "messages"), parts=said)
+            return {"messages": messages}
+        if isinstance(event, ModelReply):
+            self._replies[event.id] = (event.text, (number, "text"))
+            self._said.setdefault(event.run_id, []).append(event.text)
+        elif isinstance(event, CellFinished):
+            self._said.setdefault(event.run_id, []).append(event.shown)
+        return {}

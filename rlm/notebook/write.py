@@ -1,0 +1,51 @@
+"""A trajectory as a notebook, whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlm.notebook.draft import Draft
+from rlm.trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbformat import NotebookNode
+
+
+def to_notebook(trajectory: Trajectory) -> NotebookNode:
+    """Return a trajectory as a notebook (nbformat 4.5): valid, harmless, and nothing lost.
+
+    Args:
+        trajectory: Finished or not.
+    """
+    import nbformat  # noqa: PLC0415 - only for those who ask for its class
+
+    content = notebook_bytes(trajectory)
+    node: NotebookNode = nbformat.reads(content.decode(), as_version=4)  # type: ignore[no-untyped-call]
+    return node
+
+
+def notebook_bytes(trajectory: Trajectory, path: Path | None = None) -> bytes:
+    """Return a trajectory as the content of a notebook's file.
+
+    Args:
+        trajectory: Finished or not.
+        path: Where the file will be.
+    """
+    del path
+    return draft_of(trajectory).content()
+
+
+def draft_of(trajectory: Trajectory) -> Draft:
+    """Return the notebook of a trajectory, to be written.
+
+    Args:
+        trajectory: Finished or not.
+    """
+    again = Trajectory()
+    draft = Draft(again)
+    for event in trajectory.events:
+        again.add(event)
+        draft.take(event)
+    return draft

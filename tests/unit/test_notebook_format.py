@@ -1,0 +1,278 @@
+"""A run becomes a notebook and a run again: whatever happened in it, and whatever it said."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from story import Story, a_whole_story, failure, stdout
+from test_trajectory import EVENTS
+
+from rlm.events import CellFinished, CellOutput, CellStarted, Event, ModelReply, TurnStarted
+from rlm.notebook import notebook_bytes, read_notebook, to_notebook
+from rlm.trajectory import Trajectory, load, redacted_event, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def again(events: list[Event]) -> tuple[Event, ...]:
+    """Write events to a notebook and read it."""
+    content = notebook_bytes(Trajectory.from_events(events))
+    nbformat.validate(json.loads(content))
+    return read_notebook(content).trajectory.events
+
+
+def as_a_browser_saves(content: bytes) -> bytes:
+    """Return a notebook as JupyterLab saves it: JavaScript's numbers, a terminal's streams."""
+
+    def number(text: str) -> float:
+        value = float(text)
+        return int(value) if value.is_integer() else value
+
+    notebook = json.loads(content, parse_float=number, parse_int=number)
+    for output in (output for cell in notebook["cells"] for output in cell.get("outputs", [])):
+        if output["output_type"] == "stream":
+            output["text"] = re.sub("[^\n]*\r(?!\n)|\r|.?\b", "", output["text"])
+    node = nbformat.from_dict(notebook)  # type: ignore[no-untyped-call]
+    text: str = nbformat.writes(node)  # type: ignore[no-untyped-call]
+    return text.encode()
+
+
+@settings(deadline=None)
+@given(EVENTS)
+def test_any_events_survive_a_notebook(events: list[Event]) -> None:
+    assert again(events) == tuple(events)
+
+
+@settings(deadline=None)
+@given(EVENTS)
+def test_any_events_survive_a_browser_that_saves_the_notebook(events: list[Event]) -> None:
+    content = notebook_bytes(Trajectory.from_events(events))
+    assert read_notebook(as_a_browser_saves(content)).trajectory.events == tuple(events)
+
+
+@settings(deadline=None)
+@given(st.permutations(a_whole_story().events), st.integers(0, 200))
+def test_a_run_that_lost_or_shuffled_events_survives_too(events: list[Event], end: int) -> None:
+    assert again(events[:end]) == tuple(events[:end])
+
+
+def test_every_prefix_of_a_run_is_a_notebook() -> None:
+    events = a_whole_story().events
+    for end in range(len(events) + 1):
+        assert again(events[:end]) == tuple(events[:end])
+
+
+HARD_TEXTS = st.sampled_from(
+    [
+        "\ud800",
+        "\udc00 \ud83d",
+        "a\rb\r\nc\bd",
+        "\0",
+        "\u2028\x85\x0b",
+        "x" * 300,
+        "$same",
+        "{}",
+        "```repl\nx\n```",
+    ]
+) | st.text(st.characters(), max_size=30)
+HARD = st.recursive(
+    HARD_TEXTS | st.integers(-(10**30), 10**30) | st.floats(allow_nan=False) | st.none(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(HARD_TEXTS | st.sampled_from(["$x", "__proto__", "10", "9"]), inner)
+    ),
+    max_leaves=8,
+)
+OUTPUT = (
+    st.builds(stdout, HARD_TEXTS)
+    | st.builds(failure, HARD_TEXTS, HARD_TEXTS)
+    | st.fixed_dictionaries(
+        {
+            "output_type": st.sampled_from(["display_data", "execute_result", "stream", "odd"]),
+            "data": st.dictionaries(
+                st.sampled_from(["text/plain", "text/html", "image/png", "application/json"]), HARD
+            ),
+            "metadata": st.just({}) | st.dictionaries(HARD_TEXTS, HARD, max_size=2),
+        },
+        optional={"execution_count": st.none() | st.integers(0, 9), "name": HARD_TEXTS},
+    )
+)
+
+
+@settings(deadline=None)
+@given(st.lists(OUTPUT, max_size=6), HARD, HARD_TEXTS, st.sampled_from(["ok", "error", "died"]))
+def test_hostile_outputs_prompts_and_code_survive(
+    outputs: list[dict[str, Any]], prompt: Any, code: str, status: str
+) -> None:
+    story = Story()
+    with (
+        story.run(question=code),
+        story.turn(f"Look:\n```repl\n{code}\n```", messages=({"role": "user", "content": prompt},)),
+        story.cell(code, *outputs, status=status),
+        story.call(prompt, prompt),
+    ):
+        pass
+    content = notebook_bytes(Trajectory.from_events(story.events))
+    nbformat.validate(json.loads(content))
+    assert read_notebook(content).trajectory.events == tuple(story.events)
+    saved = as_a_browser_saves(content)
+    assert read_notebook(saved).trajectory.events == tuple(story.events)
+
+
+def test_numbers_that_json_does_not_have_survive() -> None:
+    odd = [float("inf"), float("-inf"), -(1 << 80), 1e308, True, 0.1]
+    story = Story()
+    with story.run(), story.turn(), story.cell(), story.call(odd, odd):
+        pass
+    content = notebook_bytes(Trajectory.from_events(story.events))
+    json.loads(content, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert again(story.events) == tuple(story.events)
+
+
+def test_a_saved_notebook_loads_as_the_same_trajectory(tmp_path: Path) -> None:
+    trajectory = Trajectory.from_events(a_whole_story().events)
+    path = save(trajectory, tmp_path / "run.ipynb")
+    assert load(path).events == tuple(map(redacted_event, trajectory.events))
+
+
+def test_the_notebook_is_the_tree_read_aloud() -> None:
+    notebook = to_notebook(Trajectory.from_events(a_whole_story().events))
+    headings = [
+        line
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for line in cell.source.split("\n")
+        if line.startswith("#")
+    ]
+    assert headings == [
+        "# Who is the narrator?",
+        "## Turn 1",
+        "## Turn 2",
+        "### Child: Read chapter 1",
+        "#### Turn 1",
+    ]
+    executable = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert [cell.source.split("\n")[0] for cell in executable] == [
+        "print(len(context))",
+        "parts = [context[i:i+1000] for i in range(0, len(context), 1000)]",
+    ]
+    assert executable[0].outputs == [stdout("10485760\n"), failure()]
+    assert executable[0].execution_count == 1
+    assert "iopub.execute_input" in executable[0].metadata.execution
+    children = [cell for cell in notebook.cells if "rlm-child" in cell.metadata.tags]
+    assert {cell.cell_type for cell in children} == {"markdown"}
+
+
+def test_the_head_is_a_table_of_what_the_run_was() -> None:
+    head = to_notebook(Trajectory.from_events(a_whole_story().events)).cells[0].source
+    for fact in (
+        "| model | gpt-5-mini |",
+        "| environment | local |",
+        "| status | answered |",
+        "| turns | 3 |",
+        "| sub-calls | 19 |",
+        "| children | 1 |",
+        "| tokens | 5,200 in, 400 out |",
+        r"| cost | \$0.0046 |",
+        "| time | 12.5 s |",
+    ):
+        assert fact in head
+    assert "**Answer**\n\nIshmael" in head
+
+
+def test_the_prose_of_a_turn_does_not_repeat_its_code() -> None:
+    notebook = to_notebook(Trajectory.from_events(a_whole_story().events))
+    turn = next(cell for cell in notebook.cells if cell.source.startswith("## Turn 1"))
+    assert "I look at it first." in turn.source
+    assert "repl" not in turn.source
+
+
+def test_few_calls_are_listed_and_many_are_grouped() -> None:
+    story = Story()
+    with story.run(), story.turn(), story.cell():
+        for number in range(2_000):
+            error = "429 too many requests" if number == 1_234 else None
+            with story.call(f"part {number}", error=error):
+                pass
+    notebook = to_notebook(Trajectory.from_events(story.events))
+    (calls,) = (cell for cell in notebook.cells if "rlm-calls" in cell.metadata.tags)
+    assert "llm_query x 2,000" in calls.source
+    assert "1 failed" in calls.source
+    assert "| 1 | llm_query gpt-5-nano | part 0 |" in calls.source
+    assert "| 1235 | llm_query gpt-5-nano | part 1234 | 429 too many requests |" in calls.source
+    assert calls.source.count("\n") < 30
+
+
+@pytest.mark.parametrize(
+    ("status", "cell_type", "tag"),
+    [("ok", "code", None), ("error", "code", "raises-exception"), ("timeout", "markdown", None)],
+)
+def test_run_all_gets_through_every_cell(status: str, cell_type: str, tag: str | None) -> None:
+    story = Story()
+    with story.run(), story.turn(), story.cell("boom()", stdout("x"), failure(), status=status):
+        pass
+    notebook = to_notebook(Trajectory.from_events(story.events))
+    (cell,) = (cell for cell in notebook.cells if "boom()" in cell.source)
+    assert cell.cell_type == cell_type
+    assert tag is None or tag in cell.metadata.tags
+
+
+def test_long_texts_are_written_once() -> None:
+    prompt, reply = "a long system prompt " * 500, "I think about it at length. " * 500
+    code = "print('a rather long line of code')\n" * 200
+    shown = "what the cell wrote, as the model sees it\n" * 400
+    text = f"{reply}\n```repl\n{code}```"
+    story = Story()
+    with story.run():
+        with story.turn(text, messages=({"role": "system", "content": prompt},)):
+            with story.cell(code.rstrip("\n"), stdout(shown)):
+                pass
+            story.events[-1] = replace(story.events[-1], shown=shown)  # type: ignore[call-arg]
+        messages = (
+            {"role": "assistant", "content": text},
+            {"role": "user", "content": f"REPL output:\n{shown}\n\nREPL variables: []"},
+        )
+        with story.turn("done", number=2, kept=1, messages=messages), story.cell():
+            for _ in range(30):
+                with (
+                    story.call("read", kind="rlm"),
+                    story.run(),
+                    story.turn(messages=({"role": "system", "content": prompt},)),
+                ):
+                    pass
+    content = notebook_bytes(Trajectory.from_events(story.events))
+    # The prose and the code are there to be read, and the reply as it was; the output likewise.
+    said = len(prompt) + 2 * (len(reply) + len(code)) + 2 * len(shown)
+    assert len(content) < said + 100_000
+    assert read_notebook(content).trajectory.events == tuple(story.events)
+
+
+def test_the_file_does_not_grow_with_the_context() -> None:
+    def size(length: int) -> int:
+        events = a_whole_story().events
+        first = events[0]
+        context = {"type": "str", "length": length, "description": "", "preview": "x" * 200}
+        events[0] = replace(first, context=context)  # type: ignore[call-arg]
+        return len(notebook_bytes(Trajectory.from_events(events)))
+
+    assert size(10**9) - size(10**3) < 20
+
+
+def test_a_metadata_line_says_what_each_event_is() -> None:
+    notebook = to_notebook(Trajectory.from_events(a_whole_story().events))
+    kinds: dict[str, set[str]] = {}
+    for cell in notebook.cells:
+        types = {event["type"] for event in cell.metadata.rlm.events}
+        kinds.setdefault(cell.metadata.rlm.kind, set()).update(types)
+    assert kinds["turn"] >= {TurnStarted.type, ModelReply.type}
+    assert kinds["cell"] == {CellStarted.type, CellOutput.type, CellFinished.type}
+    assert notebook.metadata.rlm.schema == 1
+    assert notebook.metadata.kernelspec.name == "rlm"
