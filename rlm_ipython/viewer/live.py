@@ -1,0 +1,66 @@
+"""Showing a run while it goes on, and leaving static HTML behind when it is over."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rlm_ipython.viewer.widget import TrajectoryViewer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from IPython.core.display_functions import DisplayHandle
+
+
+class LiveView:
+    """A viewer on the page of a notebook, and what becomes of it.
+
+    What a notebook file keeps of an output is the last thing that was shown there. A widget
+    would be kept as an address that leads nowhere after a restart; so at the end its place is
+    taken by HTML without scripts.
+
+    Attributes:
+        viewer: The widget, while it is there.
+    """
+
+    def __init__(self, source: Any, **traits: Any) -> None:
+        """Show it.
+
+        Args:
+            source: As for `TrajectoryViewer`.
+            traits: As for `TrajectoryViewer`.
+        """
+        from IPython.display import display  # noqa: PLC0415 - only in a notebook
+
+        self.viewer = TrajectoryViewer(source, **traits)
+        self._handle: DisplayHandle | None = display(self.viewer, display_id=True)  # type: ignore[no-untyped-call]
+        self._settled = False
+
+    def settle(self) -> None:
+        """Put the static view in the widget's place and close the widget; once is enough."""
+        if self._settled:
+            return
+        self._settled = True
+        from IPython.display import HTML  # noqa: PLC0415 - only in a notebook
+
+        from rlm.export.html import fragment  # noqa: PLC0415 - only when there is an end
+
+        if self._handle is not None:
+            self._handle.update(HTML(fragment(self.viewer.trajectory)))  # type: ignore[no-untyped-call]
+        self.viewer.close()
+
+
+@contextmanager
+def show_live(source: Any, **traits: Any) -> Iterator[LiveView]:
+    """Show a run while a block of code waits for it; at the end static HTML stays.
+
+    Args:
+        source: A run, or anything that `TrajectoryViewer` takes.
+        traits: As for `TrajectoryViewer`.
+    """
+    view = LiveView(source, **traits)
+    try:
+        yield view
+    finally:
+        view.settle()

@@ -1,0 +1,68 @@
+"""At most so many batches a second: Jupyter Server drops a kernel's messages when they are many."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INTERVAL = 0.1
+"""Seconds from one batch to the next."""
+
+
+class Pump:
+    """Sends what there is to send, batch by batch, on a thread that lives only meanwhile.
+
+    Args:
+        batch: Returns the next batch; None when nothing is left.
+        send: Takes one.
+        interval: Seconds from one batch to the next.
+    """
+
+    def __init__(
+        self,
+        batch: Callable[[], str | None],
+        send: Callable[[str], None],
+        interval: float = INTERVAL,
+    ) -> None:
+        self._batch = batch
+        self._send = send
+        self._interval = interval
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+        self._last = -interval
+
+    def wake(self) -> None:
+        """There may be something to send."""
+        with self._lock:
+            if self._thread is not None or self._closed.is_set():
+                return
+            thread = threading.Thread(target=self._run, name="rlm-viewer", daemon=True)
+            # At the interpreter's end no thread starts any more, and nobody looks.
+            with suppress(RuntimeError):
+                thread.start()
+                self._thread = thread
+
+    def close(self) -> None:
+        """Send nothing any more."""
+        self._closed.set()
+        with self._lock:
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(1.0)
+
+    def _run(self) -> None:
+        while True:
+            self._closed.wait(max(0.0, self._last + self._interval - time.monotonic()))
+            with self._lock:
+                batch = None if self._closed.is_set() else self._batch()
+                if batch is None:
+                    self._thread = None
+                    return
+                self._last = time.monotonic()
+            self._send(batch)

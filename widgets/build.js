@@ -1,0 +1,39 @@
+// Bundles src/ into the one file that anywidget loads, and checks that the committed one is current.
+import { build } from "esbuild";
+import { readFile, writeFile } from "node:fs/promises";
+
+const OUT = new URL("../rlm_ipython/static/", import.meta.url);
+const LIMIT = 120 * 1024;
+
+const { outputFiles } = await build({
+  entryPoints: { viewer: "src/index.js" },
+  absWorkingDir: new URL(".", import.meta.url).pathname,
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  minify: true,
+  charset: "utf8",
+  legalComments: "none",
+  outdir: "out",
+  write: false,
+});
+
+let stale = false;
+let size = 0;
+for (const { path, contents } of outputFiles) {
+  const name = path.split("/").at(-1);
+  const target = new URL(name, OUT);
+  size += contents.length;
+  if (process.argv.includes("--check")) {
+    const committed = await readFile(target).catch(() => null);
+    if (committed === null || Buffer.compare(committed, Buffer.from(contents)) !== 0) {
+      console.error(`rlm_ipython/static/${name} is not what widgets/src makes: run "npm run build".`);
+      stale = true;
+    }
+  } else {
+    await writeFile(target, contents);
+  }
+}
+console.log(`${(size / 1024).toFixed(1)} KB of ${LIMIT / 1024}`);
+if (size > LIMIT) console.error("The bundle is too big.");
+process.exit(stale || size > LIMIT ? 1 : 0);
