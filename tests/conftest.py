@@ -118,7 +118,12 @@ class Held:
         me = psutil.Process()
         children = me.children(recursive=True)
         return cls(
-            processes={(p.pid, p.create_time()): p for p in children if _lives(p)},
+            processes={
+                (p.pid, p.create_time()): p
+                for p in children
+                # what a browser that is still open starts and ends as it likes
+                if _lives(p) and "--type=" not in _command(p)
+            },
             threads={
                 id(thread): thread
                 for thread in threading.enumerate()

@@ -1,9 +1,16 @@
 // Bundles src/ into the one file that anywidget loads, and checks that the committed one is current.
 import { build } from "esbuild";
-import { readFile, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { readFile, readdir, writeFile } from "node:fs/promises";
 
 const OUT = new URL("../rlm_ipython/static/", import.meta.url);
 const LIMIT = 120 * 1024;
+
+// A machine without Node can still tell by this whether the bundle was made from these sources.
+const SOURCES = new URL("src/", import.meta.url);
+const hash = createHash("sha256");
+for (const name of (await readdir(SOURCES)).sort()) hash.update(name).update("\0").update(await readFile(new URL(name, SOURCES))).update("\0");
+hash.update(await readFile(new URL("package-lock.json", import.meta.url)));
 
 const { outputFiles } = await build({
   entryPoints: { viewer: "src/index.js" },
@@ -14,6 +21,7 @@ const { outputFiles } = await build({
   minify: true,
   charset: "utf8",
   legalComments: "none",
+  banner: { js: `// made by widgets/build.js from sources ${hash.digest("hex")}` },
   outdir: "out",
   write: false,
 });

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlm.trajectory import Forest, Trajectory
 from rlm_ipython.viewer.wire import BODY, BRIEF, WHOLE, wire
@@ -75,7 +75,7 @@ class Feed:
             if size > BATCH:
                 break
         self.next = first + len(texts)
-        head = {
+        head: dict[str, Any] = {
             "track": self.track,
             "epoch": self.epoch,
             "first": first,

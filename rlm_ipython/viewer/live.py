@@ -43,7 +43,6 @@ class LiveView:
             return
         self._settled = True
         from IPython.display import HTML  # noqa: PLC0415 - only in a notebook
-
         from rlm.export.html import fragment  # noqa: PLC0415 - only when there is an end
 
         if self._handle is not None:

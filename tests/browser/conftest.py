@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from jupyter_app import JupyterServer, OpenNotebook, open_notebook
+from viewer_page import ViewerPage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,10 +49,7 @@ def browser() -> Iterator[Browser | None]:
 
 @pytest.fixture
 def new_page(browser: Browser | None, require: Callable[[object, str], None]) -> Iterator[Any]:
-    """`new_page(color_scheme="dark")`: a page in a profile of its own, closed after the test.
-
-    The page's `errors` would be noise in Lab: `page.failures` lists what no code caught.
-    """
+    """`new_page(color_scheme="dark")`: a page in a profile of its own, closed after the test."""
     require(browser is not None, f"Chromium at {CHROMIUM} (or $RLM_TEST_CHROMIUM)")
     assert browser is not None
     with ExitStack() as opened:
@@ -109,3 +107,15 @@ def notebook(page: Page, jupyter: JupyterServer) -> Iterator[Callable[..., OpenN
     yield start
     for each in opened:
         each.shutdown()
+
+
+@pytest.fixture
+def viewer(page: Page, tmp_path: Path) -> Iterator[ViewerPage]:
+    """The viewer alone on a page, empty; what no code of the page caught fails the test."""
+    failures: list[str] = []
+    page.on("pageerror", lambda error: failures.append(str(error)))
+    page.on("console", lambda said: failures.append(said.text) if said.type == "error" else None)
+    shown = ViewerPage(page)
+    shown.open(tmp_path)
+    yield shown
+    assert failures == []

@@ -44,6 +44,7 @@ export class Detail {
   whole(event, field) {
     const full = event?.cut?.[field];
     if (!full) return null;
+    if (event.whole) return h("p", { class: "rlm-quiet" }, `All of it are ${size(full)}: save the trajectory to read on.`);
     this.store.load(this.track, event.n);
     return h("p", { class: "rlm-quiet rlm-loading" }, `Cut short here; all ${size(full)} are being loaded, which has to wait while a cell runs.`);
   }
@@ -52,7 +53,7 @@ export class Detail {
     const { started, finished } = node;
     const { config = {}, context = {} } = started;
     return [
-      finished?.answer && section(finished.status === "answered" ? "Answer" : "Best answer so far", { copy: finished.answer }, h("div", { class: "rlm-prose" }, prose(finished.answer)), this.whole(finished, "answer")),
+      node.parent && finished?.answer && section(finished.status === "answered" ? "Answer" : "Best answer so far", { copy: finished.answer }, h("div", { class: "rlm-prose" }, prose(finished.answer)), this.whole(finished, "answer")),
       finished?.error && section("Error", {}, block(`${finished.error.type}: ${finished.error.message}`)),
       started.root_prompt && section("Question", { copy: started.root_prompt }, h("div", { class: "rlm-prose" }, h("p", { class: "rlm-as-is" }, visible(started.root_prompt))), this.whole(started, "root_prompt")),
       section("Context", {}, h("p", { class: "rlm-as-is" }, visible(context.description ?? context.type ?? "")), context.preview && block(context.preview)),

@@ -183,7 +183,17 @@ export const callName = (node) => (node.started.kind === "tool" ? node.started.m
 export const replyOf = (turn) => turn.replies.findLast((reply) => reply.purpose !== "compaction") ?? null;
 
 /** The first words of a reply outside its code. */
-export const firstWords = (text) => (text ?? "").replace(/^\s*(`{3,}|~{3,})[^]*?(\n\s*\1|$)/gm, " ");
+export function firstWords(text) {
+  const words = [];
+  let fence = "";
+  for (const line of (text ?? "").slice(0, 20_000).split("\n")) {
+    const mark = /^\s*(`{3,}|~{3,})/.exec(line)?.[1];
+    if (fence) fence = mark?.startsWith(fence) ? "" : fence;
+    else if (mark) fence = mark;
+    else words.push(line.replace(/^\s*#+\s+|\*\*/g, ""));
+  }
+  return words.join("\n");
+}
 
 /** The run that a node belongs to. */
 export function runOf(node) {

@@ -52,6 +52,7 @@ export class Header {
     if (!finished) return;
     if (finished.cut?.answer) this.store.load(this.track, finished.n);
     const partial = finished.status !== "answered";
+    this.answer.classList.toggle("rlm-partial", partial);
     const reason = finished.error ? `${finished.error.type}: ${finished.error.message}` : finished.status === "exhausted" ? "The turns were used up, so the model was asked for its answer outright." : "";
     fill(this.answer,
       reason && h("p", { class: "rlm-reason" }, visible(reason)),

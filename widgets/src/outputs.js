@@ -12,7 +12,7 @@ const HTML_LIMIT = 1_000_000;
 const joined = (value) => (Array.isArray(value) ? value.join("") : typeof value === "string" ? value : JSON.stringify(value));
 
 /** Return an element for one notebook output. */
-export function output({ output: made }) {
+export function output({ output: made, cut }) {
   switch (made.output_type) {
     case "stream":
       return h("div", { class: `rlm-output rlm-${made.name === "stderr" ? "stderr" : "stdout"}` }, block(joined(made.text ?? ""), { ansi: true }));
@@ -21,11 +21,12 @@ export function output({ output: made }) {
       return h("div", { class: "rlm-output rlm-failure" }, block(traceback, { ansi: true }));
     }
     default:
-      return h("div", { class: "rlm-output" }, bundle(made.data ?? {}));
+      return h("div", { class: "rlm-output" }, bundle(made.data ?? {}, Boolean(cut)));
   }
 }
 
-function bundle(data) {
+function bundle(data, cut) {
+  if (cut && Object.keys(IMAGES).some((type) => type in data)) return h("p", { class: "rlm-quiet" }, "An image.");
   for (const [type, magic] of Object.entries(IMAGES)) {
     const encoded = data[type] && joined(data[type]).replace(/\s/g, "");
     if (encoded && magic.test(encoded) && BASE64.test(encoded)) {
