@@ -43,9 +43,13 @@ def view_of(handle: RunHandle, shell: InteractiveShell, *, step: bool = False) -
         step: Whether the user is asked in between, so that nothing must move under the question.
     """
     if in_notebook(shell):
-        from rlm_ipython.progress import Progress  # noqa: PLC0415 - for notebooks alone
+        try:
+            from rlm_ipython.viewer import LiveView  # noqa: PLC0415 - for notebooks alone
+        except ImportError:  # anywidget comes with the extra `notebook`
+            from rlm_ipython.progress import Progress  # noqa: PLC0415 - same
 
-        return Progress(handle)
+            return Progress(handle)
+        return LiveView(handle)
     return InTerminal(handle, moving=not step)
 
 
@@ -109,9 +113,14 @@ def show(trajectory: Trajectory, shell: InteractiveShell) -> None:
         shell: Where.
     """
     if in_notebook(shell):
-        from rlm_ipython.progress import show_whole  # noqa: PLC0415 - for notebooks alone
+        try:
+            from rlm_ipython.viewer import LiveView  # noqa: PLC0415 - for notebooks alone
+        except ImportError:  # anywidget comes with the extra `notebook`
+            from rlm_ipython.progress import show_whole  # noqa: PLC0415 - same
 
-        show_whole(trajectory)
+            show_whole(trajectory)
+        else:
+            LiveView(trajectory)
     else:
         import rich  # noqa: PLC0415 - rich is for terminals alone
 

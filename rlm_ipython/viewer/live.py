@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import html
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from rlm_ipython.answer import took
 from rlm_ipython.viewer.widget import TrajectoryViewer
 
 if TYPE_CHECKING:
@@ -12,13 +14,15 @@ if TYPE_CHECKING:
 
     from IPython.core.display_functions import DisplayHandle
 
+    from rlm.trajectory import Trajectory
+
 
 class LiveView:
     """A viewer on the page of a notebook, and what becomes of it.
 
     What a notebook file keeps of an output is the last thing that was shown there. A widget
     would be kept as an address that leads nowhere after a restart; so at the end its place is
-    taken by HTML without scripts.
+    taken by one line that opens to HTML without scripts.
 
     Attributes:
         viewer: The widget, while it is there.
@@ -34,19 +38,20 @@ class LiveView:
         from IPython.display import display  # noqa: PLC0415 - only in a notebook
 
         self.viewer = TrajectoryViewer(source, **traits)
-        self._handle: DisplayHandle | None = display(self.viewer, display_id=True)  # type: ignore[no-untyped-call]
-        self._settled = False
+        self._handle: DisplayHandle | None = display(self.viewer, display_id=True)
+        self._over = False
+        self.viewer.when_done(self.end)
 
-    def settle(self) -> None:
+    def tick(self) -> None:
+        """Do nothing: the widget is told as a reader."""
+
+    def end(self) -> None:
         """Put the static view in the widget's place and close the widget; once is enough."""
-        if self._settled:
+        if self._over:
             return
-        self._settled = True
-        from IPython.display import HTML  # noqa: PLC0415 - only in a notebook
-        from rlm.export.html import fragment  # noqa: PLC0415 - only when there is an end
-
+        self._over = True
         if self._handle is not None:
-            self._handle.update(HTML(fragment(self.viewer.trajectory)))  # type: ignore[no-untyped-call]
+            self._handle.update(still(self.viewer.trajectory), raw=True)
         self.viewer.close()
 
 
@@ -62,4 +67,19 @@ def show_live(source: Any, **traits: Any) -> Iterator[LiveView]:
     try:
         yield view
     finally:
-        view.settle()
+        view.end()
+
+
+def still(trajectory: Trajectory) -> dict[str, str]:
+    """Return a run as a mime bundle that needs no widget: one line that opens to all of it.
+
+    Args:
+        trajectory: Finished or not.
+    """
+    from rlm.export.html import fragment  # noqa: PLC0415 - only when there is an end
+
+    if trajectory.root is None:
+        return {"text/plain": "no run began"}
+    line = took(trajectory.root)
+    folded = f"<details><summary>{html.escape(line)}</summary>{fragment(trajectory)}</details>"
+    return {"text/html": folded, "text/plain": line}

@@ -15,6 +15,8 @@ from rlm_ipython.viewer.pump import Pump
 from rlm_ipython.viewer.source import LiveRun, trajectory_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlm.events import Event
 
 _STATIC = Path(__file__).parent.parent / "static"
@@ -46,6 +48,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
     height = t.Int(460, help="Pixels that the tree and the detail pane have.").tag(sync=True)
     _stoppable = t.Bool(default_value=False).tag(sync=True)
     _compared = t.Bool(default_value=False).tag(sync=True)
+    _settles = t.Bool(default_value=False).tag(sync=True)
 
     def __init__(self, source: Any = None, *, compare_with: Any = None, **traits: Any) -> None:
         """Take what is to be shown; nothing travels before it is displayed or goes on.
@@ -67,6 +70,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
         self._run = source if isinstance(source, LiveRun) else None
         self._pump = Pump(self._next_batch, self._put)
         self._numbers = itertools.count()
+        self._when_done: Callable[[], None] | None = None
         self.add_traits(**{f"_slot_{i}": t.Unicode("").tag(sync=True) for i in range(_SLOTS)})
         super().__init__(
             _stoppable=self._run is not None and not self._feeds[0].finished,
@@ -95,9 +99,28 @@ class TrajectoryViewer(anywidget.AnyWidget):
             self._stoppable = False
         self._pump.wake()
 
+    def when_done(self, callback: Callable[[], None]) -> None:
+        """Offer a button that says that the person has seen enough.
+
+        Args:
+            callback: Called when it is clicked.
+        """
+        self._when_done = callback
+        self._settles = True
+
     def close(self) -> None:
-        """Take it off the page and send nothing any more."""
+        """Take it off the page and send nothing any more.
+
+        What runs notebooks without a page (nbclient) keeps the last state of every widget that
+        ever was in the notebook's metadata, so little is left of this one.
+        """
         self._pump.close()
+        if self.comm is not None:
+            with self.hold_sync():
+                self.set_trait("_esm", "export default {}")
+                self.set_trait("_css", "")
+                for i in range(_SLOTS):
+                    self.set_trait(f"_slot_{i}", "")
         super().close()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
@@ -135,6 +158,8 @@ class TrajectoryViewer(anywidget.AnyWidget):
                 self._search(content.get("track"), content.get("text"))
             case "stop" if self._run is not None:
                 self._run.stop()
+            case "done" if self._when_done is not None:
+                self._when_done()
             case _:
                 return
 

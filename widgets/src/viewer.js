@@ -28,6 +28,7 @@ export class Viewer {
       error: (step) => this.#nextError(step),
       follow: (flag) => this.#follow(flag),
       view: (name, flag) => this.#view(name, flag),
+      done: () => this.store.send({ kind: "done" }),
     });
     this.treeView = new TreeView({ select: (row, how) => this.select(row, how), toggle: (row, open) => this.#toggle(row, open), leave: () => this.#leave() }, now);
     this.timeline = new Timeline({ select: (node) => this.reveal(node) }, now);
@@ -71,7 +72,7 @@ export class Viewer {
     this.byKey = new Map(this.rows.map((row) => [row.key, row]));
     this.matches = found ? [...found.matches] : null;
     this.header.draw();
-    this.toolbar.draw(tree, { matches: found ? found.matches.size : null, following: this.following, live });
+    this.toolbar.draw(tree, { matches: found ? found.matches.size : null, following: this.following, live, settles: this.store.settles });
     this.treeView.set(this.rows, found?.matches ?? null);
     this.film.set(tree?.root?.children.filter((node) => node.kind === "turn").length ?? 1);
     if (live && this.following && !active && !this.filming) this.#showNewest();
@@ -174,6 +175,11 @@ export class Viewer {
     let node = this.tree.newest;
     // A single call among thousands says little: its cell does.
     while (node && !(this.byKey.has(node.id) && ["turn", "cell", "run"].includes(node.kind))) node = node.parent;
+    // While the model is being asked, what it was told last is worth more than an empty turn.
+    if (node?.kind === "turn" && !node.replies.length) {
+      const turns = node.parent.children.filter((each) => each.kind === "turn");
+      node = turns[turns.indexOf(node) - 1] ?? node;
+    }
     const row = node && this.byKey.get(node.id);
     if (!row) return;
     this.selected = row;
