@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from IPython.core.completer import SimpleCompletion, SimpleMatcherResult
+from IPython.core.completer import SimpleCompletion, SimpleMatcherResult, context_matcher
 
 from rlm_ipython.subcommands import SUBCOMMANDS
 from rlm_ipython.variables import variable_names
@@ -21,21 +21,18 @@ _LINE = re.compile(r"\s*(?P<magic>%%?)rlm\s+(?P<rest>.*)")
 
 
 class Completions:
-    """A matcher (IPython's version 2) that has something to say in our lines alone.
+    """What may follow in our lines; of all others it has nothing to say.
 
     Args:
         magics: Whose flags, defaults and runs there are.
     """
 
-    matcher_api_version = 2
-    matcher_identifier = "rlm"
-    matcher_priority = 0.0
-
     def __init__(self, magics: RLMMagics) -> None:
         self._magics = magics
 
-    def __call__(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Return what may stand at the cursor.
+    @context_matcher(identifier="rlm")
+    def match(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Return what may stand at the cursor; IPython's Matcher API v2.
 
         Args:
             context: What has been typed.

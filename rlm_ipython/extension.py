@@ -51,7 +51,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     magics = RLMMagics(shell)
     completions = Completions(magics)
     shell.register_magics(magics)
-    shell.Completer.custom_matchers.append(completions)
+    shell.Completer.custom_matchers.append(completions.match)
     _loaded[shell] = _Loaded(magics=magics, completions=completions, before=before)
 
 
@@ -68,7 +68,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     if loaded.times:
         return
     del _loaded[shell]
-    shell.Completer.custom_matchers.remove(loaded.completions)
+    shell.Completer.custom_matchers.remove(loaded.completions.match)
     configurables: list[Any] = shell.configurables
     configurables.remove(loaded.magics)
     for table, key, value in loaded.before:

@@ -83,12 +83,42 @@ def _positive(text: str) -> float:
     return number
 
 
+_MORE = """
+examples:
+  %%rlm -m gpt-5-mini -v report -o risks --docker
+  What are the three biggest risks named in the report?
+
+  %%rlm -v contracts -v policy --budget 0.50 --sub-model gpt-5-nano
+  Which of the contracts break the policy? Quote the clause.
+
+  %%rlm -v df --bg -o job
+  Which columns hold outliers of more than {sigmas} sigma?
+
+Variables (-v): str, bytes, list, dict, DataFrame, ndarray, a pathlib.Path (its text; of a
+folder, all texts), or anything that can be pickled. Without -v the body alone is the context.
+
+Braces: {name} in the body becomes the variable's value where the notebook has it and it is
+small (numbers, short text, dates, small lists of them). All other braces stay as they are.
+
+The result (-o): .answer, .trajectory, .usage, .save(PATH), .view(); when a run fails it is
+there too, with .error and the trajectory so far. With --bg it is the run's handle, which has
+these as well, and .done, .stop(), .result(); `await job` waits for it.
+
+The interrupt button stops a run within a second. A failure is one paragraph; the traceback is
+%rlm traceback.
+
+Defaults: %config RLMMagics lists them, %config RLMMagics.model = "gpt-5-mini" sets one for
+this session, c.RLMMagics.model = "gpt-5-mini" in ipython_config.py for all. RLMMagics.prices
+is what --budget needs where a provider does not report costs. %rlm? says how to look at runs.
+"""
+
 _WHERE = {"action": "store_const", "dest": "environment"}
 
 _RUN_FLAGS: list[Any] = [
     kwds(
         formatter_class=_Help,
         usage="%%rlm [flags]\n  the question, on the lines below",
+        epilog=_MORE,
     ),
     argument_group("the model"),
     argument(

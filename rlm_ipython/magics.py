@@ -76,20 +76,23 @@ class RLMMagics(Magics):
     @no_var_expand
     @cell_magic("rlm")  # type: ignore[arg-type]
     def ask(self, line: str, cell: str) -> Answer | RunHandle | None:
-        """Answer a question about a variable of the notebook, of any size.
+        """Answer a question about what a variable holds, however much that is.
 
-        The model is given a Jupyter kernel of its own in which the variable is `context`; it
-        looks at it with code, and calls models from there. The answer is the cell's value.
+        The question is the cell's body. The model gets a Jupyter kernel of its own in which your
+        variable is `context`; it reads it there with code, and calls models on pieces of it. The
+        text never enters its messages. Its answer is the cell's value (so _ has it): a str,
+        shown as Markdown with a line on what it took.
         """
         question = cell.strip()
         if not question:
             raise UsageError("%%rlm: the cell holds no question. Write it below the first line.")
         return ask(self, flags.parse(type(self).ask, line), question)
 
+    @subcommands.documented
     @no_var_expand
     @line_magic("rlm")  # type: ignore[arg-type]
     def manage(self, line: str) -> Any:
-        """Show the runs of this notebook, and do something with one."""
+        """Say what the defaults are and what goes on, or do one of these things."""
         return subcommands.run(self, line)
 
     def close(self) -> None:

@@ -45,6 +45,10 @@ def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, A
         "prices": {name: tuple(pair) for name, pair in defaults.prices.items()} or None,
         "persistent": flags.persistent,
     }
+    if flags.step:
+        from rlm.approval import ask  # noqa: PLC0415 - needed here alone
+
+        arguments["approve"] = ask
     if sub_model := flags.sub_model or defaults.sub_model:
         arguments["other_backends"] = [backend]
         arguments["other_backend_kwargs"] = [{**kwargs, "model_name": sub_model}]

@@ -7,7 +7,7 @@ import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rlm.trajectory import Trajectory
     from rlm_ipython.magics import RLMMagics
     from rlm_ipython.shell_runs import ShellRun
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,30 @@ def run(magics: RLMMagics, line: str) -> Any:
     except RLMError as error:
         magics.last_error = error
         raise told_in_a_paragraph(error, out=None, number=None) from None
+
+
+def documented(function: F) -> F:
+    """Append the sub-commands to a magic's docstring: its manual.
+
+    Args:
+        function: The magic.
+    """
+    listed = "\n".join(
+        f"  {f'{name} {command.usage}'.strip():<20}{command.help}"
+        for name, command in SUBCOMMANDS.items()
+    )
+    function.__doc__ = f"""::
+
+  %rlm [command]
+
+{function.__doc__}
+
+commands:
+{listed}
+
+ID is a run's number in `%rlm runs`. To ask a question, use %%rlm (two percent signs); its
+manual is %%rlm?."""
+    return function
 
 
 def _show(magics: RLMMagics, name: str = "") -> None:

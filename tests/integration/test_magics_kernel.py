@@ -1,0 +1,171 @@
+"""`%%rlm` in a real Jupyter kernel: what a front end is sent, interrupts, background runs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+from live_kernel import LiveKernel, opened, shown
+
+from rlm.demo.server import script
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from rlm.demo.server import StandInServer
+
+DONE = "```repl\nanswer['content'] = str(context)\nanswer['ready'] = True\n```"
+ASLEEP = "```repl\nimport time; time.sleep(600)\n```"
+FOREVER = "Let me think.\n```repl\nx = 1\nwhile True: pass\n```"
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[LiveKernel]:
+    with opened(tmp_path) as live:
+        yield live
+
+
+@pytest.fixture
+def model(kernel: LiveKernel, server: Callable[..., StandInServer]) -> Callable[..., StandInServer]:
+    """Let a script answer in the kernel, as the model that is called "m"."""
+
+    def answers(root: Any, sub: Any = lambda _: "ok") -> StandInServer:
+        running = server(script(root, sub))
+        kernel.run("%config RLMMagics.model = 'm'")
+        kernel.run(f"%config RLMMagics.base_url = {running.base_url!r}")
+        return running
+
+    return answers
+
+
+def kernels_of(kernel: LiveKernel) -> list[psutil.Process]:
+    """Return the kernels that the notebook's own kernel has: children of its fork server."""
+    pid = kernel.manager.provisioner.pid  # type: ignore[union-attr]
+    servers = psutil.Process(pid).children()
+    return [child for server in servers for child in server.children()]
+
+
+def test_a_front_end_is_sent_one_line_that_opens_and_the_answer(
+    kernel: LiveKernel, model: Any
+) -> None:
+    model(["```repl\nx = llm_query('hey')\nx\n```", DONE])
+    messages = kernel.run("%%rlm\n# What?\n<b>bold</b>")
+    values = [m for m in messages if m["type"] == "execute_result"]
+    assert len(values) == 1
+    assert "<b>" not in values[0]["data"]["text/markdown"]
+    first = next(m for m in messages if m["type"] == "display_data")
+    last = [m for m in messages if m["type"] == "update_display_data"][-1]
+    assert first["transient"] == last["transient"]
+    page = last["data"]["text/html"]
+    assert page.startswith("<details>")
+    assert "llm_query" in page
+    assert "<script" not in page
+    assert "m · 2 turns" in last["data"]["text/plain"]
+    assert not [m for m in messages if m["type"] == "stream"]
+
+
+def test_the_interrupt_button_stops_the_run_and_keeps_its_record(
+    kernel: LiveKernel, model: Any
+) -> None:
+    model([FOREVER])
+    pressed: list[float] = []
+
+    def press(message: dict[str, Any]) -> None:
+        told = message.get("data", {}).get("text/plain", "")
+        if "running" in told and not pressed:
+            pressed.append(time.monotonic())
+            threading.Thread(target=kernel.manager.interrupt_kernel).start()
+
+    messages = kernel.run("%%rlm -o r\nWhat?", during=press)
+    assert pressed
+    error = next(m for m in messages if m["type"] == "error")
+    assert error["ename"] == "CancellationError"
+    assert len(error["traceback"]) == 1
+    assert "r.trajectory" in error["traceback"][0]
+    assert kernel.value("r.trajectory.root.finished.status") == "'cancelled'"
+    assert kernel.value("len(r.trajectory.root.cells)") == "1"
+    assert kernel.value("r.error").startswith("'CancellationError: ")
+    assert kernels_of(kernel) == []
+    assert kernel.value("1 + 1") == "2"
+
+
+def test_a_background_run_returns_at_once_and_can_be_awaited(
+    kernel: LiveKernel, model: Any
+) -> None:
+    gate = threading.Event()
+
+    def reply(_: Any) -> str:
+        assert gate.wait(30)
+        return DONE
+
+    model(reply)
+    messages = kernel.run("%%rlm --bg -o r\nWhat?")
+    assert "<RunHandle" in shown(messages)[-1]
+    assert kernel.value("r.done") == "False"
+    gate.set()
+    assert kernel.value("(await r).answer") == "'What?'"
+    assert kernel.value("r.answer, r.error") == "('What?', None)"
+
+
+def test_several_background_runs_go_on_beside_each_other(kernel: LiveKernel, model: Any) -> None:
+    model(lambda request: DONE if "zebra" in str(request.body) else ASLEEP)
+    kernel.run("%%rlm --bg -o a --quiet\nsecond")
+    kernel.run("%%rlm --bg -o b --quiet\nthird")
+    kernel.run("word = 'text'")
+    assert shown(kernel.run("%%rlm -v word\nzebra"), "text/markdown")
+    kernel.until("a.trajectory.root.cells and b.trajectory.root.cells")
+    listed = shown(kernel.run("%rlm runs"))[0]
+    assert listed.count("running") == 2
+    assert "answered" in listed
+    assert "%rlm stop ID" in shown(kernel.run("%rlm stop"))[0]
+    assert "stopped: run 1" in shown(kernel.run("%rlm stop 1"))[0]
+    assert kernel.value("a.done, b.done") == "(True, False)"
+    assert "stopped: run 2" in shown(kernel.run("%rlm stop"))[0]
+    kernel.until("b.done")
+    assert kernels_of(kernel) == []
+
+
+def test_unloading_stops_what_goes_on(kernel: LiveKernel, model: Any) -> None:
+    model([FOREVER])
+    kernel.run("%%rlm --bg -o r --quiet\nWhat?")
+    kernel.until("r.trajectory.root and r.trajectory.root.cells")
+    kernel.run("%unload_ext rlm_ipython")
+    assert kernel.value("r.done") == "True"
+    assert "not found" in "".join(shown(kernel.run("%rlm")))
+
+
+def test_step_asks_before_each_cell(kernel: LiveKernel, model: Any) -> None:
+    server = model(["```repl\nx = 'as it was'\n```", DONE])
+    kernel.typed = ["what", "e", "x = 'edited'", ".", "run", "r"]
+    messages = kernel.run("%%rlm --step -o r\nWhat?")
+    assert kernel.typed == []
+    assert kernel.asked[0] == "[r]un, [e]dit, [s]top? "
+    assert "  | x = 'as it was'\n" in "".join(shown(messages))
+    cells = kernel.value("[c.started.code for c in r.trajectory.root.cells][0]")
+    assert cells == "\"x = 'edited'\""
+    assert len(server.requests) == 2
+
+
+def test_step_stops_the_run_when_told_to(kernel: LiveKernel, model: Any) -> None:
+    model([FOREVER])
+    kernel.typed = ["s"]
+    messages = kernel.run("%%rlm --step -o r\nWhat?")
+    assert next(m for m in messages if m["type"] == "error")["ename"] == "CancellationError"
+    assert kernel.value("r.trajectory.root.cells") == "[]"
+
+
+def test_approve_asks_where_completion_is_waited_for(kernel: LiveKernel, model: Any) -> None:
+    server = model([DONE])
+    kernel.typed = ["y"]
+    kernel.run(
+        "from rlm import RLM; from rlm.approval import ask\n"
+        f"kwargs = {{'model_name': 'm', 'base_url': {server.base_url!r}}}\n"
+        "with RLM(backend_kwargs=kwargs, approve=ask) as rlm:\n"
+        "    result = rlm.completion('text')"
+    )
+    assert kernel.asked == ["[r]un, [e]dit, [s]top? "]
+    assert kernel.value("result.answer") == "'text'"
