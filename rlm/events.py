@@ -18,7 +18,7 @@ RunStatus = Literal["answered", "exhausted", "limit", "error", "cancelled"]
 CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
 SubCallKind = Literal["llm", "rlm", "tool"]
 NoteKind = Literal[
-    "restart", "compaction", "limit", "output", "retry", "warning", "console", "context"
+    "restart", "compaction", "limit", "output", "retry", "warning", "console", "context", "log"
 ]
 
 Message = dict[str, Any]

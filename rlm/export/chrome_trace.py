@@ -14,7 +14,7 @@ import heapq
 import json
 from typing import TYPE_CHECKING, Any
 
-from rlm.logger.outline import first_words
+from rlm.logger.outline import FOR_MACHINES, first_words
 from rlm.logger.safe_text import one_line
 from rlm.trajectory.json_text import json_bytes
 
@@ -174,7 +174,7 @@ class _RunTrace:
         return self._complete(name, category, call.started.time, end, arguments, tid=lane)
 
     def _notes(self, notes: list[Note]) -> Iterator[dict[str, Any]]:
-        for note in notes:
+        for note in (note for note in notes if note.kind not in FOR_MACHINES):
             yield {
                 "ph": "i",
                 "s": "p",

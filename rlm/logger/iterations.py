@@ -12,10 +12,15 @@ from rlm.logger.safe_text import one_line
 from rlm.logger.streams import streams
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 
 Prompts = Literal["full", "delta"]
 """Which messages an iteration's `prompt` holds: all, or those that the turn added."""
+
+UNANSWERED = "The cell ended before the answer came."
+"""The error of a sub-call that the log has no answer of."""
 
 CHILD_PROMPT_LIMIT = 10_000
 """How many characters of a child's prompt are logged: it is the child's context."""
@@ -56,15 +61,22 @@ def run_metadata(run: RunNode) -> dict[str, Any]:
 def iterations(run: RunNode, *, prompts: Prompts = "full") -> list[dict[str, Any]]:
     """Return the turns of a run as the reference's iterations.
 
-    The turn that forces a final answer is one more of them. A turn that brought
-    nothing (the model never replied) is none.
+    The turn that forces a final answer is one more of them.
 
     Args:
         run: A run, finished or not.
         prompts: What `prompt` holds.
     """
-    turns = [turn for turn in run.turns if turn.reply is not None or turn.cells]
-    return [iteration(run, turn, prompts=prompts) for turn in turns]
+    return [iteration(run, turn, prompts=prompts) for turn in logged_turns(run.turns)]
+
+
+def logged_turns(turns: Iterable[TurnNode]) -> list[TurnNode]:
+    """Return those of the turns that are iterations: not those to which the model never replied.
+
+    Args:
+        turns: Of any run.
+    """
+    return [turn for turn in turns if turn.reply is not None or turn.cells]
 
 
 def iteration(run: RunNode, turn: TurnNode, *, prompts: Prompts = "full") -> dict[str, Any]:
@@ -152,7 +164,7 @@ def _locals(run: RunNode, cell: CellNode) -> dict[str, str]:
 def _call(call: SubCallNode, prompts: Prompts) -> dict[str, Any]:
     """Return a sub-call as the reference's `RLMChatCompletion.to_dict()`."""
     finished = call.finished
-    error = "The cell ended before the answer came." if finished is None else finished.error
+    error = UNANSWERED if finished is None else finished.error
     entry = {
         "root_model": call.started.model,
         "prompt": call.started.prompt,

@@ -16,10 +16,12 @@ from rlm.logger.iterations import (
     Prompts,
     iteration,
     iterations,
+    logged_turns,
     run_metadata,
     run_record,
     timestamp,
 )
+from rlm.logger.leftovers import changed
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.json_text import json_bytes
 
@@ -39,9 +41,33 @@ def log_lines(run: RunNode, *, prompts: Prompts = "full") -> Iterator[bytes]:
         run: Finished or not.
         prompts: What an iteration's `prompt` holds.
     """
-    yield _metadata_line(run)
-    for entry in iterations(run, prompts=prompts):
-        yield _line(entry, run)
+    kept = (note.data for note in run.notes if note.kind == "log")
+    if prompts == "full" and any(data.get("prompts") == "delta" for data in kept):
+        prompts = "delta"  # As in the log that the run was read from.
+    yield _line(changed(metadata_entry(run), run.notes))
+    for turn in logged_turns(run.turns):
+        yield _line(changed(iteration_entry(run, turn, prompts=prompts), turn.notes))
+
+
+def metadata_entry(run: RunNode) -> dict[str, Any]:
+    """Return the first entry of a root run's log.
+
+    Args:
+        run: Finished or not.
+    """
+    head = {"type": "metadata", "timestamp": timestamp(run.started.time)}
+    return {**head, **run_metadata(run), "run_id": run.started.run_id}
+
+
+def iteration_entry(run: RunNode, turn: TurnNode, *, prompts: Prompts) -> dict[str, Any]:
+    """Return the entry of a root run's turn.
+
+    Args:
+        run: The root run.
+        turn: One of its turns.
+        prompts: What `prompt` holds.
+    """
+    return {**iteration(run, turn, prompts=prompts), "run_id": run.started.run_id}
 
 
 class RLMLogger:
@@ -111,7 +137,7 @@ class RLMLogger:
             if isinstance(event, RunStarted):
                 self._latest = tree
                 self._written[event.run_id] = set()
-                self._write(_metadata_line(root))
+                self._write(_line(metadata_entry(root)))
             elif isinstance(event, TurnFinished):
                 self._log_turns(root, [turn for turn in root.turns if turn.started.id == event.id])
             elif isinstance(event, RunFinished):
@@ -148,12 +174,12 @@ class RLMLogger:
 
     def _log_turns(self, root: RunNode, turns: list[TurnNode]) -> None:
         written = self._written[root.started.run_id]
-        for turn in turns:
-            if turn.started.id in written or (turn.reply is None and not turn.cells):
+        for turn in logged_turns(turns):
+            if turn.started.id in written:
                 continue
             written.add(turn.started.id)
             if self.log_file_path is not None:
-                self._write(_line(iteration(root, turn, prompts=self.prompts), root))
+                self._write(_line(iteration_entry(root, turn, prompts=self.prompts)))
 
     def _write(self, line: bytes) -> None:
         if self.log_file_path is None:
@@ -175,10 +201,5 @@ def _begin_all() -> None:
 os.register_at_fork(after_in_child=_begin_all)
 
 
-def _metadata_line(run: RunNode) -> bytes:
-    head = {"type": "metadata", "timestamp": timestamp(run.started.time)}
-    return _line(head | run_metadata(run), run)
-
-
-def _line(entry: dict[str, Any], run: RunNode) -> bytes:
-    return json_bytes({**entry, "run_id": run.started.run_id}, default=repr, finite=True) + b"\n"
+def _line(entry: dict[str, Any]) -> bytes:
+    return json_bytes(entry, default=repr, finite=True) + b"\n"

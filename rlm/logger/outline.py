@@ -19,6 +19,9 @@ Role = Literal["run", "turn", "prose", "code", "output", "error", "calls", "answ
 
 CODE_LINES = 14
 OUTPUT_LINES = 10
+FOR_MACHINES = ("context", "log")
+"""Kinds of notes that are no telling: the context's hash, and what a log said besides."""
+
 CHILDREN_SHOWN = 4
 """How many children of one kind are told turn by turn; the others have one line together."""
 
@@ -174,7 +177,7 @@ def notes_told(notes: Iterable[Note], level: int) -> Iterator[Line]:
         level: Where they stand.
     """
     for note in notes:
-        if note.kind != "context":  # For machines: a hash.
+        if note.kind not in FOR_MACHINES:
             yield Line(level, "note", f"{note.kind}: {one_line(note.text, 200)}")
 
 

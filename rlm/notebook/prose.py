@@ -247,7 +247,11 @@ def _plain(text: str, limit: int = _WORDS) -> str:
 
 
 def _together(parts: Iterable[str], notes: Iterable[Note]) -> str:
-    told = [f"> {_plain(f'{n.kind}: {n.text}', 1_000)}" for n in notes if n.kind != "context"]
+    told = [
+        f"> {_plain(f'{n.kind}: {n.text}', 1_000)}"
+        for n in notes
+        if n.kind not in {"context", "log"}
+    ]
     return "\n\n".join([*parts, *told])
 
 

@@ -1,7 +1,7 @@
 """The record of a run: its events folded into a tree of nodes, and the files that hold it."""
 
 from rlm.trajectory.codec import TrajectoryError, event_from_dict, event_to_dict
-from rlm.trajectory.files import LOADABLE, SUFFIXES, format_of, load, save
+from rlm.trajectory.files import LOADABLE, SUFFIXES, format_of, load, load_log, save
 from rlm.trajectory.fold import Trajectory
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.nodes import CellNode, Node, RunNode, SubCallNode, TurnNode
@@ -22,6 +22,7 @@ __all__ = [
     "event_to_dict",
     "format_of",
     "load",
+    "load_log",
     "redacted_event",
     "save",
 ]

@@ -40,9 +40,9 @@ class Comparison:
 def compare(first: RunNode | None, second: RunNode | None) -> Comparison:
     """Compare what two trees did.
 
-    Not compared are times, durations and ids, where the kernels lived, notes of retries, the order
-    in which concurrent sub-calls were made and in which stdout and stderr were interleaved, and
-    noise (`rlm.trajectory.noise`).
+    Not compared are times, durations and ids, where the kernels lived, notes of retries and of
+    what a log said besides, the order in which concurrent sub-calls were made and in which
+    stdout and stderr were interleaved, and noise (`rlm.trajectory.noise`).
 
     Args:
         first: A root run; None when there is none.
@@ -183,7 +183,7 @@ def _notes(notes: Sequence[Note]) -> list[dict[str, Any]]:
             "data": {name: item for name, item in note.data.items() if name != "elapsed"},
         }
         for note in notes
-        if note.kind != "retry"
+        if note.kind not in {"retry", "log"}
     ]
 
 

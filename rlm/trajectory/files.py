@@ -48,6 +48,7 @@ FORMATS = (
         suffix=".jsonl",
         says="the reference's log",
         writer="rlm.trajectory.files:jsonl_content",
+        reader="rlm.logger.log_reader:from_jsonl",
     ),
     Format(
         suffix=".html",
@@ -139,6 +140,28 @@ def load(path: str | Path) -> Trajectory:
         raise TrajectoryError(f"{path}: {error}") from None
     assert isinstance(trajectory, Trajectory)
     return trajectory
+
+
+def load_log(path: str | Path) -> list[Trajectory]:
+    """Read a `.jsonl` log of any number of runs, such as a persistent `RLM` writes.
+
+    Args:
+        path: The file, of ours or of the reference's logger.
+
+    Returns:
+        A trajectory for each root run, in the order in which they began.
+
+    Raises:
+        TrajectoryError: It is no such log; the message says which line is wrong.
+        OSError: The file cannot be read.
+    """
+    # Imported here: the logger's format is built on trajectories.
+    from rlm.logger.log_reader import all_from_jsonl  # noqa: PLC0415
+
+    try:
+        return all_from_jsonl(Path(path).read_bytes())
+    except TrajectoryError as error:
+        raise TrajectoryError(f"{path}: {error}") from None
 
 
 def replace_file(path: Path, content: bytes) -> None:

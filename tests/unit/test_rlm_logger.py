@@ -158,7 +158,7 @@ def test_a_killed_process_leaves_a_log_of_all_turns_that_were_over(tmp_path: Pat
         "for event in a_whole_story().events[:-1]: logger.on_event(event)\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     done = subprocess.run([sys.executable, "-c", code, here, str(tmp_path)], check=False)
     assert done.returncode == -9
     (path,) = tmp_path.iterdir()

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.export.html.outputs import outputs_html
 from rlm.export.text_html import code_html, markdown_html, text_html
-from rlm.logger.outline import amounts, first_words, group_text, run_head, seconds, turn_head
+from rlm.logger.outline import (
+    FOR_MACHINES,
+    amounts,
+    first_words,
+    group_text,
+    run_head,
+    seconds,
+    turn_head,
+)
 from rlm.logger.safe_text import one_line
 
 if TYPE_CHECKING:
@@ -79,6 +87,8 @@ class TreeWriter:
         """
         at = self.look.attributes["note"]
         for note in notes:
+            if note.kind in FOR_MACHINES:
+                continue
             yield f"<div{at}>{escape(one_line(f'{note.kind}: {note.text}', 300))}</div>"
 
     def folded(self, title: str, parts: Iterable[str], *, is_open: bool = False) -> Iterator[str]:

@@ -1,0 +1,159 @@
+"""A `.jsonl` log, ours or the reference's, read into trajectories.
+
+What a log says and events cannot hold is kept in notes (`rlm.logger.leftovers`), so that
+the log comes out again as it went in, but for two things: secrets in a configuration, which
+are left out, and copies of the context, which the reference writes, and which are described.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any
+
+from rlm.backends.redaction import public_kwargs
+from rlm.core.context import describe
+from rlm.events import Note, RunStarted, TurnStarted
+from rlm.logger.jsonl import iteration_entry, metadata_entry
+from rlm.logger.leftovers import changes
+from rlm.logger.log_events import LoggedEvents, logged_description
+from rlm.logger.log_lines import logged_runs
+from rlm.trajectory.codec import TrajectoryError
+from rlm.trajectory.fold import Trajectory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from rlm.events import Event
+    from rlm.logger.iterations import Prompts
+    from rlm.logger.log_lines import LoggedRun
+
+_CONTEXT = re.compile(r"context(_\d+)?")
+_DESCRIBED = re.compile(r"<.{0,310}>", re.DOTALL)
+
+
+def from_jsonl(content: bytes, _path: Path) -> Trajectory:
+    """Read a log that holds one run.
+
+    Args:
+        content: The file's.
+
+    Raises:
+        TrajectoryError: It is no log, or one of several runs; the message says which line.
+    """
+    runs = logged_runs(content)
+    if len(runs) > 1:
+        lines = ", ".join(str(run.numbers[0]) for run in runs)
+        raise TrajectoryError(
+            f"The log holds {len(runs)} runs (see lines {lines}), and a trajectory is one: "
+            "rlm.trajectory.load_log(path) returns a list of them."
+        )
+    return _trajectory(runs[0], content, 0)
+
+
+def all_from_jsonl(content: bytes) -> list[Trajectory]:
+    """Read a log that holds any number of runs.
+
+    Args:
+        content: The file's.
+
+    Raises:
+        TrajectoryError: It is no log; the message says which line is wrong.
+    """
+    return [_trajectory(run, content, n) for n, run in enumerate(logged_runs(content))]
+
+
+def _trajectory(run: LoggedRun, content: bytes, index: int) -> Trajectory:
+    # From the content, so that the same log gives the same events.
+    prefix = f"log-{hashlib.sha256(content).hexdigest()[:12]}{f'-{index}' if index else ''}"
+    told = LoggedEvents(prefix)
+    try:
+        context = _context(run)
+        metadata = _kept(run.metadata)
+        entries = [_kept(entry) for entry in run.iterations]
+        told.tell(metadata, entries, context)
+        trajectory = Trajectory.from_events(told.events)
+        rest = _left_over(trajectory, metadata, entries)
+    except RecursionError:
+        raise TrajectoryError("The log's children are nested too deeply to be read.") from None
+    return Trajectory.from_events(_with_notes(told.events, rest, prefix)) if rest else trajectory
+
+
+def _left_over(
+    trajectory: Trajectory, metadata: dict[str, Any], entries: list[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return, by the id of a run or turn, what its line says beyond its events."""
+    root = trajectory.root
+    assert root is not None
+    prompts: Prompts = "delta" if any("prompt_kept" in entry for entry in entries) else "full"
+    rest: dict[str, dict[str, Any]] = {}
+    if found := list(changes(metadata_entry(root), metadata)):
+        rest[root.started.id] = {"changes": found}
+    if prompts == "delta":
+        rest.setdefault(root.started.id, {})["prompts"] = prompts
+    for turn, entry in zip(root.turns, entries, strict=True):
+        if found := list(changes(iteration_entry(root, turn, prompts=prompts), entry)):
+            rest[turn.started.id] = {"changes": found}
+    return rest
+
+
+def _with_notes(
+    events: list[Event], rest: dict[str, dict[str, Any]], prefix: str
+) -> Iterator[Event]:
+    for event in events:
+        yield event
+        if isinstance(event, RunStarted | TurnStarted) and event.id in rest:
+            yield Note(
+                id=f"{prefix}-{event.id}-log",
+                parent_id=event.id,
+                run_id=event.run_id,
+                time=event.time,
+                kind="log",
+                text="The log says more than events hold; it is kept for the log.",
+                data=rest[event.id],
+            )
+
+
+def _context(run: LoggedRun) -> dict[str, Any]:
+    """Return what a log says of the context; a copy of it is described, a small one kept."""
+    for entry in run.iterations:
+        for block in entry["code_blocks"]:
+            shown = block["result"]["locals"]
+            if "context" in shown and not _is_description(shown["context"]):
+                return describe(shown["context"]).to_dict()
+    told = logged_description(run.iterations)
+    words = told.split()
+    kind = words[1] if words[:1] in (["a"], ["an"]) and words[1:] else "unknown"
+    return {"type": kind, "length": 0, "description": told, "preview": ""}
+
+
+def _kept(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry without secrets in a configuration and without copies of contexts."""
+    if "code_blocks" not in entry:
+        return public_kwargs(entry)
+    blocks = [{**block, "result": _kept_result(block["result"])} for block in entry["code_blocks"]]
+    return {**entry, "code_blocks": blocks}
+
+
+def _kept_result(result: dict[str, Any]) -> dict[str, Any]:
+    shown = {
+        name: f"<{describe(value, inline=False).description[:300]}>"
+        if _CONTEXT.fullmatch(name) and not _is_description(value)
+        else value
+        for name, value in result["locals"].items()
+    }
+    calls = [
+        {**call, "metadata": _kept_child(call["metadata"])} if call.get("metadata") else call
+        for call in result["rlm_calls"]
+    ]
+    return {**result, "locals": shown, "rlm_calls": calls}
+
+
+def _kept_child(record: dict[str, Any]) -> dict[str, Any]:
+    iterations = [_kept(entry) for entry in record["iterations"]]
+    return {**record, "run_metadata": _kept(record["run_metadata"]), "iterations": iterations}
+
+
+def _is_description(value: Any) -> bool:
+    return isinstance(value, str) and _DESCRIBED.fullmatch(value) is not None
