@@ -388,9 +388,11 @@ class RLM:
             raise ArgumentError(f"root_prompt must be a str, not {type(root_prompt).__name__}.")
         loop = engine_loop()
         delivery = self._audience.delivery()
+        on_context = None
         if delivery is not None:
             listeners = (delivery.emit, *listeners)
-        recorder = Recorder(listeners)
+            on_context = delivery.give_context
+        recorder = Recorder(listeners, on_context)
         request = Request(prompt=prompt, root_prompt=root_prompt, started=time.perf_counter())
         holdings = self._held.on(loop)
         return Job(loop, complete(self.config, holdings, request, recorder)), recorder

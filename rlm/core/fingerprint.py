@@ -111,6 +111,7 @@ async def fingerprint_told(
     wanted = True
 
     def take(value: ContextValue) -> None:
+        recorder.give_context(value)
         if not known and not tasks:
             work = _tell(recorder, run, value, lambda: wanted)
             tasks.append(asyncio.get_running_loop().create_task(work))

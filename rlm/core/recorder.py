@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rlm.events import Event
+    from rlm_kernel.host.payload import ContextValue
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +50,22 @@ class Recorder:
         tree_id: What the ids of all its nodes begin with.
     """
 
-    def __init__(self, listeners: tuple[Callable[[Event], object], ...] = ()) -> None:
+    def __init__(
+        self,
+        listeners: tuple[Callable[[Event], object], ...] = (),
+        on_context: Callable[[str, ContextValue], object] | None = None,
+    ) -> None:
         """Start an empty record.
 
         Args:
             listeners: Called with each event on the engine's loop; they must neither wait nor
                 raise.
+            on_context: Called likewise with the root run's id and its context, which no event
+                holds when it is big.
         """
         self.trajectory = Trajectory()
         self._listeners = listeners
+        self._on_context = on_context
         self.tree_id = uuid.uuid4().hex[:12]
         self._numbers = itertools.count(1)
 
@@ -138,6 +146,16 @@ class Recorder:
             listener: As the others.
         """
         self._listeners = (*self._listeners, listener)
+
+    def give_context(self, value: ContextValue) -> None:
+        """Give the current run's context, as it travels, to whom wants it.
+
+        Args:
+            value: The context; a child's is what its call asked, which the events have.
+        """
+        span, root = _here.get(), self.trajectory.root
+        if self._on_context is not None and span and root and span.id == root.started.id:
+            self._on_context(span.id, value)
 
     def usage(self) -> UsageSummary:
         """Return what the current run and all its descendants took so far."""

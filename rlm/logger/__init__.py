@@ -10,22 +10,24 @@ if TYPE_CHECKING:
     from rlm.logger.console import ConsoleReader
     from rlm.logger.delivery import Delivery
     from rlm.logger.jsonl import RLMLogger
+    from rlm.notebook.live import NotebookLog
 
-__all__ = ["CallbackReader", "ConsoleReader", "Delivery", "RLMLogger"]
+__all__ = ["CallbackReader", "ConsoleReader", "Delivery", "NotebookLog", "RLMLogger"]
 
 # Loaded when asked for: `import rlm` takes this module along and must stay light.
 _MODULES = {
-    "CallbackReader": "callbacks",
-    "ConsoleReader": "console",
-    "Delivery": "delivery",
-    "RLMLogger": "jsonl",
+    "CallbackReader": "rlm.logger.callbacks",
+    "ConsoleReader": "rlm.logger.console",
+    "Delivery": "rlm.logger.delivery",
+    "NotebookLog": "rlm.notebook.live",
+    "RLMLogger": "rlm.logger.jsonl",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'rlm.logger' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"rlm.logger.{_MODULES[name]}"), name)
+    return getattr(importlib.import_module(_MODULES[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from dataclasses import dataclass
 from enum import Enum, auto
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rlm.events import Event
+    from rlm_kernel.host.payload import ContextValue
 
 QUEUE_LIMIT = 100_000
 """How many events may wait for one reader; what comes beyond is dropped for that reader."""
@@ -30,7 +32,12 @@ _log = logging.getLogger("rlm")
 
 
 class Reader(Protocol):
-    """A consumer of events. It may have a `close()` too."""
+    """A consumer of events.
+
+    It may have a `close()` too, and `on_context(run_id, value)`, which is called once a root run,
+    after its beginning, with its context as it travels to the kernel
+    (`rlm_kernel.host.payload.ContextValue`): events hold none that is big.
+    """
 
     def on_event(self, event: Event) -> None:
         """Take one event; called in order, from one thread."""
@@ -80,6 +87,19 @@ class Delivery:
             self._open()
         for reader, lane in zip(self._readers, self._lanes, strict=False):
             lane.put(reader, event)
+
+    def give_context(self, run_id: str, value: ContextValue) -> None:
+        """Queue a run's context for the readers that want it; as `emit` does an event.
+
+        Args:
+            run_id: The run, which has begun.
+            value: Its context.
+        """
+        if self._closed or self._era is not _Lanes.era:
+            return
+        for reader, lane in zip(self._readers, self._lanes, strict=False):
+            if hasattr(reader, "on_context"):
+                lane.put(reader, _Context(run_id, value))
 
     def flush(self, timeout: float | None = 10.0) -> bool:
         """Wait until everything emitted so far has been delivered.
@@ -135,11 +155,24 @@ class Delivery:
                 _log.warning("The readers of a run are told nothing more: %s.", error)
 
 
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """A run's context on its way to a reader."""
+
+    run_id: str
+    value: ContextValue
+
+    type = "context"
+
+
 class _Word(Enum):
     """What a lane's thread is told beside events."""
 
     ONE_LEAVES = auto()
     END = auto()
+
+
+_Item = tuple[Reader, "Event | _Context"] | threading.Event | _Word
 
 
 class _Lane:
@@ -151,7 +184,9 @@ class _Lane:
         self._name = type(reader).__name__
         self._limit = limit
         # Its `put` may be called by a finalizer, whatever the thread was doing.
-        self._queue: SimpleQueue[tuple[Reader, Event] | threading.Event | _Word] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Reader, Event | _Context] | threading.Event | _Word] = (
+            SimpleQueue()
+        )
         self._undelivered: deque[None] = deque()
         self._ended = False
         self._reported: set[str] = set()
@@ -160,7 +195,7 @@ class _Lane:
         )
         self._thread.start()
 
-    def put(self, reader: Reader, event: Event) -> None:
+    def put(self, reader: Reader, event: Event | _Context) -> None:
         """Queue an event, or drop it when too many wait."""
         if len(self._undelivered) < self._limit:
             self._undelivered.append(None)
@@ -231,9 +266,12 @@ class _Lane:
             self._undelivered.popleft()
         return item is not _Word.END
 
-    def _deliver(self, reader: Reader, event: Event) -> None:
+    def _deliver(self, reader: Reader, event: Event | _Context) -> None:
         try:
-            reader.on_event(event)
+            if isinstance(event, _Context):
+                reader.on_context(event.run_id, event.value)  # type: ignore[attr-defined]
+            else:
+                reader.on_event(event)
         except BaseException as error:  # noqa: BLE001  (a reader never hurts a run)
             self._report(
                 "raised",

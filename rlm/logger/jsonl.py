@@ -24,9 +24,10 @@ from rlm.logger.iterations import (
 from rlm.logger.leftovers import changed
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.json_text import json_bytes
+from rlm.trajectory.redacted import redacted_event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rlm.events import Event
     from rlm.trajectory import RunNode, Trajectory, TurnNode
@@ -89,6 +90,7 @@ class RLMLogger:
         log_dir: str | os.PathLike[str] | None = None,
         file_name: str = "rlm",
         prompts: Prompts = "full",
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         """Name the file; it keeps its name for the logger's life.
 
@@ -99,9 +101,11 @@ class RLMLogger:
             prompts: ``"full"``: all messages of each turn, as in the reference; ``"delta"``:
                 those that the turn added, so that the log does not grow with the square
                 of the turns.
+            redact: Called with every text before it is kept; returns what may be kept of it. Keys
+                and headers of the configuration are never kept anyway.
 
         Raises:
-            ConfigurationError: `prompts` or `file_name` is not allowed.
+            ConfigurationError: `prompts`, `file_name` or `redact` is not allowed.
             OSError: The folder cannot be made.
         """
         if prompts not in get_args(Prompts):
@@ -111,7 +115,10 @@ class RLMLogger:
             raise ConfigurationError(
                 f"file_name must be a plain name, not {file_name!r}; folders go into log_dir."
             )
+        if redact is not None and not callable(redact):
+            raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
         self.prompts: Prompts = prompts
+        self._redact = redact
         self.log_dir = None if log_dir is None else os.fspath(log_dir)
         self.log_file_path: str | None = None
         if self.log_dir is not None:
@@ -129,6 +136,7 @@ class RLMLogger:
         Args:
             event: Of any run; several runs may share the logger.
         """
+        event = redacted_event(event, self._redact)
         with self._lock:
             tree = self._forest.add(event)
             root = None if tree is None else tree.root

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 from rlm.notebook.draft import Draft
@@ -31,10 +32,28 @@ def notebook_bytes(trajectory: Trajectory, path: Path | None = None) -> bytes:
 
     Args:
         trajectory: Finished or not.
-        path: Where the file will be.
+        path: Where the file will be; without it the notebook has no cell that restores the REPL.
     """
-    del path
-    return draft_of(trajectory).content()
+    restore = None if path is None else restoring(trajectory, path)
+    return draft_of(trajectory).content(restore=restore)
+
+
+def restoring(trajectory: Trajectory, path: Path) -> str | None:
+    """Return the source of the cell that restores a run's REPL; None where nothing can.
+
+    Args:
+        trajectory: Finished or not.
+        path: The notebook's file; what the cell needs beside it is written there.
+
+    Raises:
+        OSError: That cannot be written.
+    """
+    try:
+        module = importlib.import_module("rlm.replay.restore")
+    except ModuleNotFoundError:
+        return None
+    source: str | None = module.restore_cell(trajectory, path)
+    return source
 
 
 def draft_of(trajectory: Trajectory) -> Draft:

@@ -1,0 +1,274 @@
+"""The notebook that is written while its run goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import threading
+import time
+import unicodedata
+import uuid
+import weakref
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from rlm.errors import ConfigurationError
+from rlm.events import RunFinished, RunStarted
+from rlm.notebook.draft import Draft
+from rlm.notebook.side_file import new_file, write_context
+from rlm.notebook.write import restoring
+from rlm.trajectory import redacted_event
+from rlm.trajectory.files import replace_file
+from rlm.trajectory.forest import Forest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlm.events import Event
+    from rlm.trajectory import Trajectory
+    from rlm_kernel.host.payload import ContextValue
+
+ContextKept = Literal["inline", "file", "hash"]
+"""What a log keeps of a context; see `NotebookLog`."""
+
+_INTERVAL = 0.25
+"""Seconds between two writes of one notebook at least."""
+
+_REST = 50
+"""How many times as long as a write took nothing is written after it: 2 % of the time, at most."""
+
+_SLUG = 40
+"""Characters of the question in a notebook's name."""
+
+_AFTER_FAILURE = 5.0
+"""Seconds until it is tried again after the file system refused."""
+
+_log = logging.getLogger("rlm")
+
+
+@dataclass(slots=True, eq=False)
+class _Book:
+    """The notebook of one run under way.
+
+    Attributes:
+        draft: Its content.
+        tree: The run's record.
+        name: Its file's, without the suffix.
+        path: Its file; None before it was written for the first time.
+        due: When it may be written again (`time.monotonic`).
+        timer: Will write it then; None when nothing is waiting to be written.
+        about: Further entries of its metadata.
+        restore: The source of the cell that restores its REPL.
+    """
+
+    draft: Draft
+    tree: Trajectory
+    name: str
+    path: Path | None = None
+    due: float = 0.0
+    timer: threading.Timer | None = None
+    about: dict[str, Any] = field(default_factory=dict)
+    restore: str | None = None
+
+
+class NotebookLog:
+    """Writes each run as a notebook of its own, while it goes on.
+
+    The file is replaced as a whole, soon after each event but never so often that writing
+    takes more than a fiftieth of the time: whenever the process is killed, a valid notebook is
+    left that ends where the last write was. A file system that refuses is reported once
+    (logger `rlm`), and the run goes on.
+
+    Attributes:
+        folder: Where the notebooks are; made with the first.
+        path: The notebook of the run that began last; None before its first write.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        context: ContextKept = "inline",
+        redact: Callable[[str], str] | None = None,
+    ) -> None:
+        """Say where; nothing is written before a run begins.
+
+        Args:
+            folder: For notebooks named ``{question}_{YYYY-MM-DD_HH-MM-SS}_{8 hex}.ipynb``.
+            context: What is kept of contexts: ``"inline"``: one of at most 64 KB is in the
+                notebook, of others the hash; ``"file"``: bigger text, JSON and bytes besides in a
+                file of the folder ``{notebook's name}.rlm``, so that the run can be played again;
+                ``"hash"``: never more than hash, type, length and the first 200 characters.
+            redact: Called with every text before it is kept; returns what may be kept of it. Keys
+                and headers of the configuration are never kept anyway.
+
+        Raises:
+            ConfigurationError: `context` is none of those, or `folder` is a file.
+        """
+        if context not in get_args(ContextKept):
+            allowed = ", ".join(map(repr, get_args(ContextKept)))
+            raise ConfigurationError(f"context must be one of {allowed}, not {context!r}.")
+        if redact is not None and not callable(redact):
+            raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ConfigurationError(f"NotebookLog needs a folder: {str(folder)!r} is a file.")
+        self.path: Path | None = None
+        self._context = context
+        self._redact = redact
+        self._begin()
+        _alive.add(self)
+
+    def on_event(self, event: Event) -> None:
+        """Take one event.
+
+        Args:
+            event: Of any run; several runs may share the log.
+        """
+        event = redacted_event(event, self._redact)
+        if self._context == "hash" and isinstance(event, RunStarted):
+            kept = {name: item for name, item in event.context.items() if name != "value"}
+            event = replace(event, context=kept)
+        with self._lock:
+            tree = self._forest.add(event)
+            if tree is None:
+                return
+            book = self._books.get(id(tree))
+            if book is None:
+                book = self._books[id(tree)] = _Book(Draft(tree), tree, _name(event))
+            book.draft.take(event)
+            root = tree.root
+            if isinstance(event, RunFinished) and root is not None and root.finished is event:
+                self._end(book)
+            else:
+                self._write_soon(book)
+
+    def on_context(self, run_id: str, value: ContextValue) -> None:
+        """Take a run's context, for the file beside its notebook.
+
+        Args:
+            run_id: The run.
+            value: Its context, as it travels to the kernel.
+        """
+        with self._lock:
+            tree = self._forest.trees.get(run_id)
+            book = None if tree is None else self._books.get(id(tree))
+            if self._context != "file" or book is None or tree is None or tree.root is None:
+                return
+            if "value" in tree.root.started.context or not self._write(book):
+                return
+            assert book.path is not None
+            try:
+                book.about["context_file"] = write_context(value, book.path, self._redact)
+            except OSError as error:
+                self._refused(book, error)
+
+    def close(self) -> None:
+        """Write what waits to be written."""
+        with self._lock:
+            for book in list(self._books.values()):
+                if book.timer is not None:
+                    self._write(book)
+
+    def __repr__(self) -> str:
+        return f"NotebookLog({str(self.folder)!r})"
+
+    def _begin(self) -> None:
+        """Begin with no run under way; a fork may have copied us amid an event."""
+        self._lock = threading.RLock()
+        self._forest = Forest()
+        self._books: dict[int, _Book] = {}
+        self._reported = False
+
+    def _write_soon(self, book: _Book) -> None:
+        if book.timer is not None:
+            return
+        wait = book.due - time.monotonic()
+        if wait <= 0:
+            self._write(book)
+            return
+        # It must not keep us alive: whoever forgets a log ends its threads.
+        timer = threading.Timer(wait, _write_later, (weakref.ref(self), book))
+        timer.name, timer.daemon = "rlm-notebook", True
+        book.timer = timer
+        try:
+            timer.start()
+        except RuntimeError:  # The interpreter ends: now or never.
+            book.timer = None
+            self._write(book)
+
+    def _end(self, book: _Book) -> None:
+        """Write a notebook for the last time, with the cell that restores its REPL."""
+        try:
+            book.restore = restoring(book.tree, self.folder / f"{book.name}.ipynb")
+        except Exception as error:  # noqa: BLE001 - what was said is worth more than that cell
+            _log.warning("A notebook cannot be made to run again: %s", error, exc_info=error)
+        self._write(book)
+        del self._books[id(book.tree)]
+        self._forest.drop(book.tree)
+
+    def _write(self, book: _Book) -> bool:
+        """Write a notebook and say when it may be written again; return whether it worked."""
+        if book.timer is not None:
+            book.timer.cancel()
+            book.timer = None
+        began = time.monotonic()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            content = book.draft.content(restore=book.restore, about=book.about)
+            path = self.folder / f"{book.name}.ipynb"
+            if book.path is None:
+                new_file(path, content)
+                book.path = self.path = path
+            else:
+                replace_file(path, content)
+        except OSError as error:
+            self._refused(book, error)
+            return False
+        ended = time.monotonic()
+        book.due = ended + max(_INTERVAL, _REST * (ended - began))
+        return True
+
+    def _refused(self, book: _Book, error: OSError) -> None:
+        book.due = time.monotonic() + _AFTER_FAILURE
+        if not self._reported:
+            self._reported = True
+            _log.warning(
+                "The notebook of a run cannot be written to %s: %s. The run goes on; it is tried "
+                "again, and this is said once.",
+                self.folder,
+                error.strerror or error,
+            )
+
+
+_alive: weakref.WeakSet[NotebookLog] = weakref.WeakSet()
+
+
+def _begin_all() -> None:
+    for log in _alive:
+        log._begin()  # noqa: SLF001 - our own
+
+
+os.register_at_fork(after_in_child=_begin_all)
+
+
+def _write_later(log: weakref.ref[NotebookLog], book: _Book) -> None:
+    """Write what has waited, unless it was written since."""
+    alive = log()
+    if alive is None:
+        return
+    with alive._lock:  # noqa: SLF001 - our own
+        if book.timer is threading.current_thread():
+            alive._write(book)  # noqa: SLF001 - same
+
+
+def _name(event: Event) -> str:
+    """Return a name for a run's notebook, without the suffix, that no other run has."""
+    question = event.root_prompt if isinstance(event, RunStarted) else None
+    words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", question or "").lower())
+    slug = words[:_SLUG].strip("-") or "run"
+    now = datetime.now(UTC).astimezone().strftime("%Y-%m-%d_%H-%M-%S")
+    return f"{slug}_{now}_{uuid.uuid4().hex[:8]}"

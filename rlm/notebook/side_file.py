@@ -1,0 +1,125 @@
+"""Files that stand beside a notebook, and how a first file never replaces another's."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from rlm_kernel.host.payload import ContextValue
+
+_SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
+"""Of the forms that are data only; a pickle is code, and no log holds one."""
+
+
+def side_folder(notebook: Path) -> Path:
+    """Return the folder of the files that belong to a notebook.
+
+    Args:
+        notebook: Its file.
+    """
+    return notebook.with_suffix(".rlm")
+
+
+def write_context(
+    value: ContextValue, notebook: Path, redact: Callable[[str], str] | None
+) -> dict[str, Any] | None:
+    """Write a context to a file beside its notebook.
+
+    Args:
+        value: The context, as it travels to a kernel; the file has the same bytes.
+        notebook: Its file.
+        redact: What may be kept of a text: a context that it would change is not written.
+
+    Returns:
+        `path` (relative to the notebook), `form`, `bytes` and `sha256`; None when it is not
+        written.
+
+    Raises:
+        OSError: The file system refuses.
+    """
+    suffix = _SUFFIXES.get(value.form)
+    if suffix is None or (redact is not None and _changed(value, redact)):
+        return None
+    folder = side_folder(notebook)
+    folder.mkdir(exist_ok=True)
+    path = folder / f"context{suffix}"
+    with _temporary(path) as temporary:
+        with temporary.open("xb") as file:
+            hashing = _Hashing(file)
+            value.write(cast("BinaryIO", hashing))
+        temporary.replace(path)
+    return {
+        "path": f"{folder.name}/{path.name}",
+        "form": value.form,
+        "bytes": hashing.bytes,
+        "sha256": hashing.hash.hexdigest(),
+    }
+
+
+def new_file(path: Path, content: bytes) -> None:
+    """Write a file that is not there yet, whole or not at all.
+
+    Args:
+        path: The file; its folder is there.
+        content: All of it.
+
+    Raises:
+        FileExistsError: It is there: another's.
+        OSError: It cannot be written.
+    """
+    with _temporary(path) as temporary:
+        with temporary.open("xb") as file:
+            file.write(content)
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            raise
+        except OSError:  # A file system without links.
+            if path.exists():
+                raise FileExistsError(path) from None
+            temporary.replace(path)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[Path]:
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _changed(value: ContextValue, redact: Callable[[str], str]) -> bool:
+    if value.form == "bytes":
+        text = value.value.decode("latin-1")
+        return bool(redact(text) != text)
+    return _any_changed(value.value, redact)
+
+
+def _any_changed(value: Any, redact: Callable[[str], str]) -> bool:
+    if isinstance(value, str):
+        return redact(value) != value
+    if isinstance(value, dict):
+        return any(_any_changed(part, redact) for item in value.items() for part in item)
+    return isinstance(value, list) and any(_any_changed(item, redact) for item in value)
+
+
+class _Hashing:
+    """Passes on what is written, and keeps its hash."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.hash = hashlib.sha256()
+        self.bytes = 0
+        self._file = file
+
+    def write(self, data: bytes) -> None:
+        self.hash.update(data)
+        self.bytes += len(data)
+        self._file.write(data)
