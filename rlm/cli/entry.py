@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
@@ -20,7 +21,7 @@ from rlm.errors import (
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,26 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(options: argparse.Namespace) -> int:
-    # Imported when used: `rlm --help` must not wait for the engine.
-    if options.command == "run":
-        from rlm.cli.run import run  # noqa: PLC0415 - see above
-
-        return run(options)
-    if options.command == "doctor":
-        from rlm.cli.doctor import doctor  # noqa: PLC0415 - see above
-
-        return doctor(options)
-    if options.command == "kernel":
-        from rlm.cli.kernel import kernel  # noqa: PLC0415 - see above
-
-        return kernel(options)
-    if options.command == "attach":
-        from rlm.cli.attach import attach  # noqa: PLC0415 - see above
-
-        return attach(options)
-    from rlm.cli.demo import demo  # noqa: PLC0415 - see above
-
-    return demo(options)
+    # A command is a function in a module of its own, both of its name; it is imported when
+    # used: `rlm --help` must not wait for the engine.
+    module = importlib.import_module(f"rlm.cli.{options.command}")
+    command: Callable[[argparse.Namespace], int] = getattr(module, options.command)
+    return command(options)
 
 
 def _complain(options: argparse.Namespace, error: BaseException, text: str, code: Exit) -> Exit:

@@ -7,6 +7,8 @@ import importlib.metadata
 import os
 from typing import Any
 
+from rlm.cli.records import add_records
+
 RUN = """\
 Answer a question about a context of any size. The context becomes a variable in a Jupyter
 kernel; the model reads it there with code and with calls to models, and never as one prompt.
@@ -70,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_kernel(commands)
     _add_attach(commands)
+    add_records(commands)
     return root
 
 
@@ -186,7 +189,9 @@ def _add_output(run: argparse.ArgumentParser) -> None:
         help="one JSON object on stdout: answer, status, model, turns, usage, time",
     )
     output.add_argument(
-        "--save", metavar="PATH", help="save the run: .json (everything) or .jsonl (a log)"
+        "--save",
+        metavar="PATH",
+        help="save the run: .json or .ipynb (everything), .jsonl (a log), .html or .trace.json",
     )
     output.add_argument("--log-dir", metavar="DIR", help="write a .jsonl log there, line by line")
     output.add_argument(
@@ -220,7 +225,7 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument("--backend", metavar="NAME", help="ask a real model of this backend")
     demo.add_argument("--model", metavar="NAME", help="the real model's name")
     demo.add_argument("--base-url", metavar="URL", help="the API's address, if not the usual one")
-    demo.add_argument("--save", metavar="PATH", help="save the run: .json or .jsonl")
+    demo.add_argument("--save", metavar="PATH", help="save the run: .json, .ipynb, .html, ...")
     demo.add_argument(
         "--log-dir", metavar="DIR", default="runs", help="where the log goes (default: runs)"
     )

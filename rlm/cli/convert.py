@@ -1,0 +1,50 @@
+"""`rlm convert`: a recorded run in another format."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rlm.cli.exit_codes import Exit
+from rlm.cli.recorded import recorded
+from rlm.errors import ConfigurationError, RLMError
+
+if TYPE_CHECKING:
+    import argparse
+    import re
+
+MASK = "***"
+
+
+def convert(options: argparse.Namespace) -> int:
+    """Read one file and write the other.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigurationError: One of the formats does not go, or there is no such file or run.
+        TrajectoryError: The file is damaged.
+        RLMError: The other file cannot be written.
+    """
+    from rlm.trajectory import SUFFIXES, format_of  # noqa: PLC0415 - not for `rlm --help`
+
+    found = format_of(options.target)
+    if found is None or found.writer is None:
+        known = ", ".join(SUFFIXES)
+        raise ConfigurationError(f"Cannot write {options.target!r}: its suffix must be of {known}.")
+    trajectory = recorded(options.source, options.run)
+    patterns: list[re.Pattern[str]] = options.redact
+
+    def redact(text: str) -> str:
+        for pattern in patterns:
+            text = pattern.sub(MASK, text)
+        return text
+
+    try:
+        path = trajectory.save(options.target, redact=redact if patterns else None)
+    except OSError as error:
+        why = error.strerror or error
+        raise RLMError(f"{options.target!r} cannot be written: {why}.") from error
+    sys.stderr.write(f"saved: {path}\n")
+    return Exit.ANSWER

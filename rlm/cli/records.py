@@ -1,0 +1,91 @@
+"""The arguments of the commands on recorded runs: `rlm show`, `rlm convert`, `rlm diff`."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from typing import Any
+
+SHOW = """\
+Show a recorded run as a tree: turns, cells, sub-calls, children, the answer, what it took.
+FILE is what `--save`, `result.save()`, a logger or the reference's logger wrote.
+"""
+
+CONVERT = """\
+Write a recorded run in another format; B's suffix says which. .json and .ipynb hold everything,
+.jsonl is the reference's log, .html a page to read, .trace.json a timeline for Perfetto
+(https://ui.perfetto.dev) and speedscope. .html and .trace.json cannot be read again.
+"""
+
+DIFF = """\
+Say how two recorded runs differ: question, models, turns, code, outputs, sub-calls, answers,
+usage. Times, ids and the order of concurrent calls do not count.
+
+Exit code 0 when they did the same, 1 when they differ or cannot be compared.
+"""
+
+
+def add_records(commands: Any) -> None:
+    """Add the commands.
+
+    Args:
+        commands: What `add_subparsers` returned.
+    """
+    show = commands.add_parser(
+        "show",
+        prog="rlm show",
+        help="show a recorded run",
+        usage="rlm show FILE [options]",
+        description=SHOW,
+    )
+    show.add_argument("file", metavar="FILE", help="a .json, .ipynb or .jsonl file")
+    show.add_argument("--turn", metavar="N", type=_number, help="one turn, with nothing cut")
+    _add_common(show)
+    convert = commands.add_parser(
+        "convert",
+        prog="rlm convert",
+        help="write a recorded run in another format",
+        usage="rlm convert A B [options]",
+        description=CONVERT,
+    )
+    convert.add_argument("source", metavar="A", help="a .json, .ipynb or .jsonl file")
+    convert.add_argument("target", metavar="B", help="the file to write; one that is there is lost")
+    convert.add_argument(
+        "--redact",
+        metavar="REGEX",
+        type=_pattern,
+        action="append",
+        default=[],
+        help="what is to be *** wherever it stands; may be given again",
+    )
+    _add_common(convert)
+    diff = commands.add_parser(
+        "diff",
+        prog="rlm diff",
+        help="say how two recorded runs differ",
+        usage="rlm diff A B [options]",
+        description=DIFF,
+    )
+    diff.add_argument("first", metavar="A", help="a .json, .ipynb or .jsonl file")
+    diff.add_argument("second", metavar="B", help="another")
+    diff.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--run", metavar="N", type=_number, help="which run, of a .jsonl log of several"
+    )
+    command.add_argument("--debug", action="store_true", help="show tracebacks")
+
+
+def _number(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from None

@@ -1,0 +1,70 @@
+"""`rlm show`: a recorded run as a tree, or one of its turns in full."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from rlm.cli.exit_codes import Exit
+from rlm.cli.recorded import recorded
+from rlm.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+    from rlm.logger.outline import Line
+    from rlm.trajectory import Trajectory
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print the run.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        ConfigurationError: There is no such file, run or turn.
+        TrajectoryError: The file is damaged.
+    """
+    trajectory = recorded(options.file, options.run)
+    if options.turn is not None:
+        _print(_turn(trajectory, options.turn))
+    elif sys.stdout.isatty():
+        from rich import print as rich_print  # noqa: PLC0415 - rich is for terminals
+
+        from rlm.logger.view import as_tree  # noqa: PLC0415 - same
+
+        rich_print(as_tree(trajectory))
+    else:
+        from rlm.logger.view import as_text  # noqa: PLC0415 - not for `rlm --help`
+
+        sys.stdout.write(as_text(trajectory))
+    return Exit.ANSWER
+
+
+def _turn(trajectory: Trajectory, number: int) -> Iterable[Line]:
+    from rlm.logger.turn_text import turn_told  # noqa: PLC0415 - not for `rlm --help`
+
+    turns = trajectory.root.turns if trajectory.root is not None else []
+    for turn in turns:
+        if turn.started.number == number:
+            return turn_told(turn)
+    numbers = f"{turns[0].started.number} to {turns[-1].started.number}" if turns else "none"
+    raise ConfigurationError(f"--turn {number}: the run has no such turn (it has {numbers}).")
+
+
+def _print(lines: Iterable[Line]) -> None:
+    """Print lines, coloured on a terminal, and never wrapped: they are to be copied."""
+    if not sys.stdout.isatty():
+        sys.stdout.writelines(f"{'  ' * line.level}{line.text}\n" for line in lines)
+        return
+    from rich.console import Console  # noqa: PLC0415 - rich is for terminals
+    from rich.text import Text  # noqa: PLC0415 - same
+
+    from rlm.logger.console import STYLES  # noqa: PLC0415 - same
+
+    console = Console(highlight=False)
+    for line in lines:
+        told = Text(f"{'  ' * line.level}{line.text}", style=STYLES[line.role])
+        console.print(told, soft_wrap=True)

@@ -1,0 +1,92 @@
+"""One turn told in full: what the model was sent, what it replied, what its cells did."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from rlm.logger.outline import (
+    Line,
+    group_text,
+    notes_told,
+    outline,
+    seconds,
+    turn_head,
+)
+from rlm.logger.safe_text import safe_text
+from rlm.logger.streams import streams
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rlm.logger.outline import Role
+    from rlm.trajectory import CellNode, SubCallNode, TurnNode
+
+
+def turn_told(turn: TurnNode) -> Iterator[Line]:
+    """Tell a turn with nothing cut.
+
+    Args:
+        turn: Finished or not.
+    """
+    head = next(iter(turn_head(turn, 0)))
+    yield head
+    kept = turn.started.kept
+    yield Line(1, "turn", f"what the model was sent{f', after {kept:,} messages' if kept else ''}")
+    for message in turn.started.messages:
+        yield from _block(2, "prose", f"{message.get('role')}: {text_of(message.get('content'))}")
+    for reply in turn.replies:
+        what = "its reply" if reply.purpose == "turn" else "its summary of the conversation"
+        yield Line(1, "turn", f"{what}, after {seconds(reply.duration)}")
+        yield from _block(2, "prose", reply.text)
+    for cell in turn.cells:
+        yield from _cell(cell)
+    yield from notes_told(turn.notes, 1)
+    if turn.finished is not None and turn.finished.final_answer is not None:
+        yield Line(1, "turn", "the answer it brought")
+        yield from _block(2, "answer", turn.finished.final_answer)
+
+
+def _cell(cell: CellNode) -> Iterator[Line]:
+    finished = cell.finished
+    state = "running" if finished is None else f"{finished.status}, {seconds(finished.duration)}"
+    yield Line(1, "turn", f"cell {cell.started.number}: {state}")
+    yield from _block(2, "code", cell.started.code)
+    for call in cell.sub_calls:
+        yield from _call(call)
+    stdout, stderr = streams(cell)
+    yield from _block(2, "output", stdout)
+    yield from _block(2, "error", stderr)
+    yield from notes_told(cell.notes, 2)
+    if finished is not None and finished.variables:
+        yield Line(2, "turn", "variables")
+        for name, value in finished.variables.items():
+            yield from _block(3, "output", f"{name}: {value.get('type')} = {value.get('preview')}")
+
+
+def _call(call: SubCallNode) -> Iterator[Line]:
+    finished = call.finished
+    failed = finished is not None and finished.error is not None
+    yield Line(2, "error" if failed else "calls", group_text([call]))
+    yield from _block(3, "prose", text_of(call.started.prompt))
+    if call.child is not None:
+        yield from outline(call.child, 3)
+    elif finished is not None:
+        yield from _block(3, "error" if failed else "answer", text_of(finished.response))
+
+
+def text_of(value: Any) -> str:
+    """Return a JSON value as text; a text is itself.
+
+    Args:
+        value: A message's content, a prompt or a response.
+    """
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value, ensure_ascii=False, default=repr, indent=2)
+
+
+def _block(level: int, role: Role, text: str) -> Iterator[Line]:
+    text = text.rstrip("\n")
+    if text:
+        yield from (Line(level, role, line) for line in safe_text(text).split("\n"))
