@@ -48,7 +48,7 @@ class RLMShell(ZMQInteractiveShell):
         formatter: Any = self.display_formatter
         plain = formatter.formatters["text/plain"]
         for kind in (str, bytes):
-            plain.for_type(kind, _print_long)
+            plain.for_type(kind, print_long)
 
     def ask_exit(self) -> None:
         """Refuse: `exit()` in a cell must not lose the model's variables."""
@@ -63,7 +63,8 @@ def _bounded(reply: dict[str, Any]) -> dict[str, Any]:
     return reply
 
 
-def _print_long(value: Any, printer: Any, cycle: bool) -> None:  # noqa: ARG001
+def print_long(value: Any, printer: Any, cycle: bool) -> None:  # noqa: ARG001
+    """Print a text or bytes value by its head and tail when it is long (an IPython printer)."""
     if len(value) <= LONG_VALUE:
         printer.text(repr(value))
     else:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rlm_kernel.inside.bridge import MAX_PROMPT_CHARACTERS, CallInterruptedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from concurrent.futures import Future
-
-    from rlm_kernel.inside.bridge import Bridge
 
 NO_MODEL = (
     "Error: no model is configured; set RLM_MODEL (and RLM_BACKEND) before the kernel starts."
@@ -31,15 +29,25 @@ class ToolError(Exception):
     """A tool that runs on the host failed; the message is its own."""
 
 
+class Answers(Protocol):
+    """Who answers calls: the bridge to the host, or the log of a recorded run."""
+
+    def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
+        """Take calls; return their futures: `(value, error)` each."""
+
+    def abandon(self, futures: Sequence[Future[Any]]) -> None:
+        """Take note that nobody waits for these any more."""
+
+
 class Queries:
     """Makes the helper functions of one kernel.
 
     Args:
-        bridge: The calls' way to the host.
-        connected: Whether there is a host to answer.
+        bridge: The calls' way to who answers them.
+        connected: Whether there is somebody to answer.
     """
 
-    def __init__(self, bridge: Bridge, connected: Callable[[], bool]) -> None:
+    def __init__(self, bridge: Answers, connected: Callable[[], bool]) -> None:
         self._bridge = bridge
         self._connected = connected
 

@@ -1,0 +1,305 @@
+"""Gives a notebook's kernel what the recorded run's REPL had: `Run All` works offline, keyless.
+
+The first cell of a run's notebook calls `restore`. It works in any IPython kernel that can import
+this module: those of the kernelspecs `rlm`, `rlm-docker` and `rlm-modal`, and a plain one with this
+package. What it is given is compressed JSON: data, of which nothing is executed or unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zlib
+from base64 import b64decode
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.getipython import get_ipython
+
+from rlm_kernel.errors import RLMError
+from rlm_kernel.inside import cell_asyncio
+from rlm_kernel.inside.queries import Queries, ToolError
+from rlm_kernel.inside.reading import read_path
+from rlm_kernel.inside.recorded_calls import RecordedCall, RecordedCalls, prompt_text
+from rlm_kernel.inside.repl import Repl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+SCHEMA = 1
+
+MAX_JSON = 2_000_000_000
+"""Bytes that a payload may unpack to; a hostile notebook's may claim anything."""
+
+_NOT_GIVEN: Any = object()
+
+
+class RestoreError(RLMError):
+    """The REPL of a recorded run cannot be restored; the message says what to do."""
+
+
+class NotRecordedError(RLMError):
+    """A cell asks what the log has no reply to, and no model is configured in this kernel."""
+
+
+def restore(
+    payload: str = "", *, file: str = "", sha256: str = "", context: Any = _NOT_GIVEN
+) -> None:
+    """Restore `context`, `answer`, the query functions and tools in this kernel.
+
+    Args:
+        payload: The recorded replies: Base64 of compressed JSON.
+        file: Where they are when they are too many for a cell: a path relative to the notebook.
+        sha256: The hash of that file.
+        context: The context, when the notebook does not hold it: a value, or a `pathlib.Path`.
+
+    Raises:
+        RestoreError: Something is missing, damaged, or another one than recorded.
+    """
+    shell: Any = get_ipython()
+    if shell is None:
+        raise RestoreError("restore() works in a notebook's kernel only.")
+    data = _side_file(file, sha256) if file else _decoded(payload)
+    recorded = _read(data)
+    if _Current.repl is not None:
+        _Current.repl.let_go()
+    _Current.repl = RestoredRepl(shell, recorded, _context(recorded["context"], context))
+
+
+class _Current:
+    """The one REPL that is restored in this kernel; a second `restore` takes its place."""
+
+    repl: RestoredRepl | None = None
+
+
+class RestoredRepl:
+    """The reserved names of a recorded run, whose calls are answered from its log.
+
+    Args:
+        shell: The kernel's shell.
+        recorded: The payload.
+        context: What the run was about.
+    """
+
+    def __init__(self, shell: Any, recorded: dict[str, Any], context: Any) -> None:
+        self._shell = shell
+        self._model: str = recorded["model"]
+        self._child = "rlm" if recorded["recursion"] else "llm"
+        used: set[int] = set()
+        self._setup = RecordedCalls(_calls(recorded["setup"], "setup_code"), used)
+        self._cells: dict[str, list[RecordedCalls]] = {}
+        every = []
+        for cell in recorded["cells"]:
+            calls = list(_calls(cell["calls"], cell["place"]))
+            self._cells.setdefault(cell["code"], []).append(RecordedCalls(calls, used))
+            every += calls
+        self._everywhere = RecordedCalls(every, used)
+        self._here: RecordedCalls | None = self._setup
+        kernel = getattr(shell, "kernel", None)
+        self._bridge = getattr(kernel, "_bridge", None)
+        self._answered = getattr(kernel, "_is_answered", lambda: False)
+        self._next_count: int | None = int(recorded["count"])
+        _behave_like_a_models_kernel(shell)
+        queries = Queries(self, lambda: True)
+        self._repl = Repl(shell.user_ns, queries.helpers(), permanent=True)
+        self._repl.keep("ToolError", ToolError)
+        for name in recorded["tools"]:
+            self._repl.keep(name, queries.tool(name))
+        self._repl.keep("context_0", context)
+        shell.events.register("pre_run_cell", self._before_cell)
+        shell.events.register("post_run_cell", self._after_cell)
+
+    def let_go(self) -> None:
+        """Leave the names as they are from now on."""
+        self._shell.events.unregister("pre_run_cell", self._before_cell)
+        self._shell.events.unregister("post_run_cell", self._after_cell)
+
+    # What `Queries` asks of a bridge
+
+    def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
+        """Answer calls from the log: `(value, error)` each.
+
+        Args:
+            bodies: The calls: `kind`, `model`, `name` and `prompt`.
+        """
+        return [self._answer(body) for body in bodies]
+
+    def abandon(self, futures: Sequence[Future[Any]]) -> None:
+        """Nothing is under way here; what the kernel's own bridge sent is its own."""
+        if self._bridge is not None:
+            self._bridge.abandon(futures)
+
+    def _answer(self, body: dict[str, Any]) -> Future[Any]:
+        kind = body["kind"]
+        name = body["name"] if kind == "tool" else body.get("model") or self._model
+        kind = self._child if kind == "rlm" else kind
+        call = self._found(kind, name, body["prompt"])
+        if call is None and kind != "tool" and self._bridge is not None and self._answered():
+            future: Future[Any] = self._bridge.submit([body])[0]
+            return future
+        future = Future()
+        if call is None:
+            beside = self._here or self._everywhere
+            why = beside.why_not(kind, name, body["prompt"])
+            shown = name if kind == "tool" else f"{body['kind']}_query"
+            future.set_exception(
+                NotRecordedError(
+                    f"{shown} is not in the log of this run: {why}.\nIn a kernel of the kernelspec "
+                    "`rlm` that has a model (RLM_MODEL), it would be asked."
+                )
+            )
+        else:
+            future.set_result(tuple(call.outcome))
+        return future
+
+    def _found(self, kind: str, name: str, prompt: Any) -> RecordedCall | None:
+        for calls in (self._here, self._everywhere):
+            call = None if calls is None else calls.take(kind, name, prompt)
+            if call is not None:
+                return call
+        return None
+
+    # Around each cell
+
+    def _before_cell(self, info: Any) -> None:
+        self._repl.put_back()
+        waiting = self._cells.get(code_digest(info.raw_cell))
+        # The last of several equal cells stays: a person may run it again.
+        self._here = None if not waiting else waiting.pop(0) if len(waiting) > 1 else waiting[0]
+
+    def _after_cell(self, result: Any) -> None:
+        del result
+        self._repl.put_back()
+        if self._next_count is not None:
+            # At the end of the restoring cell: the next one has the number it had in the run.
+            self._shell.history_manager.reset()
+            self._shell.execution_count, self._next_count = self._next_count, None
+
+
+def code_digest(code: str) -> str:
+    """Return the hash by which a cell is known, whatever front ends do to its last line."""
+    return hashlib.sha256(code.strip().encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _behave_like_a_models_kernel(shell: Any) -> None:
+    """Show errors and long values, and run `asyncio.run`, as in the recorded run."""
+    from rlm_kernel.inside.kernel import print_long  # noqa: PLC0415 - loads a kernel's own modules
+
+    shell.colors = "nocolor"
+    shell.InteractiveTB.set_mode(mode="Plain")
+    for kind in (str, bytes):
+        shell.display_formatter.formatters["text/plain"].for_type(kind, print_long)
+    os.environ.update(PAGER="cat", GIT_PAGER="cat", TERM="dumb")
+    cell_asyncio.install()
+
+
+def _calls(entries: Any, place: str) -> Iterable[RecordedCall]:
+    for kind, model, digest, masked, text, value, error in entries:
+        yield RecordedCall(
+            kind=kind,
+            model=model,
+            digest=digest,
+            masked=masked or digest,
+            text=text,
+            place=place,
+            outcome=(value if kind != "tool" else json.dumps(value), error),
+        )
+
+
+def _side_file(name: str, sha256: str) -> bytes:
+    path = Path(name)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise RestoreError(
+            f"The file {name!r}, which holds the rest of this notebook, is not in {Path.cwd()} "
+            f"({error.strerror}). It belongs beside the notebook, from where it was copied; start "
+            "the kernel in that folder, or os.chdir(...) to it before this cell."
+        ) from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise RestoreError(
+            f"The file {name!r} is not the one that was saved with this notebook: its SHA-256 is "
+            f"another than {sha256}. Save the run again, or bring the right file here."
+        )
+    return data
+
+
+def _decoded(payload: str) -> bytes:
+    try:
+        return b64decode("".join(payload.split()), validate=True)
+    except ValueError as error:
+        raise RestoreError(f"The payload of this cell is damaged: {error}.") from None
+
+
+def _read(data: bytes) -> dict[str, Any]:
+    try:
+        unpacker = zlib.decompressobj()
+        text = unpacker.decompress(data, MAX_JSON)
+        # What is cut off there is no JSON any more.
+        recorded = json.loads(text)
+        schema = recorded["schema"]
+    except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RestoreError(f"The recorded replies are damaged: {error}.") from None
+    if schema != SCHEMA:
+        raise RestoreError(
+            f"The recorded replies have schema {schema!r}; this version reads {SCHEMA} only: "
+            "upgrade rlm-kernel."
+        )
+    found: dict[str, Any] = recorded
+    return found
+
+
+def _context(about: dict[str, Any], given: Any) -> Any:
+    """Return the run's context: the one given, the payload's own, or that of the side file."""
+    if given is not _NOT_GIVEN:
+        value = read_path(given)[0] if isinstance(given, Path) else given
+        return _checked(about, value)
+    if "value" in about:
+        value = about["value"]
+        return b64decode(value) if about.get("form") == "bytes" else value
+    if about.get("file"):
+        return _loaded(_side_file(about["file"], about["sha256"]), about["form"])
+    digest = f", SHA-256 {about['sha256']}" if about.get("sha256") else ""
+    raise RestoreError(
+        f"The notebook does not hold the run's context, {about.get('description')}{digest}. Give "
+        'it in this cell: restore(..., context=pathlib.Path("FILE")), or a value.'
+    )
+
+
+def _loaded(data: bytes, form: str) -> Any:
+    if form == "bytes":
+        return data
+    text = data.decode("utf-8", "surrogatepass")
+    return text if form == "text" else json.loads(text)
+
+
+def _checked(about: dict[str, Any], value: Any) -> Any:
+    """Compare a given context with what the log says of it; a pickled one's type only."""
+    expected, form = about.get("sha256"), about.get("form")
+    if form == "pickle" or not expected:
+        wrong = type(value).__name__ != str(about.get("type", "")).rpartition(".")[2]
+    else:
+        kinds = {"text": str, "bytes": bytes}
+        wrong = form in kinds and not isinstance(value, kinds[form])
+        wrong = wrong or hashlib.sha256(_canonical(value)).hexdigest() != expected
+    if wrong:
+        raise RestoreError(
+            f"The context given, {prompt_text(type(value).__name__)}, is not the one that the run "
+            f"was about: {about.get('description')}"
+            + (f", SHA-256 {expected}." if expected else ".")
+        )
+    return value
+
+
+def _canonical(value: Any) -> bytes:
+    """Return a value as the engine hashes it."""
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    try:
+        return json.dumps(value).encode()
+    except (TypeError, ValueError, RecursionError):
+        return b""
