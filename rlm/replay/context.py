@@ -13,19 +13,45 @@ from rlm.core.fingerprint import fingerprint
 from rlm.errors import ContextError, ContextMismatchError
 from rlm.replay.plan import NOT_GIVEN
 from rlm_kernel.host.payload import context_value
+from rlm_kernel.inside.loading import load
 from rlm_kernel.inside.reading import read_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rlm.core.context import ContextInfo
     from rlm.trajectory import RunNode
 
+_SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
+"""Of the forms that are data only."""
 
-def context_of(run: RunNode, given: Any) -> tuple[Any, ContextInfo]:
+
+def side_folder(log: Path) -> Path:
+    """Return the folder of the files that belong to a log: ``NAME.rlm`` beside it."""
+    return log.with_suffix(".rlm")
+
+
+def context_file(about: Mapping[str, Any], log: Path) -> Path | None:
+    """Return the file beside a log that has its context; None when there is none.
+
+    Args:
+        about: What the log says of the context.
+        log: The log's file.
+    """
+    suffix = _SUFFIXES.get(str(about.get("form")))
+    if suffix is None or "value" in about:
+        return None
+    file = side_folder(log) / f"context{suffix}"
+    return file if file.is_file() and file.stat().st_size == about.get("bytes") else None
+
+
+def context_of(run: RunNode, given: Any, log: Path | None = None) -> tuple[Any, ContextInfo]:
     """Return a recorded run's context, and what the model was told of it.
 
     Args:
         run: The recorded run.
         given: What was given in its place; `NOT_GIVEN` takes the log's own. A `Path` is read.
+        log: The log's file: the context may be in a file beside it.
 
     Raises:
         ContextError: The log does not hold its context, and none was given.
@@ -33,7 +59,8 @@ def context_of(run: RunNode, given: Any) -> tuple[Any, ContextInfo]:
     """
     about = run.context
     if given is NOT_GIVEN:
-        value = _inline(about)
+        beside = None if log is None else context_file(about, log)
+        value = _inline(about) if beside is None else load(str(beside), str(about["form"]))
     else:
         value = read_path(given)[0] if isinstance(given, Path) else given
     _check(about, value)

@@ -9,6 +9,7 @@ from rlm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from rlm.core.completion import Holdings
     from rlm.core.config import ModelSpec, RunConfig
@@ -30,6 +31,7 @@ class ReplayPlan:
 
     Attributes:
         trajectories: The logs; of a persistent RLM one for each completion, in order.
+        files: The file of each; None of one that comes from none.
         root: The model that the first log's root run asked.
         subs: The models that its sub-calls could go to, the default first.
         on_miss: What is done about a call that the log has no reply to.
@@ -41,6 +43,7 @@ class ReplayPlan:
     """
 
     trajectories: tuple[Trajectory, ...]
+    files: tuple[Path | None, ...]
     root: ModelSpec
     subs: tuple[ModelSpec, ...]
     on_miss: OnMiss
@@ -74,7 +77,7 @@ class ReplayPlan:
         holdings.replayed += 1
         last = number == len(self.trajectories) - 1
         plan = self if last else replace(self, live_from=None, messages=(), context=NOT_GIVEN)
-        return Player(plan, self.trajectories[number], config, holdings.clients, recorder)
+        return Player(plan, number, config, holdings.clients, recorder)
 
     @property
     def may_ask(self) -> bool:

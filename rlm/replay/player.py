@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from rlm.core.recorder import Recorder
     from rlm.events import Message, ModelReply
     from rlm.replay.plan import ReplayPlan
-    from rlm.trajectory import Node, Trajectory
+    from rlm.trajectory import Node
     from rlm_kernel.inside.recorded_calls import RecordedCall
 
 _ADVICE = "on_miss='live' asks the model then, on_miss='nearest' takes the nearest recorded reply."
@@ -41,8 +41,8 @@ class Player:
     """Stands between a tree and its models for one completion.
 
     Args:
-        plan: What is taken from the log.
-        trajectory: The log.
+        plan: What is taken from the logs.
+        number: Which of them it is.
         config: The configuration of the part that the log does not answer.
         clients: The clients of that part.
         recorder: The record of the run that goes on.
@@ -56,13 +56,14 @@ class Player:
     def __init__(
         self,
         plan: ReplayPlan,
-        trajectory: Trajectory,
+        number: int,
         config: RunConfig,
         clients: Clients,
         recorder: Recorder,
     ) -> None:
         self._plan = plan
-        self._root = root_of(trajectory)
+        self._log = plan.files[number]
+        self._root = root_of(plan.trajectories[number])
         self._config = config
         self._clients = clients
         self._recorder = recorder
@@ -92,7 +93,8 @@ class Player:
             ContextError: The log does not hold it, and nobody gave it.
             ContextMismatchError: It is another one.
         """
-        return context_of(self._root, self._plan.context if given is NOT_GIVEN else given)
+        given = self._plan.context if given is NOT_GIVEN else given
+        return context_of(self._root, given, self._log)
 
     # What the engine asks of its clients
 

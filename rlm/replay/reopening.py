@@ -61,6 +61,7 @@ def reopen(
         live_from = _first_live_turn(last, turn, edits, limit)
     plan = ReplayPlan(
         trajectories=logs,
+        files=tuple(Path(each) if isinstance(each, str | Path) else None for each in paths),
         root=ModelSpec(name=root.started.model, backend=recorded["backend"], backend_kwargs={}),
         subs=_subs(root, recorded),
         on_miss=chosen,
@@ -126,7 +127,9 @@ def _edits(path: str | Path) -> dict[str, str]:
     """Return the cells of a notebook that a person has changed, by the recorded cell's id."""
     if Path(path).suffix.lower() != ".ipynb":
         return {}
-    return {}
+    from rlm.notebook import read_notebook  # noqa: PLC0415 - for notebooks only
+
+    return {cell.id: cell.code for cell in read_notebook(Path(path).read_bytes()).edited}
 
 
 def _subs(root: RunNode, recorded: dict[str, Any]) -> tuple[ModelSpec, ...]:

@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+SCHEMA = 1
+"""The number of the form in which a notebook's first cell carries recorded calls."""
+
 PREVIEW = 200
 """Characters of a prompt that a payload keeps to say what differs."""
 
@@ -47,6 +50,11 @@ def digest(kind: str, model: str, prompt: Any) -> str:
     """Return the hash by which a call is found: of its kind, model (or tool) and prompt."""
     asked = json.dumps([kind, model, prompt], sort_keys=True)
     return hashlib.sha256(asked.encode()).hexdigest()[:32]
+
+
+def code_digest(code: str) -> str:
+    """Return the hash by which a cell is known, whatever front ends do to its last line."""
+    return hashlib.sha256(code.strip().encode("utf-8", "replace")).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

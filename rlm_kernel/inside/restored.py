@@ -16,19 +16,20 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.getipython import get_ipython
-
 from rlm_kernel.errors import RLMError
 from rlm_kernel.inside import cell_asyncio
 from rlm_kernel.inside.queries import Queries, ToolError
 from rlm_kernel.inside.reading import read_path
-from rlm_kernel.inside.recorded_calls import RecordedCall, RecordedCalls, prompt_text
+from rlm_kernel.inside.recorded_calls import (
+    SCHEMA,
+    RecordedCall,
+    RecordedCalls,
+    code_digest,
+)
 from rlm_kernel.inside.repl import Repl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-SCHEMA = 1
 
 MAX_JSON = 2_000_000_000
 """Bytes that a payload may unpack to; a hostile notebook's may claim anything."""
@@ -58,6 +59,8 @@ def restore(
     Raises:
         RestoreError: Something is missing, damaged, or another one than recorded.
     """
+    from IPython.core.getipython import get_ipython  # noqa: PLC0415 - the engine has no shell
+
     shell: Any = get_ipython()
     if shell is None:
         raise RestoreError("restore() works in a notebook's kernel only.")
@@ -178,11 +181,6 @@ class RestoredRepl:
             self._shell.execution_count, self._next_count = self._next_count, None
 
 
-def code_digest(code: str) -> str:
-    """Return the hash by which a cell is known, whatever front ends do to its last line."""
-    return hashlib.sha256(code.strip().encode("utf-8", "replace")).hexdigest()[:32]
-
-
 def _behave_like_a_models_kernel(shell: Any) -> None:
     """Show errors and long values, and run `asyncio.run`, as in the recorded run."""
     from rlm_kernel.inside.kernel import print_long  # noqa: PLC0415 - loads a kernel's own modules
@@ -286,7 +284,7 @@ def _checked(about: dict[str, Any], value: Any) -> Any:
         wrong = wrong or hashlib.sha256(_canonical(value)).hexdigest() != expected
     if wrong:
         raise RestoreError(
-            f"The context given, {prompt_text(type(value).__name__)}, is not the one that the run "
+            f"The context given, a {type(value).__name__}, is not the one that the run "
             f"was about: {about.get('description')}"
             + (f", SHA-256 {expected}." if expected else ".")
         )

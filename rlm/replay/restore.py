@@ -7,14 +7,15 @@ import json
 import textwrap
 import zlib
 from base64 import b64encode
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.inside.recorded_calls import PREVIEW, RecordedCall
-from rlm_kernel.inside.restored import SCHEMA, code_digest
+from rlm.replay.context import context_file, side_folder
+from rlm.trajectory.files import replace_file
+from rlm_kernel.inside.recorded_calls import PREVIEW, SCHEMA, RecordedCall, code_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     from rlm.trajectory import RunNode, SubCallNode, Trajectory
 
@@ -22,6 +23,9 @@ MAX_CELL = 1_000_000
 """Characters that the cell's payload has at most; a longer one goes into a side file."""
 
 _LINE = 100
+
+_CONTEXT_ARGUMENT = """,
+    # context=pathlib.Path("FILE"),  # the notebook does not hold it: give it here"""
 
 _HEAD = """\
 # Gives this kernel what the run's REPL had (context, answer, llm_query, ...), so that the cells
@@ -31,62 +35,49 @@ from rlm_kernel.inside.restored import restore
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestoreCell:
-    """The cell, and what it needs beside the notebook.
+def restore_cell(trajectory: Trajectory, path: Path) -> str:
+    """Return the code of the cell that restores the REPL of a trajectory's root run.
 
-    Attributes:
-        source: The cell's code.
-        files: Files to write, by their paths relative to the notebook's folder; mostly none.
-    """
-
-    source: str
-    files: Mapping[str, bytes] = field(default_factory=dict)
-
-
-def restore_cell(
-    trajectory: Trajectory, name: str = "run", *, context_file: str | None = None
-) -> RestoreCell:
-    """Return the cell that restores the REPL of a trajectory's root run.
+    Replies that are too many for it are written to a file of the folder ``NAME.rlm`` beside the
+    notebook. A context that was written there is used.
 
     Args:
         trajectory: Finished or not; it has a root run.
-        name: The notebook's name without its suffix; side files go to the folder ``NAME.rlm``.
-        context_file: The side file that has the context, relative to the notebook, if any.
+        path: The notebook's file.
+
+    Raises:
+        OSError: The file system refuses.
     """
     root = trajectory.root
     assert root is not None
-    data = zlib.compress(
-        json.dumps(_payload(root, context_file), separators=(",", ":")).encode(), 9
-    )
-    text = b64encode(data).decode()
-    context = _context_argument(root, context_file)
-    setup = root.started.config.get("environment_kwargs", {}).get("setup_code")
+    context = context_file(root.context, path)
+    beside = None if context is None else f"{context.parent.name}/{context.name}"
+    payload = json.dumps(_payload(root, beside), separators=(",", ":"))
+    data = zlib.compress(payload.encode(), 9)
+    missing = "" if "value" in root.context or beside else _CONTEXT_ARGUMENT
+    setup = (root.started.config.get("environment_kwargs") or {}).get("setup_code")
     tail = f"\n# The run's own setup_code:\n{setup}\n" if isinstance(setup, str) else ""
+    text = b64encode(data).decode()
     if len(text) <= MAX_CELL:
-        lines = "\n".join(f"    {line}" for line in textwrap.wrap(text, _LINE - 4))
-        call = f'restore(\n    """\n{lines}\n    """{context}\n)\n'
-        return RestoreCell(source=f"{_HEAD}\n{call}{tail}".rstrip())
-    file, digest = f"{name}.rlm/replies.json.z", hashlib.sha256(data).hexdigest()
-    call = f"restore(\n    file={json.dumps(file)},\n    sha256={json.dumps(digest)}{context},\n)\n"
-    return RestoreCell(source=f"{_HEAD}\n{call}{tail}".rstrip(), files={file: data})
+        lines = "\n".join(textwrap.wrap(text, _LINE))
+        call = f'restore(\n    """\n{lines}\n"""{missing}\n)\n'
+    else:
+        file = side_folder(path) / "replies.json.z"
+        file.parent.mkdir(exist_ok=True)
+        replace_file(file, data)
+        name, digest = f"{file.parent.name}/{file.name}", hashlib.sha256(data).hexdigest()
+        call = f"restore(\n    file={name!r},\n    sha256={digest!r}{missing},\n)\n"
+    return f"{_HEAD}\n{call}{tail}".rstrip()
 
 
-def _context_argument(root: RunNode, context_file: str | None) -> str:
-    """Return the argument that asks the person for a context that is nowhere."""
-    if "value" in root.context or context_file:
-        return ""
-    return ',\n    # context=pathlib.Path("FILE"),  # the notebook does not hold it: give it here'
-
-
-def _payload(root: RunNode, context_file: str | None) -> dict[str, Any]:
+def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:
     config = root.started.config
     settings = config.get("settings") or {}
     models = settings.get("models") or [root.started.model]
     about = dict(root.context)
     about.pop("preview", None)
-    if context_file:
-        about["file"] = context_file
+    if beside:
+        about["file"] = beside
     counts = [cell.finished.execution_count for cell in root.cells if cell.finished]
     first = next((count for count in counts if isinstance(count, int)), 1)
     return {
