@@ -1,0 +1,189 @@
+"""A run's notebook runs again by itself: `Run All`, offline, in real kernels."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import nbclient
+import nbformat
+import pytest
+from nbclient.exceptions import CellExecutionError
+
+from rlm import RLM, Trajectory
+from rlm.demo.server import LMResponse, StandInServer, script
+from rlm.notebook.write import draft_of
+from rlm.replay import restore
+from rlm.replay.restore import restore_cell
+from rlm.trajectory.comparison import compare_outputs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KERNELS = ("rlm", "python3")
+
+
+def cell(code: str) -> str:
+    return f"```repl\n{code}\n```"
+
+
+TOUR = [
+    cell(
+        "print(len(context), llm_query('single'))\n"
+        "replies = llm_query_batched([f'part {i % 3}' for i in range(9)])\nsorted(replies)"
+    ),
+    # A child, a name of ours overwritten, and an error in a function.
+    cell("child = rlm_query('a child')\nprint(child)\ncontext = 'changed'"),
+    cell("answer['content'] = f'{context} {llm_query(context)}'; answer['ready'] = True"),
+    cell("def half(x):\n    return x / 0\nprint(context, find('whale', most=2))\nSHOW_VARS()"),
+    cell("try:\n    find('bad')\nexcept ToolError as error:\n    print(error)\nhalf(1)"),
+    cell("'x' * 50_000"),
+    cell(
+        "import asyncio\nfrom concurrent.futures import ThreadPoolExecutor\n"
+        "async def ask(): return await allm_query('async')\n"
+        "print(asyncio.run(ask()), await asyncio.gather(*(allm_query(c) for c in 'abc')))\n"
+        "with ThreadPoolExecutor() as pool: print(list(pool.map(llm_query, 'xyz')))"
+    ),
+    cell("print(1"),
+    cell("print(llm_query('refused'), llm_query('x', model='unknown'), llm_query(7))\n!echo hi"),
+    cell("answer['content'] = replies[0]; answer['ready'] = True\nanswer"),
+]
+
+
+def find(word: str, most: int = 1) -> list[str]:
+    if word == "bad":
+        raise ValueError("no such word")
+    return [word] * most
+
+
+def record(root: Any, context: Any = "The whole context.", **options: Any) -> Trajectory:
+    """Record a run; the model is gone when it is returned."""
+    numbers = itertools.count()
+
+    def sub(prompt: str) -> LMResponse:
+        if prompt == "refused":
+            return LMResponse(status=400, text="no")
+        return LMResponse(text=f"{prompt}: reply {next(numbers)}")
+
+    with StandInServer(script(root, sub)) as server:
+        kwargs = {"model_name": "m", "base_url": server.base_url, "api_key": "k"}
+        with RLM(backend_kwargs=kwargs, **options) as rlm:
+            trajectory = rlm.completion(context, root_prompt="What?").trajectory
+    assert trajectory is not None
+    return trajectory
+
+
+def notebook(trajectory: Trajectory, folder: Path) -> nbformat.NotebookNode:
+    source = restore_cell(trajectory, folder / "run.ipynb")
+    content = draft_of(trajectory).content(restore=source).decode()
+    return nbformat.reads(content, as_version=4)
+
+
+def run_all(nb: nbformat.NotebookNode, folder: Path, kernel: str) -> nbformat.NotebookNode:
+    """Execute a notebook as `jupyter execute` does, without a key, a model or a network."""
+    again = nbformat.from_dict(nb)
+    for each in again.cells:
+        if each.cell_type == "code":
+            each.outputs, each.execution_count = [], None
+    client = nbclient.NotebookClient(
+        again,
+        kernel_name=kernel,
+        timeout=60,
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+    )
+    client.execute()
+    return again
+
+
+def differences(trajectory: Trajectory, nb: nbformat.NotebookNode) -> list[tuple[str, ...]]:
+    """Return how the outputs of each cell differ from those that the run recorded."""
+    code = [each for each in nb.cells if each.cell_type == "code" and each.id != "restore"]
+    assert [each.source for each in code] == [c.started.code for c in trajectory.root.cells]
+    pairs = zip(trajectory.root.cells, code, strict=True)
+    return [compare_outputs(recorded.outputs, now.outputs) for recorded, now in pairs]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_run_all_reproduces_every_output(tmp_path: Path, kernel: str) -> None:
+    trajectory = record(TOUR, max_depth=2, custom_tools={"find": find})
+    nb = notebook(trajectory, tmp_path)
+    found = differences(trajectory, run_all(nb, tmp_path, kernel))
+    assert found == [()] * (len(TOUR) - 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_replies_that_are_too_many_lie_beside_the_notebook(
+    tmp_path: Path, kernel: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore, "MAX_CELL", 100)
+    trajectory = record([cell("print(llm_query('a'))\nanswer['ready'] = True")])
+    nb = notebook(trajectory, tmp_path)
+    (file,) = (tmp_path / "run.rlm").iterdir()
+    assert "run.rlm/replies.json.z" in nb.cells[1].source
+    assert differences(trajectory, run_all(nb, tmp_path, kernel)) == [()]
+    file.write_bytes(b"something else")
+    with pytest.raises(CellExecutionError, match="is not the one that was saved"):
+        run_all(nb, tmp_path, kernel)
+    file.unlink()
+    with pytest.raises(CellExecutionError, match="It belongs beside the notebook"):
+        run_all(nb, tmp_path, kernel)
+
+
+def test_a_context_that_the_notebook_does_not_hold_is_asked_for(tmp_path: Path) -> None:
+    book = "Call me Ishmael. " * 10_000
+    trajectory = record([cell("print(len(context))\nanswer['ready'] = True")], book)
+    nb = notebook(trajectory, tmp_path)
+    with pytest.raises(CellExecutionError, match="does not hold the run's context"):
+        run_all(nb, tmp_path, "rlm")
+    (tmp_path / "book.txt").write_text(book)
+    source = nb.cells[1].source
+    nb.cells[1].source = "import pathlib\n" + source.replace("# context=", "context=").replace(
+        "FILE", "book.txt"
+    )
+    run_all(nb, tmp_path, "rlm")
+    (tmp_path / "book.txt").write_text("Call me Ahab.")
+    with pytest.raises(CellExecutionError, match="is not the one that the run was about"):
+        run_all(nb, tmp_path, "rlm")
+
+
+def test_a_context_beside_the_notebook_is_found_there(tmp_path: Path) -> None:
+    book = {"a": ["Call me Ishmael. " * 10_000]}
+    trajectory = record([cell("print(len(context['a'][0]))\nanswer['ready'] = True")], book)
+    from rlm_kernel.host.payload import context_value, write_context
+
+    (tmp_path / "run.rlm").mkdir()
+    write_context(context_value(book), tmp_path / "run.rlm" / "context.json")
+    nb = notebook(trajectory, tmp_path)
+    assert differences(trajectory, run_all(nb, tmp_path, "rlm")) == [()]
+    trajectory.save(tmp_path / "run.json")
+    with RLM.from_notebook(tmp_path / "run.json", replay=True) as again:
+        assert again.completion().prompt == book
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_what_the_log_lacks_is_said_in_the_cell(tmp_path: Path, kernel: str) -> None:
+    trajectory = record([cell("print(llm_query('one'))\nanswer['ready'] = True")])
+    nb = notebook(trajectory, tmp_path)
+    code = next(each for each in nb.cells if each.cell_type == "code" and each.id != "restore")
+    code.source = code.source.replace("one", "two")
+    with pytest.raises(CellExecutionError, match="llm_query is not in the log of this run"):
+        run_all(nb, tmp_path, kernel)
+
+
+def test_a_damaged_cell_says_so(tmp_path: Path) -> None:
+    nb = notebook(record([cell("answer['ready'] = True")]), tmp_path)
+    whole = nb.cells[1].source
+    nb.cells[1].source = whole.replace('"""\n', '"""\nAAAA', 1)
+    with pytest.raises(CellExecutionError, match="are damaged"):
+        run_all(nb, tmp_path, "rlm")
+
+
+def test_setup_code_runs_in_the_restoring_cell(tmp_path: Path) -> None:
+    trajectory = record(
+        [cell("print(prepared)\nanswer['ready'] = True")],
+        environment_kwargs={"setup_code": "prepared = llm_query('setup')"},
+    )
+    nb = notebook(trajectory, tmp_path)
+    assert differences(trajectory, run_all(nb, tmp_path, "rlm")) == [()]
