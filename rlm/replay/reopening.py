@@ -44,13 +44,13 @@ def reopen(
         raise ConfigurationError(f"on_miss must be one of {', '.join(ON_MISS)}, not {on_miss!r}.")
     if replay and (turn is not None or messages is not None):
         raise ArgumentError(
-            "replay=True plays the whole log again; turn= and messages= are for a run that goes "
-            "on from a turn: leave replay away."
+            "A replay takes everything from the log; turn and messages are for a run that goes on "
+            "from a turn: leave replay=True away."
         )
     if replay and on_miss != "live" and (model is not None or "backend" in changes):
         raise ArgumentError(
-            "replay=True asks no model, so it takes no other one. Give turn=... to go on from a "
-            "turn with another model, or on_miss='live' to ask it what the log has no reply to."
+            "A replay asks no model, so it takes no other one. Name the turn from which the model "
+            "is to be asked (turn), or have it asked what the log has no reply to (on_miss='live')."
         )
     recorded = recorded_arguments(root, changes)
     arguments = with_changes(recorded, changes, model)

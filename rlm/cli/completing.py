@@ -1,0 +1,123 @@
+"""What `rlm run` and `rlm replay` share: carry a run out, print the answer, save the record."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlm.cli.exit_codes import Exit
+from rlm.cli.summary import figures
+from rlm.errors import CancellationError, ConfigurationError, LimitExceededError, RLMError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from rlm import RLM
+    from rlm.trajectory import RunNode, Trajectory
+
+
+def complete(
+    options: argparse.Namespace, make: Callable[..., RLM], context: Any, question: str | None
+) -> int:
+    """Carry a run out and say what came of it.
+
+    Args:
+        options: `json`, `save`, `log_dir`, `verbose` and `quiet` count.
+        make: Makes the `RLM` with `logger` and `verbose`.
+        context: What `completion` is given.
+        question: Its `root_prompt`.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RLMError: The run failed, or could not begin.
+    """
+    from rlm.logger import RLMLogger  # noqa: PLC0415 - after the arguments are known to be right
+
+    logger = RLMLogger(log_dir=options.log_dir) if options.log_dir else None
+    verbose = options.verbose or (sys.stderr.isatty() and not options.quiet)
+    error: RLMError | None = None
+    try:
+        with make(logger=logger, verbose=verbose) as rlm:
+            result = rlm.completion(context, root_prompt=question)
+        answer, trajectory = result.response, result.trajectory
+    except RLMError as caught:
+        error = caught
+        answer, trajectory = caught.partial_answer or "", caught.trajectory
+    if trajectory is None or trajectory.root is None:
+        raise error or RLMError("The run left no record.")
+    saved, trouble = _save(trajectory, options.save)
+    files = {"saved": saved, "log": logger.log_file_path if logger else None}
+    _print_answer(options, answer, trajectory.root, error, files)
+    if not options.quiet:
+        _print_figures(trajectory.root, files, told=verbose)
+    if trouble is not None:
+        sys.stderr.write(f"rlm: The run could not be saved to {options.save!r}: {trouble}\n")
+    if isinstance(error, LimitExceededError):
+        sys.stderr.write(f"rlm: {error}\n")
+        return Exit.LIMIT
+    if error is not None:
+        raise error
+    return Exit.ANSWER if trouble is None else Exit.ERROR
+
+
+def refuse_unwritable(options: argparse.Namespace) -> None:
+    """Refuse, before anything is paid for, what could not be written afterwards.
+
+    Raises:
+        ConfigurationError: `--save` or `--log-dir` names no place that can be written.
+    """
+    targets = {"--save": options.save and Path(options.save).parent, "--log-dir": options.log_dir}
+    if options.save and Path(options.save).is_dir():
+        raise ConfigurationError(f"--save {options.save!r} is a folder: name a file in it.")
+    for flag, folder in targets.items():
+        if folder:
+            try:
+                Path(folder).mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                raise ConfigurationError(
+                    f"{flag}: nothing can be written to {str(folder)!r}: {error.strerror}."
+                ) from error
+
+
+def _save(trajectory: Trajectory, path: str | None) -> tuple[str | None, str | None]:
+    """Save the run; return where, and what went wrong: a paid answer is printed all the same."""
+    if not path:
+        return None, None
+    try:
+        return str(trajectory.save(path)), None
+    except OSError as error:
+        return None, error.strerror or str(error)
+
+
+def _print_answer(
+    options: argparse.Namespace,
+    answer: str,
+    root: RunNode,
+    error: RLMError | None,
+    files: dict[str, str | None],
+) -> None:
+    """Print the answer to stdout, as text or in a JSON object."""
+    if options.json:
+        said = error and {"type": type(error).__name__, "message": str(error)}
+        report = {"answer": answer, **figures(root), **files, "error": said}
+        sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=2) + "\n")
+    elif answer and (error is None or isinstance(error, LimitExceededError | CancellationError)):
+        sys.stdout.write(answer + "\n")
+    sys.stdout.flush()
+
+
+def _print_figures(root: RunNode, files: dict[str, str | None], *, told: bool) -> None:
+    """Print what the run took, unless the console has told it, and where its files are."""
+    from rlm.logger.outline import summary  # noqa: PLC0415 - imports more than a run needs
+
+    lines = [] if told else [summary(root)]
+    lines += [f"{what}: {path}" for what, path in files.items() if path]
+    sys.stderr.write("".join(f"{line}\n" for line in lines))

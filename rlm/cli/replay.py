@@ -1,0 +1,84 @@
+"""`rlm replay`: a recorded run again, from its log; or on from one of its turns, with a model."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rlm.cli.completing import complete, refuse_unwritable
+from rlm.cli.recorded import recorded
+from rlm.cli.settings import check_save
+from rlm.errors import ConfigurationError, ReplayWarning
+
+if TYPE_CHECKING:
+    import argparse
+
+    from rlm.trajectory import Trajectory
+
+_LIVE_ONLY = ("turn", "message")
+"""Options that make it a run that goes on with a model."""
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Play the run again, or go on with it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        RLMError: The run failed, or could not begin.
+    """
+    from rlm import RLM  # noqa: PLC0415 - after the arguments are known to be right
+    from rlm.replay.plan import NOT_GIVEN  # noqa: PLC0415 - same
+
+    check_save(options.save)
+    refuse_unwritable(options)
+    goes_on = options.resume or any(getattr(options, name) is not None for name in _LIVE_ONLY)
+    log = _log(options)
+    chosen: dict[str, Any] = {
+        "context": NOT_GIVEN if options.context is None else _context(options.context),
+        "replay": not goes_on,
+        "turn": options.turn,
+        "messages": options.message,
+        "on_miss": options.on_miss,
+        "model": options.model,
+        **_changes(options),
+    }
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", ReplayWarning)
+        code = complete(
+            options, lambda **more: RLM.from_notebook(log, **chosen, **more), NOT_GIVEN, None
+        )
+    for warning in told:
+        if issubclass(warning.category, ReplayWarning) and not options.quiet:
+            sys.stderr.write(f"rlm: {warning.message}\n")
+    return code
+
+
+def _log(options: argparse.Namespace) -> str | Trajectory:
+    """Return the log: its path, beside which its context may be, or one run of a log of several."""
+    trajectory = recorded(options.file, options.run)
+    return trajectory if Path(options.file).suffix.lower() == ".jsonl" else options.file
+
+
+def _context(path: str) -> Path:
+    if not Path(path).exists():
+        raise ConfigurationError(f"--context {path!r}: there is no such file or folder.")
+    return Path(path)
+
+
+def _changes(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `RLM` that are to differ from the recorded ones."""
+    changes = {
+        "backend": options.backend,
+        "environment": options.environment,
+        "max_iterations": options.max_iterations,
+        "max_budget": options.budget,
+        "max_timeout": options.timeout,
+        "max_tokens": options.tokens,
+    }
+    if options.base_url:
+        changes["backend_kwargs"] = {"base_url": options.base_url}
+    return {name: value for name, value in changes.items() if value is not None}
