@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from rlm.logger.console import ConsoleReader
     from rlm.logger.delivery import Delivery
     from rlm.logger.jsonl import RLMLogger
+    from rlm.logger.otel import OTelReader
     from rlm.notebook.live import NotebookLog
 
-__all__ = ["CallbackReader", "ConsoleReader", "Delivery", "NotebookLog", "RLMLogger"]
+__all__ = ["CallbackReader", "ConsoleReader", "Delivery", "NotebookLog", "OTelReader", "RLMLogger"]
 
 # Loaded when asked for: `import rlm` takes this module along and must stay light.
 _MODULES = {
@@ -20,6 +21,7 @@ _MODULES = {
     "ConsoleReader": "rlm.logger.console",
     "Delivery": "rlm.logger.delivery",
     "NotebookLog": "rlm.notebook.live",
+    "OTelReader": "rlm.logger.otel",
     "RLMLogger": "rlm.logger.jsonl",
 }
 
