@@ -13,18 +13,20 @@ from typing import Any
 KERNEL_NAMES = ("rlm", "rlm-docker", "rlm-modal")
 
 
+_PACKAGED = Path(__file__).parent / "kernelspec"
+
+
 def kernel_spec(name: str, executable: str = sys.executable) -> dict[str, Any]:
     """Return a kernelspec that the wheel carries, with this interpreter in its command."""
-    packaged = Path(__file__).parent / "kernelspec" / name / "kernel.json"
-    spec: dict[str, Any] = json.loads(packaged.read_text())
+    spec: dict[str, Any] = json.loads((_PACKAGED / name / "kernel.json").read_text())
     spec["argv"][0] = executable
     return spec
 
 
 def write_kernel_spec(name: str, folder: Path) -> Path:
-    """Write a kernelspec's folder."""
+    """Write a kernelspec's folder, its logos included."""
     target = folder / name
-    target.mkdir()
+    shutil.copytree(_PACKAGED / name, target)
     (target / "kernel.json").write_text(json.dumps(kernel_spec(name), indent=2) + "\n")
     return target
 
@@ -63,7 +65,7 @@ def main(argv: list[str]) -> int:
     """Run `python -m rlm_kernel install`."""
     parser = argparse.ArgumentParser(
         prog="python -m rlm_kernel install",
-        description="Install kernelspecs for JupyterLab's launcher: 'RLM (local)', 'RLM (Docker)'.",
+        description="Install kernelspecs for JupyterLab's launcher: 'RLM (local)' and others.",
     )
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--user", action="store_true", help="install for this user")

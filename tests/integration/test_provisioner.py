@@ -34,8 +34,9 @@ def test_install_writes_a_kernelspec_for_this_interpreter(tmp_path: Path) -> Non
         check=True,
     )
     spec = json.loads((tmp_path / "share/jupyter/kernels/rlm/kernel.json").read_text())
-    assert spec["argv"] == [sys.executable, "-m", "rlm_kernel", "-f", "{connection_file}"]
-    assert spec["metadata"]["kernel_provisioner"] == {"provisioner_name": "rlm-local"}
+    command = [sys.executable, "-m", "rlm_kernel", "-f", "{connection_file}", "--ext=rlm_ipython"]
+    assert spec["argv"] == command
+    assert spec["metadata"]["kernel_provisioner"]["provisioner_name"] == "rlm-local"
     assert str(tmp_path) in done.stdout
 
 
