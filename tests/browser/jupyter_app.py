@@ -101,6 +101,14 @@ class JupyterServer:
             if source.startswith("%%md\n"):
                 new, source = nbformat.v4.new_markdown_cell, source.removeprefix("%%md\n")  # noqa: PLW2901 - the marker goes
             notebook.cells.append(new(source))  # type: ignore[no-untyped-call]
+        return self.put(name, notebook)
+
+    def put(self, name: str, notebook: Any) -> str:
+        """Write a notebook as it is.
+
+        Returns:
+            Its name, for `open_notebook`.
+        """
         nbformat.write(notebook, self.root / name)  # type: ignore[no-untyped-call]
         return name
 

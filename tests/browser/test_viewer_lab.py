@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 import pytest
-from jupyter_app import JupyterServer, OpenNotebook
+from jupyter_app import JupyterServer, OpenNotebook, open_notebook
 
 from rlm.demo.server import LMRequest, StandInServer, script
 
@@ -82,3 +82,155 @@ def test_a_run_is_seen_while_its_cell_blocks_and_kept_without_a_widget(
     saved = jupyter.read(f"live-{app}.ipynb")
     assert "widget" not in str(saved)
     assert "<script" not in str(saved)
+
+
+SHOWN = """
+handle = rlm.start("some context", "What is it?")
+TrajectoryViewer(handle)
+"""
+
+
+def test_a_background_run_stops_when_the_button_is_clicked(
+    notebook: Callable[..., OpenNotebook], server: Callable[..., StandInServer], page: Page
+) -> None:
+    model = Held("Never.")
+    url = server(script(model)).base_url
+    with model:
+        opened = notebook("stop.ipynb", SETUP.format(url=url), SHOWN, "print(type(handle.error))")
+        opened.run_cell(0)
+        opened.run_cell(1)
+        page.locator(VIEW).get_by_text("asking the model").first.wait_for()
+        page.get_by_role("button", name="Stop").click()
+        page.locator(f"{VIEW} .rlm-pill").get_by_text("cancelled").first.wait_for()
+        opened.run_cell(2)
+    assert "CancellationError" in opened.outputs(2)[0]["text"]
+
+
+def test_lab_hears_none_of_the_viewer_keys_and_a_reloaded_page_shows_it_again(
+    notebook: Callable[..., OpenNotebook],
+    jupyter: JupyterServer,
+    server: Callable[..., StandInServer],
+    page: Page,
+) -> None:
+    code = "I look.\n```repl\nprint('x' * 50_000 + 'END')\nanswer['ready'] = True\n```"
+    url = server(script([code])).base_url
+    shown = "result = rlm.completion('some context', 'What is it?')\nTrajectoryViewer(result)"
+    opened = notebook("keys.ipynb", SETUP.format(url=url), shown)
+    opened.run_all()
+    page.locator(VIEW).get_by_text("I look.").first.click()
+    for key in ("d", "d", "a", "b", "x", "m", "m", "Enter"):
+        page.keyboard.press(key)
+    page.locator(".rlm-input").fill("dd")
+    page.keyboard.press("Escape")
+    assert opened.cell_count() == 2
+    # A body that is too long to travel with its event is here once it is looked at.
+    page.locator(VIEW).get_by_text("print(", exact=False).first.click()
+    page.locator(f"{VIEW} .rlm-detail").get_by_text("are being loaded").wait_for(state="detached")
+    page.locator(f"{VIEW} .rlm-detail").get_by_text("Show more").first.click()
+    page.locator(f"{VIEW} .rlm-detail").get_by_text("END", exact=False).first.wait_for()
+    opened.save()
+    again = open_notebook(page, jupyter, "keys.ipynb")
+    page.locator(VIEW).get_by_text("I look.").first.wait_for(timeout=60_000)
+    assert again.cell_count() == 2
+
+
+HOSTILE = "\n\n".join(
+    [
+        "<img src=x onerror='window.hurt=1'>",
+        "<script>window.hurt=1</script>",
+        "[click](javascript:window.hurt=1)",
+        "<button data-commandlinker-command='notebook:delete-cell'>x</button>",
+        "![remote](http://127.0.0.1:9/remote.png)",
+        "<svg onload='window.hurt=1'></svg>",
+        "<iframe srcdoc='<script>parent.hurt=1</script>'></iframe>",
+        "access\u202e level",
+        "long " + "x" * 1_000_000,
+    ]
+)
+
+ACTIVE = ", ".join(
+    f".jp-OutputArea {active}"
+    for active in (
+        *(
+            "script",
+            "iframe",
+            "object",
+            "embed",
+            "a[href^='javascript']",
+            "img:not([src^='data:'])",
+        ),
+        *("[onerror]", "[onload]", "[data-commandlinker-command]"),
+    )
+)
+
+
+def test_hostile_text_does_nothing_when_trusted_nor_to_who_opens_it_later(
+    notebook: Callable[..., OpenNotebook],
+    jupyter: JupyterServer,
+    server: Callable[..., StandInServer],
+    new_page: Callable[..., Page],
+    page: Page,
+) -> None:
+    code = f"{HOSTILE}\n```repl\nprint(context)\n```"
+    display = "from IPython.display import HTML, display\ndisplay(HTML(context))\n"
+    last = f"{HOSTILE}\n```repl\n{display}answer['content'] = context\nanswer['ready'] = True\n```"
+    url = server(script([code, last])).base_url
+    ask = f"text = {HOSTILE!r}\nhandle = rlm.start(text, text)"
+    live = f"{ask}\nwith show_live(handle):\n    handle.wait()"
+    opened = notebook("hostile.ipynb", SETUP.format(url=url), live, "TrajectoryViewer(handle)")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    opened.run_all()
+    assert opened.trusted(1)
+    page.locator(f"{VIEW} [role=treeitem]").nth(3).wait_for()
+    for number in range(5):
+        page.locator(f"{VIEW} [role=treeitem]").nth(number).click()
+    page.locator(".jp-OutputArea summary").first.click()
+    opened.save()
+    _nothing_happened(page, asked)
+
+    # Somebody else's copy: its signature is not this server's, so it is not trusted.
+    copy = jupyter.read("hostile.ipynb")
+    copy.cells[0].source = "# mine"
+    del copy.cells[2]
+    jupyter.put("copy.ipynb", copy)
+    other = new_page()
+    other.on("request", lambda request: asked.append(request.url))
+    reopened = notebook("copy.ipynb", page=other)
+    assert not reopened.trusted(1)
+    told = other.locator(".jp-OutputArea summary").first.inner_text()
+    assert "2 turns" in told
+    for summary in other.locator(".jp-OutputArea summary").all():
+        if summary.is_visible():
+            summary.click()
+    assert "javascript:window.hurt=1" in other.locator(".jp-OutputArea-output").first.inner_text()
+    _nothing_happened(other, asked)
+
+
+def _nothing_happened(page: Page, asked: list[str]) -> None:
+    assert page.evaluate("() => window.hurt") is None
+    assert page.locator(ACTIVE).count() == 0
+    assert [url for url in asked if "remote.png" in url] == []
+
+
+def test_a_cell_magic_shows_the_run_and_then_its_answer(
+    notebook: Callable[..., OpenNotebook], server: Callable[..., StandInServer], page: Page
+) -> None:
+    model = Held("```repl\nprint(len(context))\n```", "FINAL(**forty two**)")
+    url = server(script(model)).base_url
+    with model:
+        opened = notebook(
+            "magic.ipynb",
+            "%load_ext rlm_ipython",
+            "report = 'words ' * 1000",
+            f"%%rlm -m m --base-url {url} -v report\nWhat is in it?",
+        )
+        opened.run_all(wait=False)
+        page.locator(VIEW).get_by_text("What is in it?").first.wait_for()
+        model.release(0)
+        page.locator(VIEW).get_by_text("6000").first.wait_for()
+        model.release(1)
+        opened.wait()
+    view, answer = opened.outputs(2)
+    assert view["data"]["text/html"].startswith("<details><summary>m")
+    assert "**forty two**" in answer["data"]["text/markdown"]
