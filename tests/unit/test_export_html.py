@@ -4,8 +4,8 @@ import base64
 import re
 
 import pytest
-from hostile import PAYLOADS, harm
-from story import Story, a_whole_story, failure, stdout
+from hostile import a_hostile_story, harm
+from story import Story, a_whole_story, stdout
 
 from rlm.export.html import fragment, page
 from rlm.trajectory import Trajectory
@@ -16,42 +16,6 @@ PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(40)).decode()
 
 def whole() -> Trajectory:
     return Trajectory.from_events(a_whole_story().events)
-
-
-def hostile_story() -> Trajectory:
-    """A run in which every text is a payload."""
-    story = Story()
-    everything = "\n\n".join(PAYLOADS)
-    with story.run(
-        question=everything,
-        answer=everything,
-        status="limit",
-        error={"type": "X<script>", "message": everything},
-        model="<script>alert(1)</script>",
-    ):
-        for number, payload in enumerate(PAYLOADS, 1):
-            bundle = {"text/html": payload, "text/plain": payload}
-            drawing = {"image/svg+xml": payload}
-            with (
-                story.turn(
-                    payload, number=number, messages=({"role": payload, "content": payload},)
-                ),
-                story.cell(
-                    payload,
-                    stdout(payload),
-                    failure(payload, payload),
-                    {"output_type": "display_data", "data": bundle, "metadata": {}},
-                    {"output_type": "display_data", "data": drawing, "metadata": {}},
-                    {"output_type": "display_data", "data": {"text/markdown": payload}},
-                    {"output_type": "display_data", "data": {payload: payload}},
-                    {"output_type": "display_data", "data": {"image/png": payload}},
-                    {"output_type": "execute_result", "data": {"text/html": [payload, payload]}},
-                    variables={payload: {"type": payload, "preview": payload}},
-                ),
-                story.call(payload, payload, model=payload),
-            ):
-                story.note(payload)
-    return Trajectory.from_events(story.events)
 
 
 @BOTH
@@ -96,7 +60,7 @@ def test_every_prefix_of_a_run_can_be_shown(render: object) -> None:
 
 @BOTH
 def test_hostile_text_everywhere_does_nothing(render: object) -> None:
-    html = text(render, hostile_story())
+    html = text(render, Trajectory.from_events(a_hostile_story().events))
     assert harm_of(html) == []
     assert "evil.example/pixel.png" in html  # shown, not loaded
 

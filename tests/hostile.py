@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
+from story import Story, failure, stdout
+
 PAYLOADS = (
     "<script>alert(1)</script>",
     "<SCRIPT SRC=https://evil.example/x.js></SCRIPT>",
@@ -123,3 +125,39 @@ def harm(html: str) -> list[str]:
     parser.feed(html)
     parser.close()
     return parser.found
+
+
+def a_hostile_story() -> Story:
+    """A run in which every text is a payload."""
+    story = Story()
+    everything = "\n\n".join(PAYLOADS)
+    with story.run(
+        question=everything,
+        answer=everything,
+        status="limit",
+        error={"type": "X<script>", "message": everything},
+        model="<script>alert(1)</script>",
+    ):
+        for number, payload in enumerate(PAYLOADS, 1):
+            bundle = {"text/html": payload, "text/plain": payload}
+            drawing = {"image/svg+xml": payload}
+            with (
+                story.turn(
+                    payload, number=number, messages=({"role": payload, "content": payload},)
+                ),
+                story.cell(
+                    payload,
+                    stdout(payload),
+                    failure(payload, payload),
+                    {"output_type": "display_data", "data": bundle, "metadata": {}},
+                    {"output_type": "display_data", "data": drawing, "metadata": {}},
+                    {"output_type": "display_data", "data": {"text/markdown": payload}},
+                    {"output_type": "display_data", "data": {payload: payload}},
+                    {"output_type": "display_data", "data": {"image/png": payload}},
+                    {"output_type": "execute_result", "data": {"text/html": [payload, payload]}},
+                    variables={payload: {"type": payload, "preview": payload}},
+                ),
+                story.call(payload, payload, model=payload),
+            ):
+                story.note(payload)
+    return story
