@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -170,19 +169,8 @@ class RLMChatCompletion:
         return self._recorded().save(path, redact=redact)
 
     def view(self) -> None:
-        """Show the whole run: as Markdown in a notebook, as a tree in a terminal."""
-        trajectory = self._recorded()
-        from rlm.logger import view  # noqa: PLC0415 - rich and IPython only for those who look
-
-        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-        if shell is not None and getattr(shell, "kernel", None) is not None:
-            from IPython.display import Markdown, display  # noqa: PLC0415 - as above
-
-            display(Markdown(view.as_markdown(trajectory)))  # type: ignore[no-untyped-call]
-        else:
-            import rich  # noqa: PLC0415 - as above
-
-            rich.print(view.as_tree(trajectory))
+        """Show the whole run: in the viewer in a notebook, as a tree in a terminal."""
+        self._recorded().view()
 
     def _recorded(self) -> Trajectory:
         if self.trajectory is None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.logger.outline import usage_text
 from rlm.logger.safe_text import one_line, safe_text
 from rlm.logger.streams import streams
+from rlm.trajectory.codec import TrajectoryError
 from rlm.trajectory.noise import masked
 
 if TYPE_CHECKING:
@@ -30,7 +31,17 @@ def readable_difference(first: Trajectory, second: Trajectory) -> list[str]:
     Args:
         first: A run.
         second: Another; what it has and the first has not begins with ``+``.
+
+    Raises:
+        TrajectoryError: Their children are nested too deeply to be compared.
     """
+    try:
+        return _difference(first, second)
+    except RecursionError:
+        raise TrajectoryError("The runs' children are nested too deeply to be compared.") from None
+
+
+def _difference(first: Trajectory, second: Trajectory) -> list[str]:
     comparison = first.same_as(second)
     if comparison:
         return []

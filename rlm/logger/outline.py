@@ -19,6 +19,9 @@ Role = Literal["run", "turn", "prose", "code", "output", "error", "calls", "answ
 
 CODE_LINES = 14
 OUTPUT_LINES = 10
+DEEPEST = 60
+"""From this level on children are told in one line: no reader, and no stack, goes on for ever."""
+
 FOR_MACHINES = ("context", "log")
 """Kinds of notes that are no telling: the context's hash, and what a log said besides."""
 
@@ -140,7 +143,7 @@ def calls_told(calls: Iterable[SubCallNode], level: int) -> Iterator[Line]:
         groups.setdefault((call.name, call.started.model), []).append(call)
     for group in groups.values():
         children = [call for call in group if call.child is not None]
-        told = children if len(children) <= CHILDREN_SHOWN else []
+        told = children if len(children) <= CHILDREN_SHOWN and level < DEEPEST else []
         rest = [call for call in group if call not in told] if told else group
         if rest:
             yield Line(level, "error" if all(map(_failed, rest)) else "calls", group_text(rest))

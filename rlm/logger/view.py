@@ -1,11 +1,14 @@
-"""A trajectory to look at: as a tree in a terminal, as Markdown in a notebook."""
+"""A trajectory to look at: as a tree in a terminal, in the viewer or as HTML in a notebook."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+import sys
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 from rlm.logger.outline import outline, summary
-from rlm.logger.safe_markdown import fenced, plain_as_markdown, safe_markdown
+from rlm.logger.safe_markdown import plain_as_markdown, safe_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,6 +17,46 @@ if TYPE_CHECKING:
 
     from rlm.logger.outline import Line
     from rlm.trajectory import Trajectory
+
+
+def show(trajectory: Trajectory) -> None:
+    """Show a trajectory where the user is.
+
+    In a notebook that is the viewer, when `anywidget` is installed (the extra `notebook`), and
+    beneath it one line that opens to the same in HTML: the viewer is gone when the notebook is
+    opened again, the HTML is not. Elsewhere it is a tree, printed.
+
+    Args:
+        trajectory: Finished or not.
+    """
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is None or getattr(shell, "kernel", None) is None:
+        from rich import print as rich_print  # noqa: PLC0415 - rich is loaded for those who look
+
+        rich_print(as_tree(trajectory))
+        return
+    from IPython.display import display  # noqa: PLC0415 - only in a notebook
+
+    viewer = _viewer(trajectory)
+    if viewer is not None:
+        display(viewer)  # type: ignore[no-untyped-call]
+    display(as_output(trajectory, folded=viewer is not None), raw=True)  # type: ignore[no-untyped-call]
+
+
+def as_output(trajectory: Trajectory, *, folded: bool = False) -> dict[str, str]:
+    """Return a trajectory as a mime bundle that needs no widget and runs nothing.
+
+    Args:
+        trajectory: Finished or not.
+        folded: Whether it is one line that opens to all of it.
+    """
+    from rlm.export.html import fragment  # noqa: PLC0415 - only for those who look
+
+    line = "no run yet" if trajectory.root is None else summary(trajectory.root)
+    html = fragment(trajectory)
+    if folded:
+        html = f"<details><summary>{escape(line)}</summary>{html}</details>"
+    return {"text/html": html, "text/plain": line}
 
 
 def as_tree(trajectory: Trajectory) -> Tree:
@@ -55,33 +98,6 @@ def as_text(trajectory: Trajectory) -> str:
     return "".join(f"{'  ' * line.level}{line.text}\n" for line in outline(trajectory.root))
 
 
-def as_markdown(trajectory: Trajectory) -> str:
-    """Return a whole trajectory as Markdown, safe on a page that trusts it.
-
-    Args:
-        trajectory: Finished or not.
-    """
-    run = trajectory.root
-    if run is None:
-        return "*no run yet*"
-    parts: list[str] = []
-    for block in _blocks(line for line in outline(run) if line.role != "answer"):
-        role, text = block[0].role, "\n".join(line.text for line in block)
-        if role == "code":
-            parts.append(fenced(text, "python"))
-        elif role in {"output", "error"}:
-            parts.append(fenced(text, "text"))
-        elif role == "turn":
-            # Markdown has no indentation to show that a turn is a child's.
-            child = "↳ " * (block[0].level > 1)
-            parts.append(f"{child}**{plain_as_markdown(text)}**")
-        else:
-            parts.append("\\\n".join(plain_as_markdown(line.text) for line in block))
-    if run.answer is not None:
-        parts.append(f"---\n\n{safe_markdown(run.answer)}")
-    return "\n\n".join(parts) + "\n"
-
-
 def answer_as_markdown(answer: str, trajectory: Trajectory | None = None) -> str:
     """Return an answer as Markdown with a line on what it took, for a result's Markdown repr.
 
@@ -105,3 +121,13 @@ def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
         block.append(line)
     if block:
         yield block
+
+
+def _viewer(trajectory: Trajectory) -> Any:
+    """Return the viewer's widget; None where what it is made of is not installed."""
+    try:
+        # One of the two doors upwards (the notebook package is built on this one).
+        viewer = importlib.import_module("rlm_ipython.viewer")
+    except ImportError:
+        return None
+    return viewer.TrajectoryViewer(trajectory)

@@ -206,7 +206,12 @@ def jsonl_content(trajectory: Trajectory, _path: Path) -> bytes:
 
     if trajectory.root is None:
         raise TrajectoryError("There is nothing to save: no run was started.")
-    return b"".join(log_lines(trajectory.root))
+    try:
+        return b"".join(log_lines(trajectory.root))
+    except RecursionError:
+        raise TrajectoryError(
+            "Its children are nested too deeply for a .jsonl log; save it as .json or .ipynb."
+        ) from None
 
 
 def _known(what: str) -> str:

@@ -142,6 +142,12 @@ class Trajectory:
 
         return load(path)
 
+    def view(self) -> None:
+        """Show the whole run: in the viewer in a notebook, as a tree in a terminal."""
+        from rlm.logger.view import show  # noqa: PLC0415 - rich and IPython only for those who look
+
+        show(self)
+
     def __len__(self) -> int:
         return len(self._events)
 

@@ -15,7 +15,7 @@ from rlm import ModelUsageSummary, UsageSummary
 from rlm.logger.console import ConsoleReader
 from rlm.logger.live import running
 from rlm.logger.outline import dollars, outline, seconds, usage_text
-from rlm.logger.view import answer_as_markdown, as_markdown, as_text, as_tree
+from rlm.logger.view import answer_as_markdown, as_output, as_text, as_tree
 from rlm.trajectory import RunNode, Trajectory
 
 WHOLE = """\
@@ -147,7 +147,7 @@ def test_the_moving_part_can_be_told_at_any_moment() -> None:
         assert list(running(trajectory.root))
         assert list(outline(trajectory.root))
         as_tree(trajectory)
-        as_markdown(trajectory)
+        as_output(trajectory)
 
 
 def test_runs_at_once_are_told_apart_by_number() -> None:
@@ -265,24 +265,13 @@ def test_a_tree_shows_the_whole_run() -> None:
     console.print(as_tree(Trajectory()))
     assert "no run yet" in console.export_text()
     assert as_text(Trajectory()) == "no run yet\n"
-    assert as_markdown(Trajectory()) == "*no run yet*"
+    assert as_output(Trajectory())["text/plain"] == "no run yet"
 
 
-def test_markdown_shows_the_whole_run_and_runs_nothing() -> None:
-    story = Story()
-    with (
-        story.run(answer="**It is** <script>alert(1)</script>"),
-        story.turn("<img src=x> look"),
-        story.cell("print('```')\n<b>", stdout("</details><script>")),
-    ):
-        pass
-    trajectory = Trajectory.from_events(story.events)
-    text = as_markdown(trajectory)
-    assert "````python\nprint('```')\n<b>\n````" in text
-    assert "&lt;img src\\=x&gt; look" in text
-    assert text.endswith("---\n\n**It is** &lt;script>alert(1)&lt;/script>\n")
-    answer = answer_as_markdown("**42**", trajectory)
-    assert answer.startswith("**42**\n\n---\n\nanswered · 1 turn")
+def test_an_answer_as_markdown_says_what_it_took() -> None:
+    trajectory = Trajectory.from_events(a_whole_story().events)
+    answer = answer_as_markdown("**42** <script>", trajectory)
+    assert answer.startswith("**42** &lt;script>\n\n---\n\nanswered · 3 turns")
     assert answer_as_markdown("**42**") == "**42**"
 
 
