@@ -25,6 +25,8 @@ _DEFINITION = re.compile(r"\]:(?!\s+(?:https?://|mailto:)[^\s<>\"'\\]*\s*$)", re
 _TEX = re.compile(
     r"\\(?=href|url|html|class|cssId|style|data|require|includegraphics|csname|unicode|def\b|let\b)"
 )
+# An entity may be any character: also one that makes text read other than it is.
+_HIDING = re.compile(r"&(?=#|[lr]lm;)")
 _NOTHING = "\u2060"  # word joiner: invisible, and "<" followed by it begins no tag
 
 
@@ -111,13 +113,14 @@ def _line(line: str) -> str:
 
 def _inline(text: str) -> str:
     text = _IMAGE.sub(lambda image: f"image: {image[1]} {image[2]}", text)
-    text = text.replace("![", "!\\[").replace("<", "&lt;")
+    text = _HIDING.sub("&amp;", text).replace("![", "!\\[").replace("<", "&lt;")
     return _harmless(text)
 
 
 def _inert(text: str) -> str:
     """Return what is probably code, harmless also where a renderer takes it for prose."""
     text = text.replace("<", f"<{_NOTHING}").replace("![", f"!{_NOTHING}[")
+    text = _HIDING.sub(f"&{_NOTHING}", text)
     return _harmless(text.replace("](", f"]{_NOTHING}(").replace("]:", f"]{_NOTHING}:"))
 
 

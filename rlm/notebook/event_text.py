@@ -46,7 +46,9 @@ class EventWriter:
         """Return the fields that say what stands elsewhere already."""
         if isinstance(event, CellOutput) and outputs is not None:
             where = outputs.add(event.output)
-            return {} if where is None else {"output": {"$output": where}}
+            if where is not None:
+                return {"output": {"$output": where}}
+            return {"output": self._without_images(event.output, outputs, (number, "output"))}
         if isinstance(event, CellStarted) and event.parent_id in self._replies:
             reply, place = self._replies[event.parent_id]
             code = self._values.text_within(event.code, reply, (number, "code"), place)
@@ -61,3 +63,15 @@ class EventWriter:
         elif isinstance(event, CellFinished):
             self._said.setdefault(event.run_id, []).append(event.shown)
         return {}
+
+    def _without_images(self, output: dict[str, Any], outputs: Shown, place: Place) -> Any:
+        """Return an output of which the cell shows the images only."""
+        images = outputs.images(output)
+        if not images:
+            return self._values.value(output, place)
+        rest = {**output, "data": {**output["data"], **dict.fromkeys(images)}}
+        line = self._values.value(rest, place)
+        if "data" not in line or not images.keys() <= line["data"].keys():
+            return self._values.value(output, place)
+        line["data"] |= {mime: {"$output": where} for mime, where in images.items()}
+        return line

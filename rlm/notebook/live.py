@@ -204,8 +204,8 @@ class NotebookLog:
         """Write a notebook for the last time, with the cell that restores its REPL."""
         try:
             book.restore = restoring(book.tree, self.folder / f"{book.name}.ipynb")
-        except Exception as error:  # noqa: BLE001 - what was said is worth more than that cell
-            _log.warning("A notebook cannot be made to run again: %s", error, exc_info=error)
+        except OSError as error:
+            self._refused(book, error)
         self._write(book)
         del self._books[id(book.tree)]
         self._forest.drop(book.tree)

@@ -24,6 +24,9 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _OVERWRITES = re.compile("[\r\b]")
 """What front ends apply to a stream's text, and save it without."""
 
+_INVISIBLE = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Characters that make text read other than it is, and halves of them, which no file can hold."""
+
 _HEADING = re.compile(r'<(/?)h[1-6](?: [\w:-]+="[^"]*")*>')
 """As the sanitiser writes it: the notebook's table of contents is the tree, and nothing else."""
 
@@ -62,6 +65,18 @@ class Shown:
         if "execution_count" in seen:
             where.append(seen["execution_count"])
         return where if exact else None
+
+    def images(self, output: dict[str, Any]) -> dict[str, list[Any]]:
+        """Return where the images stand of an output of which not all is shown.
+
+        Args:
+            output: What was added last.
+        """
+        data, seen = output.get("data"), self.outputs[-1].get("data")
+        if not isinstance(data, dict) or not isinstance(seen, dict):
+            return {}
+        same = [mime for mime in _IMAGES if mime in seen and seen[mime] == data.get(mime)]
+        return {mime: [len(self.outputs) - 1, mime] for mime in same}
 
     def finished(self) -> list[dict[str, Any]]:
         """Return the outputs with their streams' texts joined so far."""
@@ -141,12 +156,12 @@ def outputs_digest(outputs: Iterable[dict[str, Any]]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def recorded_output(outputs: list[Any], where: Any) -> dict[str, Any]:
-    """Return the output of an event as it was recorded.
+def recorded_output(outputs: list[Any], where: Any) -> Any:
+    """Return the output of an event as it was recorded, or an image of it.
 
     Args:
         outputs: Of the code cell.
-        where: What `Shown.add` returned for it.
+        where: What `Shown.add` returned for it, or `Shown.images` for the image.
 
     Raises:
         ValueError: There is none such.
@@ -160,6 +175,8 @@ def recorded_output(outputs: list[Any], where: Any) -> dict[str, Any]:
     if isinstance(output.get("data"), dict):
         output["data"] = {mime: _joined(text) for mime, text in output["data"].items()}
     match where[1:]:
+        case [str() as mime]:
+            return output["data"][mime]
         case [count]:
             output["execution_count"] = count
         case [int() as start, int() as end]:
@@ -196,7 +213,7 @@ def _overwritten(text: str) -> str:
 def _text(value: Any) -> str:
     text = _joined(value)
     text = text if isinstance(text, str) else "" if text is None else str(text)
-    return text.encode("utf-8", "backslashreplace").decode() if not text.isascii() else text
+    return text if text.isascii() else _INVISIBLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _joined(value: Any) -> Any:

@@ -116,7 +116,7 @@ class Record:
             raise TrajectoryError(f"It names a text that is none: {place!r:.80}.")
         return text
 
-    def _output(self, where: Any) -> dict[str, Any]:
+    def _output(self, where: Any) -> Any:
         assert self._page is not None
         if self._page.position in self.changed:
             return {}

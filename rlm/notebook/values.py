@@ -69,7 +69,7 @@ class Writer:
         if len(text) < LONG:
             return portable_text(text)
         known = self._places.setdefault(text, place)
-        if known is not place:
+        if known != place:  # Else it is this one, written again.
             return {"$same": list(known)}
         joined: list[Any] = []
         end = 0
@@ -151,7 +151,7 @@ class Reader:
                     return {self._text(name): self.value(item) for name, item in inner}
                 case "$output":
                     return self._shown(inner)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, LookupError) as error:
             if isinstance(error, TrajectoryError):
                 raise
             raise TrajectoryError(f"{key} cannot be read: {inner!r:.80}.") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import logging
 from typing import TYPE_CHECKING
 
 from rlm.notebook.draft import Draft
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nbformat import NotebookNode
+
+_log = logging.getLogger("rlm")
 
 
 def to_notebook(trajectory: Trajectory) -> NotebookNode:
@@ -48,12 +50,17 @@ def restoring(trajectory: Trajectory, path: Path) -> str | None:
     Raises:
         OSError: That cannot be written.
     """
-    try:
-        module = importlib.import_module("rlm.replay.restore")
-    except ModuleNotFoundError:
+    if trajectory.root is None:
         return None
-    source: str | None = module.restore_cell(trajectory, path)
-    return source
+    from rlm.replay.restore import restore_cell  # noqa: PLC0415 - it loads the engine
+
+    try:
+        return restore_cell(trajectory, path)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001 - what was said is worth more than that cell
+        _log.warning("A notebook cannot be made to run again: %s", error, exc_info=error)
+        return None
 
 
 def draft_of(trajectory: Trajectory) -> Draft:
