@@ -1,7 +1,7 @@
 """What a run's notebook costs: written as it happens, saved and loaded whole.
 
 One run of 30 turns with 2,000 sub-calls, against a stand-in LM of 50 ms in a process of its own.
-The log's cost is the CPU time of its thread, as a share of the run's wall time: two runs with and
+The log's cost is the CPU time that it takes, as a share of the run's wall time: two runs with and
 without a log differ by more than that for other reasons, and both are printed.
 
     python benchmarks/notebook_log.py [--rounds 3]
@@ -40,6 +40,95 @@ def root(request):
         return f"I ask about the next parts.\\n```repl\\nr = {{ask % count}}\\nprint(r[0])\\n```"
     return "```repl\\nanswer = {{'content': 'done', 'ready': True}}\\n```"
 with StandInServer(script(root, lambda p: "A summary of it. " * 10), latency={LATENCY}) as server:
+    print(server.base_url, flush=True)
+    sys.stdin.read()
+"""
+
+
+class Timed(NotebookLog):
+    """A log that counts the CPU time that it takes, on whichever thread."""
+
+    spent = 0.0
+    _inside = 0
+
+    def on_event(self, event: Event) -> None:
+        """Take one event and the time it takes."""
+        with self._counted():
+            super().on_event(event)
+
+    def _write(self, book: Any) -> bool:
+        with self._counted():
+            return super()._write(book)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._lock:
+            began = time.thread_time()
+            self._inside += 1
+            try:
+                yield
+            finally:
+                self._inside -= 1
+                if not self._inside:
+                    self.spent += time.thread_time() - began
+
+
+@contextmanager
+def model() -> Iterator[str]:
+    """Serve the stand-in LM; yields its URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline().strip()
+    finally:
+        process.stdin.close()
+        process.wait(10)
+
+
+def run(url: str, log: NotebookLog | None) -> tuple[float, Trajectory]:
+    """Return a run's seconds and its record."""
+    kwargs = {"model_name": "m", "base_url": url}
+    with RLM(backend="openai", backend_kwargs=kwargs, logger=log) as rlm:
+        began = time.perf_counter()
+        result = rlm.completion("context")
+        took = time.perf_counter() - began
+    assert result.trajectory is not None
+    counts = result.trajectory.counts
+    assert (counts["turns"], counts["sub_calls"]) == (TURNS, CALLS), counts
+    return took, result.trajectory
+
+
+def least(work: Any) -> float:
+    """Return the least of five times, in seconds."""
+    times = []
+    for _ in range(5):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)
+
+
+def main() -> None:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, model() as url:
+        run(url, None)
+        bare, logged, shares = [], [], []
+        for _ in range(options.rounds):
+            bare.append(run(url, None)[0])
+            log = Timed(folder)
+            took, trajectory = run(url, log)
+            logged.append(took)
+            shares.append(log.spent / took)
+        path = trajectory.save(Path(folder) / "run.ipynb")
+        save = least(lambda: trajectory.save(path))
+        load = least(lambda: Trajectory.load(path))
+        size = path.stat().st_size / 1e6
     events = f"{TURNS} turns, {CALLS:,} sub-calls, {len(trajectory):,} events"
     print(f"{events}; LM {LATENCY * 1e3:.0f} ms")
     print(f"run without a log    {_told(bare)}")

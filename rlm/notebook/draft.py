@@ -48,13 +48,13 @@ class _Cell:
         events: The events' texts.
         outputs: Of a code cell: what it shows; None of one that is not executable.
         placed: The outputs' events, with where in `events` they stand and their numbers.
-        text: The whole cell; empty when it must be made anew.
+        content: The whole cell; empty when it must be made anew.
     """
 
     events: list[str] = field(default_factory=list)
     outputs: Shown | None = None
     placed: list[tuple[int, int, CellOutput]] = field(default_factory=list)
-    text: str = ""
+    content: bytes = b""
 
 
 class Draft:
@@ -84,40 +84,39 @@ class Draft:
             executable = home.kind == "cell" and home.depth == 0
             home.written = _Cell(outputs=Shown() if executable else None)
         cell: _Cell = home.written
-        cell.text = ""
+        cell.content = b""
         if isinstance(event, CellOutput) and cell.outputs is not None:
             cell.placed.append((len(cell.events), number, event))
         cell.events.append(self._writer.text(event, number, cell.outputs))
         if isinstance(event, TurnStarted):
             self._homes[event.id] = home
         elif isinstance(event, CellStarted) and event.parent_id in self._homes:
-            self._homes[event.parent_id].written.text = ""  # Its code is told as a cell now.
+            self._homes[event.parent_id].written.content = b""  # Its code is told as a cell now.
         elif isinstance(event, CellFinished) and event.status in _NOT_RUN_AGAIN:
             self._show_only(cell)
 
-    def content(self, *, restore: str | None = None, about: dict[str, Any] | None = None) -> bytes:
-        """Return the notebook's file.
+    def content(
+        self, *, restore: str | None = None, about: dict[str, Any] | None = None
+    ) -> list[bytes]:
+        """Return the notebook's file, in pieces: cells that did not change are not copied.
 
         Args:
             restore: The source of the cell that restores the REPL.
             about: More entries for the notebook's metadata.
         """
-        cells = []
+        pieces = [b'{\n "cells": [\n']
         for home in self._layout:
             cell: _Cell = home.written
-            if not cell.text or home.kind == "run":  # The head counts what happens anywhere.
-                cell.text = self._cell_text(home, cell)
-            cells.append(cell.text)
+            if not cell.content or home.kind == "run":  # The head counts what happens anywhere.
+                cell.content = self._cell_text(home, cell).encode()
+            pieces += [cell.content, b",\n"]
             if home.kind == "run" and restore is not None:
-                cells.append(_restore_text(restore))
-        joined = ",\n".join(cells)
+                pieces += [_restore_text(restore).encode(), b",\n"]
+        pieces[-1] = pieces[-1].removesuffix(b",\n")
         metadata = json.dumps(self._metadata(about or {}), ensure_ascii=False, indent=1)
         metadata = metadata.replace("\n", "\n ")
-        text = (
-            f'{{\n "cells": [\n{joined}\n ],\n "metadata": {metadata},\n'
-            ' "nbformat": 4,\n "nbformat_minor": 5\n}\n'
-        )
-        return text.encode()
+        tail = f'\n ],\n "metadata": {metadata},\n "nbformat": 4,\n "nbformat_minor": 5\n}}\n'
+        return [*pieces, tail.encode()]
 
     def _metadata(self, about: dict[str, Any]) -> dict[str, Any]:
         root = self._trajectory.root

@@ -6,13 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rlm.events import CellFinished, CellOutput, CellStarted, ModelReply, TurnStarted
-from rlm.notebook.values import Writer
+from rlm.notebook.values import Writer, is_plain
 from rlm.trajectory import event_to_dict
 
 if TYPE_CHECKING:
     from rlm.events import Event
     from rlm.notebook.outputs import Shown
     from rlm.notebook.values import Place
+
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class EventWriter:
@@ -35,10 +37,13 @@ class EventWriter:
         special = self._special(event, data, number, outputs)
         line: dict[str, Any] = {"n": number}
         for name, value in data.items():
-            line[name] = (
-                special[name] if name in special else self._values.value(value, (number, name))
-            )
-        return json.dumps(line, ensure_ascii=False)
+            if name in special:
+                line[name] = special[name]
+            elif is_plain(value):
+                line[name] = value
+            else:
+                line[name] = self._values.value(value, (number, name))
+        return _encode(line)
 
     def _special(
         self, event: Event, data: dict[str, Any], number: int, outputs: Shown | None

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from rlm_kernel.host.payload import ContextValue
@@ -63,12 +63,12 @@ def write_context(
     }
 
 
-def new_file(path: Path, content: bytes) -> None:
+def new_file(path: Path, content: Iterable[bytes]) -> None:
     """Write a file that is not there yet, whole or not at all.
 
     Args:
         path: The file; its folder is there.
-        content: All of it.
+        content: Its pieces.
 
     Raises:
         FileExistsError: It is there: another's.
@@ -76,7 +76,7 @@ def new_file(path: Path, content: bytes) -> None:
     """
     with _temporary(path) as temporary:
         with temporary.open("xb") as file:
-            file.write(content)
+            file.writelines(content)
         try:
             os.link(temporary, path)
         except FileExistsError:

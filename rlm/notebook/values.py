@@ -89,7 +89,24 @@ class Writer:
                     for index, (key, item) in enumerate(value.items())
                 ]
                 return {"$object": pairs}
-        return {key: self.value(item, (*place, key), parts) for key, item in value.items()}
+        return {
+            key: item if is_plain(item) else self.value(item, (*place, key), parts)
+            for key, item in value.items()
+        }
+
+
+def is_plain(value: Any) -> bool:
+    """Whether a value is its own portable form, as most are: asked first, because it is quick.
+
+    Args:
+        value: A JSON value.
+    """
+    kind = type(value)
+    if kind is str:
+        return len(value) < LONG and value.isascii()
+    if kind is float or kind is int:
+        return bool(-_MOST_EXACT < value < _MOST_EXACT)
+    return value is None or kind is bool
 
 
 def portable_text(text: str) -> Any:

@@ -37,7 +37,7 @@ def notebook_bytes(trajectory: Trajectory, path: Path | None = None) -> bytes:
         path: Where the file will be; without it the notebook has no cell that restores the REPL.
     """
     restore = None if path is None else restoring(trajectory, path)
-    return draft_of(trajectory).content(restore=restore)
+    return b"".join(draft_of(trajectory).content(restore=restore))
 
 
 def restoring(trajectory: Trajectory, path: Path) -> str | None:

@@ -16,7 +16,7 @@ from rlm.trajectory.json_text import json_bytes
 from rlm.trajectory.redacted import redacted_event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,12 +164,12 @@ def load_log(path: str | Path) -> list[Trajectory]:
         raise TrajectoryError(f"{path}: {error}") from None
 
 
-def replace_file(path: Path, content: bytes) -> None:
+def replace_file(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file beside the old one and put it in its place, so that no reader sees half.
 
     Args:
         path: The file; its folder is there.
-        content: All of it.
+        content: All of it, or its pieces.
 
     Raises:
         OSError: It cannot be written; the old one is as it was.
@@ -177,7 +177,7 @@ def replace_file(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with temporary.open("xb") as file:
-            file.write(content)
+            file.writelines((content,) if isinstance(content, bytes) else content)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
