@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from rlm.core.environments import ENVIRONMENTS
 from rlm.core.settings_log import PLAIN
-from rlm.errors import ConfigurationError
+from rlm.errors import ConfigurationError, ReplayWarning, RLMError
+from rlm.trajectory import TrajectoryError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +18,21 @@ if TYPE_CHECKING:
 
 _EVERYWHERE = ("setup_code", "memory_limit", "output_limit")
 """Keywords that every environment takes; the others go when a run moves to another one."""
+
+_FROM_A_LOG = frozenset(
+    {
+        *_EVERYWHERE,
+        *("image", "packages", "mem_limit", "shm_size", "cpus", "pids_limit", "workdir"),
+        *("app_name", "cpu", "memory", "gpu", "region", "timeout", "idle_timeout"),
+    }
+)
+"""Keywords of environments that are taken from a log. A log may be anybody's: what opens a sandbox
+(volumes, networks, secrets, users) has to be given again."""
+
+_LIMITS = ("max_budget", "max_timeout", "max_tokens", "max_errors")
+
+_ADDRESS = re.compile(r"url|endpoint|api_base|host|proxy", re.IGNORECASE)
+"""Keywords of backends that say where a key is sent: never taken from a log unseen."""
 
 _MASKED = ("***",)
 
@@ -27,25 +45,37 @@ def recorded_arguments(root: RunNode, changes: Mapping[str, Any]) -> dict[str, A
         changes: What the user gives now; tools are looked up there.
 
     Raises:
+        TrajectoryError: The log's configuration was damaged.
         ConfigurationError: The run had variables as tools, which no log holds.
     """
+    try:
+        return _recorded(root, changes)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, RLMError):
+            raise
+        raise TrajectoryError(
+            f"The log's configuration of the run cannot be read: {error}. Was it changed by hand?"
+        ) from error
+
+
+def _recorded(root: RunNode, changes: Mapping[str, Any]) -> dict[str, Any]:
     config = root.started.config
     settings = _mapping(config.get("settings"))
     limits = _mapping(config.get("limits"))
     found: dict[str, Any] = {
         "backend": str(config.get("backend") or "openai"),
         "backend_kwargs": {
-            **_unmasked(config.get("backend_kwargs")),
+            **_backend_kwargs(config.get("backend_kwargs")),
             "model_name": root.started.model,
         },
         "environment": str(config.get("environment_type") or "local"),
         "environment_kwargs": _unmasked(config.get("environment_kwargs")),
         "depth": root.started.depth,
         **{name: config[name] for name in ("max_depth", "max_iterations") if config.get(name)},
-        **{name: value for name, value in limits.items() if value is not None},
+        **{name: limits[name] for name in _LIMITS if limits.get(name) is not None},
         **{name: settings[name] for name in PLAIN if name in settings},
         **{
-            name: settings[name]
+            name: _unmasked(settings[name])
             for name in ("sampling_args", "sub_sampling_args")
             if name in settings
         },
@@ -58,7 +88,7 @@ def recorded_arguments(root: RunNode, changes: Mapping[str, Any]) -> dict[str, A
         kwargs = settings.get("other_backend_kwargs") or [{} for _ in others]
         found["other_backends"] = list(others)
         found["other_backend_kwargs"] = [
-            {"model_name": name, **_unmasked(options)}
+            {"model_name": name, **_backend_kwargs(options)}
             for name, options in zip(names, kwargs, strict=False)
         ]
     for name in ("custom_tools", "custom_sub_tools"):
@@ -68,7 +98,7 @@ def recorded_arguments(root: RunNode, changes: Mapping[str, Any]) -> dict[str, A
 
 
 def with_changes(
-    recorded: dict[str, Any], changes: Mapping[str, Any], model: str | None
+    recorded: dict[str, Any], changes: Mapping[str, Any], model: str | None, *, asks: bool
 ) -> dict[str, Any]:
     """Return the arguments of a log's run with what the user changes.
 
@@ -79,23 +109,60 @@ def with_changes(
         recorded: What `recorded_arguments` returned.
         changes: What the user gives.
         model: The root model's name, when it is to be another.
+        asks: Whether a model may be asked.
+
+    Raises:
+        ConfigurationError: A key would be sent to an address that only the log names.
     """
     merged = {**recorded, **changes}
+    if asks:
+        _refuse_addresses(recorded, changes)
     if changes.get("backend", recorded["backend"]) == recorded["backend"]:
         given = changes.get("backend_kwargs") or {}
         merged["backend_kwargs"] = {**recorded["backend_kwargs"], **given}
     if model is not None:
         merged["backend_kwargs"] = {**(merged.get("backend_kwargs") or {}), "model_name": model}
     kwargs = dict(recorded["environment_kwargs"])
+    given = changes.get("environment_kwargs") or {}
+    left_out = sorted(kwargs.keys() - _FROM_A_LOG - given.keys())
+    if left_out and merged["environment"] == recorded["environment"]:
+        warnings.warn(
+            f"Not taken from the log: environment_kwargs {', '.join(left_out)}. Give them again "
+            "where the run needs them.",
+            ReplayWarning,
+            stacklevel=4,
+        )
+    kwargs = {name: value for name, value in kwargs.items() if name in _FROM_A_LOG}
     if merged["environment"] != recorded["environment"]:
         kwargs = {name: kwargs[name] for name in _EVERYWHERE if name in kwargs}
     known = ENVIRONMENTS.get(merged["environment"], ())
     kwargs = {name: value for name, value in kwargs.items() if name in known}
-    merged["environment_kwargs"] = {**kwargs, **(changes.get("environment_kwargs") or {})}
+    merged["environment_kwargs"] = {**kwargs, **given}
     for name in ("custom_tools", "custom_sub_tools"):
         if recorded.get(name) is not None and changes.get(name) is not None:
             merged[name] = {**recorded[name], **changes[name]}
     return merged
+
+
+def _refuse_addresses(recorded: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    """Refuse to send a key to where only the log says that it goes.
+
+    Raises:
+        ConfigurationError: The log names an address, and the user does not.
+    """
+    named = [("backend_kwargs", recorded["backend_kwargs"], changes.get("backend_kwargs") or {})]
+    if "backend" in changes and changes["backend"] != recorded["backend"]:
+        named = []
+    if "other_backend_kwargs" not in changes and "other_backends" not in changes:
+        others = recorded.get("other_backend_kwargs", ())
+        named += [(f"other_backend_kwargs[{i}]", kwargs, {}) for i, kwargs in enumerate(others)]
+    for argument, kwargs, given in named:
+        for name, value in kwargs.items():
+            if _ADDRESS.search(name) and name not in given:
+                raise ConfigurationError(
+                    f"The log says that models are asked at {name}={value!r}. Your key would be "
+                    f"sent there; if that is right, say so: {argument}={{{name!r}: {value!r}}}."
+                )
 
 
 def _tools(recorded: Any, given: Mapping[str, Any], argument: str) -> dict[str, Any]:
@@ -130,6 +197,13 @@ def _not_given(name: str, argument: str) -> Any:
 
     tool.__name__ = name
     return tool
+
+
+def _backend_kwargs(value: Any) -> dict[str, Any]:
+    kwargs = _unmasked(value)
+    if "sampling_args" in kwargs:
+        kwargs["sampling_args"] = _unmasked(kwargs["sampling_args"])
+    return kwargs
 
 
 def _unmasked(kwargs: Any) -> dict[str, Any]:

@@ -71,7 +71,8 @@ def _is_whole(turn: TurnNode, run: RunNode) -> bool:
     last = turn.cells[-1].finished if turn.cells else None
     if last is not None and last.status == "interrupted":
         return False
-    fences = bool((run.started.config.get("settings") or {}).get("python_fences"))
+    settings = run.started.config.get("settings")
+    fences = isinstance(settings, dict) and bool(settings.get("python_fences"))
     complete = turn.reply.finish_reason != "length"
     blocks = parse_reply(turn.reply.text, python_fences=fences, complete=complete).blocks
     return len(turn.cells) >= len(blocks)

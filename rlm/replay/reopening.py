@@ -53,7 +53,8 @@ def reopen(
             "is to be asked (turn), or have it asked what the log has no reply to (on_miss='live')."
         )
     recorded = recorded_arguments(root, changes)
-    arguments = with_changes(recorded, changes, model)
+    asks = not replay or chosen == "live"
+    arguments = with_changes(recorded, changes, model, asks=asks)
     edits = {} if not isinstance(paths[-1], str | Path) else _edits(paths[-1])
     live_from = None
     if not replay:
@@ -134,14 +135,15 @@ def _edits(path: str | Path) -> dict[str, str]:
 
 def _subs(root: RunNode, recorded: dict[str, Any]) -> tuple[ModelSpec, ...]:
     """Return the models that sub-calls went to; of an older log those that are met in it."""
-    names = (root.started.config.get("settings") or {}).get("models")
-    if not names:
+    settings = root.started.config.get("settings")
+    names = settings.get("models") if isinstance(settings, dict) else None
+    if not isinstance(names, list) or not names:
         calls = (call for run in root.walk() for call in run.sub_calls)
         met = [call.started.model for call in calls if call.started.kind != "tool"]
         names = [*dict.fromkeys(met), root.started.model]
     return tuple(
-        ModelSpec(name=str(name), backend=recorded["backend"], backend_kwargs={})
-        for name in dict.fromkeys(names)
+        ModelSpec(name=name, backend=recorded["backend"], backend_kwargs={})
+        for name in dict.fromkeys(map(str, names))
     )
 
 

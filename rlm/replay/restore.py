@@ -55,7 +55,7 @@ def restore_cell(trajectory: Trajectory, path: Path) -> str:
     payload = json.dumps(_payload(root, beside), separators=(",", ":"))
     data = zlib.compress(payload.encode(), 9)
     missing = "" if "value" in root.context or beside else _CONTEXT_ARGUMENT
-    setup = (root.started.config.get("environment_kwargs") or {}).get("setup_code")
+    setup = _mapping(root.started.config.get("environment_kwargs")).get("setup_code")
     tail = f"\n# The run's own setup_code:\n{setup}\n" if isinstance(setup, str) else ""
     text = b64encode(data).decode()
     if len(text) <= MAX_CELL:
@@ -72,8 +72,10 @@ def restore_cell(trajectory: Trajectory, path: Path) -> str:
 
 def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:
     config = root.started.config
-    settings = config.get("settings") or {}
+    settings = _mapping(config.get("settings"))
     models = settings.get("models") or [root.started.model]
+    depth = config.get("max_depth")
+    tools = settings.get("custom_tools")
     about = dict(root.context)
     about.pop("preview", None)
     if beside:
@@ -82,10 +84,12 @@ def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:
     first = next((count for count in counts if isinstance(count, int)), 1)
     return {
         "schema": SCHEMA,
-        "model": models[0],
-        "recursion": root.started.depth + 1 < int(config.get("max_depth") or 1),
+        "model": models[0] if isinstance(models, list) else root.started.model,
+        "recursion": isinstance(depth, int) and root.started.depth + 1 < depth,
         "tools": [
-            tool["name"] for tool in settings.get("custom_tools", ()) if tool.get("function")
+            str(tool.get("name"))
+            for tool in (tools if isinstance(tools, list) else ())
+            if isinstance(tool, dict) and tool.get("function")
         ],
         "context": about,
         "count": first,
@@ -124,3 +128,7 @@ def _calls(calls: Sequence[SubCallNode]) -> list[list[Any]]:
             ]
         )
     return found
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

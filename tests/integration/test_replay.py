@@ -359,7 +359,8 @@ def test_what_the_log_lacks_is_asked_when_it_may_be(
     rlm = scripted([cell(code), answer("'done'")], lambda p: f"{p} is a reply")
     recorded = rlm.completion("c")
     before = len(scripted.server.requests)
-    live = reopened(recorded, on_miss="live", backend_kwargs={"api_key": "k"}).completion()
+    where = {"base_url": scripted.server.base_url}
+    live = reopened(recorded, on_miss="live", backend_kwargs=where).completion()
     assert live.response == "done"
     asked = scripted.server.requests[before:]
     assert len(asked) == 1
