@@ -161,7 +161,8 @@ def _refuse_addresses(recorded: dict[str, Any], changes: Mapping[str, Any]) -> N
             if _ADDRESS.search(name) and name not in given:
                 raise ConfigurationError(
                     f"The log says that models are asked at {name}={value!r}. Your key would be "
-                    f"sent there; if that is right, say so: {argument}={{{name!r}: {value!r}}}."
+                    f"sent there; if that is right, say so: {argument}={{{name!r}: {value!r}}} "
+                    "(--base-url on the command line)."
                 )
 
 

@@ -86,7 +86,8 @@ def test_other_output_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--turn", "7"], "from turn 1 to turn 2"),
+        (["--turn", "7", "--base-url", "http://127.0.0.1:1/v1"], "from turn 1 to turn 2"),
+        (["--turn", "1"], "Your key would be sent there"),
         (["--model", "other"], "A replay asks no model"),
         (["--save", "run.xyz"], "suffix"),
     ],
