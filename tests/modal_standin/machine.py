@@ -57,9 +57,18 @@ def _unshare(*, blocked: bool) -> list[str]:
     return ["unshare", *user, *namespaces, *(["--net"] if blocked else []), "--"]
 
 
-def _setup() -> str:
+_LOOPBACK_UP = (
+    "import fcntl, socket, struct; "
+    "fcntl.ioctl(socket.socket(), 0x8914, struct.pack('16sh', b'lo', 0x41))"
+)
+"""SIOCSIFFLAGS, up and running: a sandbox without a network has its own loopback all the same."""
+
+
+def _setup(*, blocked: bool) -> str:
     """Return the shell script that makes a sandbox's own /tmp and then runs its arguments."""
     lines = ["set -e"]
+    if blocked:
+        lines.append(f"{shlex.quote(sys.executable)} -c {shlex.quote(_LOOPBACK_UP)}")
     # An interpreter that lies in /tmp stays there
     kept = [path for path in {sys.prefix, sys.base_prefix} if path.startswith("/tmp/")]
     kept += [str(Path(__file__).parents[2])] if __file__.startswith("/tmp/") else []
@@ -164,7 +173,7 @@ class Machine:
         self.workdir = workdir or "/"
         self._process = await asyncio.create_subprocess_exec(
             *_unshare(blocked=self.blocked),
-            *("sh", "-c", _setup(), "sh", *command),
+            *("sh", "-c", _setup(blocked=self.blocked), "sh", *command),
             env=self._env,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
