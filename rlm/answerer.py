@@ -8,23 +8,25 @@ runs as any others, with kernels of their own in one sandbox of the notebook's e
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rlm.backends.retry import Gate
-from rlm.core.config import run_config
 from rlm.core.context import describe
 from rlm.core.environments import new_sandbox, unknown_arguments
 from rlm.core.limits import Limits
 from rlm.core.models import Clients, Models
 from rlm.core.recorder import Recorder
 from rlm.core.run import run
-from rlm.core.subcalls import SubCalls
+from rlm.core.subcalls import SubCalls, as_messages
 from rlm.core.tree import Assignment, Tree
 from rlm.errors import ConfigurationError, RLMError
 from rlm.events import RunStarted
+from rlm.rlm import RLM
 from rlm_kernel.host.answering import CallAnswer
 
 if TYPE_CHECKING:
@@ -34,15 +36,12 @@ if TYPE_CHECKING:
     from rlm_kernel.host.answering import Call, CallHandler
     from rlm_kernel.host.sandbox import Sandbox
 
-_CHECKED = (
+_TAKEN = (
     *("backend", "backend_kwargs", "other_backends", "other_backend_kwargs", "prices"),
-    *("sampling_args", "sub_sampling_args", "context_window"),
-)
-_AS_THEY_ARE = (
+    *("sampling_args", "sub_sampling_args", "context_window", "custom_system_prompt"),
     *("max_depth", "max_iterations", "max_budget", "max_tokens", "max_errors", "max_restarts"),
-    *("custom_system_prompt", "orchestrator", "compaction", "compaction_threshold_pct"),
-    *("max_concurrent_subcalls", "max_concurrent_queries", "cell_timeout", "head_only"),
-    *("show_images", "python_fences"),
+    *("orchestrator", "compaction", "compaction_threshold_pct", "cell_timeout", "head_only"),
+    *("max_concurrent_subcalls", "max_concurrent_queries", "show_images", "python_fences"),
 )
 """Arguments of `RLM` that make sense for a notebook; a time limit on all of it does not."""
 
@@ -82,9 +81,9 @@ def notebook_config(settings: dict[str, Any]) -> RunConfig:
         RLMError: A value is not allowed.
     """
     given: dict[str, Any] = dict(settings.get("rlm") or {})
-    if unknown := set(given) - {*_CHECKED, *_AS_THEY_ARE}:
+    if unknown := set(given) - set(_TAKEN):
         where = "The kernelspec's provisioner config `rlm`"
-        raise unknown_arguments(unknown, (*_CHECKED, *_AS_THEY_ARE), where)
+        raise unknown_arguments(unknown, _TAKEN, where)
     backend_kwargs = given.get("backend_kwargs") or {}
     if "backend" not in given and isinstance(backend_kwargs, dict):
         given["backend"] = os.environ.get("RLM_BACKEND") or "openai"
@@ -97,16 +96,11 @@ def notebook_config(settings: dict[str, Any]) -> RunConfig:
             "no model is configured; set RLM_MODEL (and RLM_BACKEND) before the kernel starts, or "
             "backend_kwargs in the kernelspec's provisioner config `rlm`."
         )
-    checked = {name: given.get(name) for name in _CHECKED}
-    rest = {name: given[name] for name in _AS_THEY_ARE if name in given}
-    return run_config(
-        **checked,  # type: ignore[arg-type]  # checked there
+    return RLM(
         environment=settings["environment"],
         environment_kwargs=settings.get("environment_kwargs"),
-        custom_tools=None,
-        custom_sub_tools=None,
-        **{"max_depth": MAX_DEPTH, **rest},
-    )
+        **{"max_depth": MAX_DEPTH, **given},
+    ).config
 
 
 class _Refusal:
@@ -157,6 +151,8 @@ class Notebook:
 
     async def __call__(self, call: Call) -> CallAnswer:
         """Answer one call; runs as a task of its own."""
+        if call.kind == "chat":
+            return CallAnswer(value=json.dumps(await self._chat(call)))
         recorder = Recorder()
         tree = self._tree.beside(recorder)
         recorder.begin()
@@ -170,6 +166,16 @@ class Notebook:
                 context=self._person.info.to_dict(),
             )
             return await SubCalls(tree, self._person, self._child)(call)
+
+    async def _chat(self, call: Call) -> dict[str, Any]:
+        """Ask a model for a run in the notebook's own kernel (`rlm.backends.notebook_client`)."""
+        try:
+            spec = self._tree.models.route(call.model)
+            reply = await self._tree.models.ask(spec, as_messages(call.prompt))
+        except RLMError as error:
+            return {"error": str(error)}
+        usage = asdict(reply.usage)
+        return {"text": reply.text, "usage": usage, "finish_reason": reply.finish_reason}
 
     async def _child(self, tree: Tree, assignment: Assignment) -> str:
         tree.sandbox = await self._open()

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 MODEL = "RLM_MODEL"
 """The environment variable that names the model of a person's sub-calls."""
 
+BACKEND = "RLM_BACKEND"
+"""The one that names its provider."""
+
 _TERMINATE_SECONDS = 2.0
 
 
@@ -51,6 +54,7 @@ class SandboxProvisioner(KernelProvisionerBase):
     _sandbox: LocalSandbox | RelayedSandbox | None = None
     _process: KernelProcess | None = None
     _answerer: AnswererProcess | None = None
+    _model = ""
 
     def new_sandbox(self) -> LocalSandbox | RelayedSandbox:
         """Return the sandbox for this kernel."""
@@ -86,6 +90,8 @@ class SandboxProvisioner(KernelProvisionerBase):
         """Start the kernel's process, and what answers its sub-calls."""
         env = kwargs.get("env") or {}
         if self._answerer is None and (self.rlm or env.get(MODEL)):
+            kwargs_of_model = self.rlm.get("backend_kwargs") or {}
+            self._model = str(kwargs_of_model.get("model_name") or env.get(MODEL, ""))
             self._answerer = AnswererProcess(self._answerer_settings(), env)
         self._process = await self.start_process(cmd, **kwargs)
         if self._answerer is not None:
@@ -108,7 +114,10 @@ class SandboxProvisioner(KernelProvisionerBase):
     def _kernel_env(self) -> dict[str, str]:
         """Return the kernel's variables beside the environment's own: the kernelspec's, no keys."""
         given = dict(self.kernel_spec.env) if self.kernel_spec is not None else {}
-        answered = {ANSWERED: "1"} if self._answerer is not None else {}
+        answered = {}
+        if self._answerer is not None:
+            # Runs that are started in the kernel itself (`%%rlm`) ask the answerer's model as well
+            answered = {ANSWERED: "1", BACKEND: "notebook", MODEL: self._model}
         return {**without_secrets(given), ENVIRONMENT: self.environment, **answered}
 
     async def poll(self) -> int | None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.backends.arguments import check_package, check_sampling, provider_named, validate
 from rlm.backends.endpoint import resolve
-from rlm.backends.providers import PROVIDERS
+from rlm.backends.notebook_client import NotebookClient
+from rlm.backends.providers import NOTEBOOK, PROVIDERS
 from rlm.backends.redaction import public_kwargs
 from rlm.backends.windows import context_window
 
@@ -59,6 +60,8 @@ def create(
     validate(backend, kwargs)
     check_sampling(sampling_args)
     provider = provider_named(backend)
+    if provider is NOTEBOOK:
+        return NotebookClient(kwargs["model_name"])
     check_package(provider)
     if provider.sdk == "litellm":
         from rlm.backends.litellm_client import (  # noqa: PLC0415 - imports its SDK: seconds

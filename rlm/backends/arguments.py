@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from rlm.backends.endpoint import resolve
-from rlm.backends.providers import PROVIDERS, Provider
+from rlm.backends.notebook_client import person_kernel
+from rlm.backends.providers import NOTEBOOK, PROVIDERS, Provider
 from rlm.backends.redaction import public_url
 from rlm.errors import ArgumentError, ConfigurationError, MissingPackageError
 
@@ -29,6 +30,8 @@ def provider_named(backend: str) -> Provider:
     Raises:
         ConfigurationError: There is no such backend; the message lists those there are.
     """
+    if backend == NOTEBOOK.name:
+        return NOTEBOOK
     provider = PROVIDERS.get(backend) if isinstance(backend, str) else None
     if provider is None:
         raise ConfigurationError(
@@ -70,6 +73,9 @@ def validate(backend: str, backend_kwargs: Mapping[str, Any] | None = None) -> N
     _check_numbers(kwargs)
     _check_mappings(kwargs)
     _check_urls(backend, kwargs)
+    if provider is NOTEBOOK:
+        person_kernel()
+        return
     check_package(provider)
     if provider.sdk != "litellm":
         resolve(provider, kwargs)

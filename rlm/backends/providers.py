@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-SDK = Literal["openai", "anthropic", "litellm"]
+SDK = Literal["openai", "anthropic", "litellm", "notebook"]
 
 COMMON = (
     "model_name",
@@ -183,3 +183,6 @@ _ALL = (
 
 PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in _ALL}
 """Every backend by its name."""
+
+NOTEBOOK = Provider(name="notebook", sdk="notebook", arguments=("model_name",))
+"""No provider: a person's kernel, whose answerer has the models (see `notebook_client`)."""

@@ -31,7 +31,7 @@ MESSAGE_BUFFERS = 256
 MESSAGE_BYTES = 16_000_000
 """After so much another message is begun: a relay bounds what one may carry."""
 
-_KINDS = ("llm", "rlm", "tool")
+_KINDS = ("llm", "rlm", "tool", "chat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +40,15 @@ class Call:
 
     Attributes:
         id: Unique among this kernel's calls.
-        kind: ``"llm"``: one plain LM call; ``"rlm"``: a child run; ``"tool"``: a host callable.
+        kind: ``"llm"``: one plain LM call; ``"rlm"``: a child run; ``"tool"``: a host callable;
+            ``"chat"``: a plain LM call of a run in a person's kernel, which also wants the usage.
         prompt: The prompt: text, or a list of messages. Of a tool: ``{"args", "kwargs"}``.
         model: The model asked for by name; None for the default.
         name: The tool's name.
     """
 
     id: str
-    kind: Literal["llm", "rlm", "tool"]
+    kind: Literal["llm", "rlm", "tool", "chat"]
     prompt: Any
     model: str | None = None
     name: str | None = None

@@ -100,7 +100,7 @@ class RLMKernel(IPythonKernel):
         self._bridge = Bridge(
             self._send_to_host, self._on_control_thread, lambda: self._host is not None
         )
-        self._queries = Queries(self._bridge, self._is_answered)
+        self._queries = Queries(self._bridge, self.is_answered)
         self.repl = Repl(self.shell.user_ns, self._queries.helpers(), permanent=self.model_mode)
         self.repl.keep("ToolError", ToolError)
         for name in self.repl_options.get("tools", ()):
@@ -163,7 +163,7 @@ class RLMKernel(IPythonKernel):
         self.session.send(stream, "rlm_hello_reply", {"status": "ok"}, parent, ident=ident)
         self._bridge.reached(anew=anew)
 
-    def _is_answered(self) -> bool:
+    def is_answered(self) -> bool:
         """Whether there is, or will be, somebody who answers sub-calls."""
         return self._host is not None
 

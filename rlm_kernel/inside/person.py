@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.error import UsageError
@@ -19,6 +19,9 @@ from rlm_kernel.errors import ContextError
 from rlm_kernel.inside.kernel import RLMKernel
 from rlm_kernel.inside.reading import cut, read_path
 from rlm_kernel.inside.variables import ANSWERED, ENVIRONMENT
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 
 class PersonKernel(RLMKernel):
@@ -32,8 +35,18 @@ class PersonKernel(RLMKernel):
         self.repl.keep("context_0", "")
         self.shell.register_magic_function(self.rlm_context, magic_name="rlm_context")
 
-    def _is_answered(self) -> bool:
-        return super()._is_answered() or bool(os.environ.get(ANSWERED))
+    def is_answered(self) -> bool:
+        """Whether there is, or will be, somebody who answers sub-calls."""
+        return super().is_answered() or bool(os.environ.get(ANSWERED))
+
+    def ask_host(self, kind: str, prompt: Any, model: str | None) -> Future[Any]:
+        """Send a call of a kind that no helper makes; the future gets `(value, error)`."""
+        (future,) = self._bridge.submit([{"kind": kind, "model": model, "prompt": prompt}])
+        return future
+
+    def abandon(self, future: Future[Any]) -> None:
+        """Have a call cancelled that nobody waits for any more."""
+        self._bridge.abandon([future])
 
     @no_var_expand
     def rlm_context(self, line: str) -> None:

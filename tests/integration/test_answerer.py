@@ -16,6 +16,7 @@ import psutil
 import pytest
 from notebook_kernel import Notebook, notebook, until
 
+from rlm import RLM, ConfigurationError
 from rlm.demo.server import LMRequest, LMResponse, StandInServer, script
 
 if TYPE_CHECKING:
@@ -175,6 +176,31 @@ async def test_a_secret_in_the_kernelspec_reaches_the_answerer_alone(
             "import os\nprint(os.environ.get('PLAIN'), os.environ.get('OPENAI_API_KEY'))"
         )
         assert text == "seen None\n"
+
+
+@pytest.mark.parametrize("environment", ["local"], indirect=True)
+async def test_runs_in_the_notebook_itself_ask_its_answerer(opened: Opener) -> None:
+    def root(_: LMRequest) -> str:
+        return "```repl\nFINAL(f'{context} {llm_query(context)}')\n```"
+
+    async with opened(root) as nb:
+        await nb.run("text = 'hello'")
+        await nb.run("%%rlm -v text -o result --quiet\nWhat?")
+        assert await nb.run("print(result.answer, result.usage.total_calls)") == "hello <hello> 2\n"
+        await nb.run("from rlm import RLM\nimport os\nmodel = {'model_name': 'm'}")
+        run = (
+            "with RLM(os.environ['RLM_BACKEND'], model) as rlm: print(rlm.completion('x').response)"
+        )
+        assert await nb.run(run) == "x <x>\n"
+        other = "with RLM('notebook', {'model_name': 'other'}) as rlm: rlm.completion('x')"
+        status, text = await nb.outcome(other)
+        assert status == "error"
+        assert "Unknown model 'other'. Known models: 'm'." in text
+
+
+def test_elsewhere_there_is_no_notebook_to_ask() -> None:
+    with pytest.raises(ConfigurationError, match="only in a notebook of the kernel 'RLM"):
+        RLM("notebook", {"model_name": "m"})
 
 
 def answerers() -> list[psutil.Process]:

@@ -1,0 +1,106 @@
+"""The backend `notebook`: the models of a person's kernel, asked through its answerer.
+
+A kernel of the kernelspec `rlm` has no keys. A run that is started in it (by `%%rlm`, say) asks
+whoever answers the notebook's sub-calls, outside the kernel: `rlm.answerer`, by the kernel's own
+control channel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rlm.backends.base import LMReply
+from rlm.errors import BackendError, ConfigurationError
+from rlm.events import CallUsage
+from rlm_kernel.inside.bridge import CallInterruptedError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from rlm.events import Message
+    from rlm_kernel.inside.person import PersonKernel
+
+NAME = "notebook"
+
+
+def person_kernel() -> PersonKernel:
+    """Return the kernel that this process is.
+
+    Raises:
+        ConfigurationError: It is no person's kernel, or nobody answers its calls.
+    """
+    inside = sys.modules.get("rlm_kernel.inside.person")
+    kernel: PersonKernel | None = None
+    if inside is not None and inside.PersonKernel.initialized():
+        kernel = inside.PersonKernel.instance()
+    if kernel is None or not kernel.is_answered():
+        raise ConfigurationError(
+            f"The backend {NAME!r} works only in a notebook of the kernel 'RLM (local)' which has "
+            "a model (RLM_MODEL, set before the Jupyter server starts). Name a provider instead."
+        )
+    return kernel
+
+
+class NotebookClient:
+    """Asks through the kernel; nothing is retried or priced here, the answerer does.
+
+    Args:
+        model_name: One of the models that the answerer knows.
+    """
+
+    backend = NAME
+    reports_cost = False
+    max_retries = 0
+
+    def __init__(self, model_name: str) -> None:
+        self.model_name = model_name
+        self._kernel = person_kernel()
+
+    async def complete(
+        self, messages: Sequence[Message], *, model: str | None = None, stream: bool = False
+    ) -> LMReply:
+        """Ask the model once.
+
+        Raises:
+            BackendError: The answerer or its provider failed.
+        """
+        del stream  # the reply comes whole
+        name = model or self.model_name
+        future = self._kernel.ask_host("chat", list(messages), name)
+        try:
+            value, error = await asyncio.wrap_future(future)
+        except CallInterruptedError:
+            # The one before was stopped; a run that is asked for right after it may go on
+            raise _failed("the notebook's cell was interrupted", name, retryable=True) from None
+        except asyncio.CancelledError:
+            self._kernel.abandon(future)
+            raise
+        if error is not None:
+            raise _failed(error, name)
+        return _reply(json.loads(value), name)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _reply(found: Mapping[str, Any], name: str) -> LMReply:
+    if found.get("error") is not None:
+        raise _failed(str(found["error"]), name)
+    return LMReply(
+        text=found["text"],
+        model=name,
+        usage=CallUsage(**found["usage"]),
+        finish_reason=found["finish_reason"],
+    )
+
+
+def _failed(problem: str, model: str, *, retryable: bool = False) -> BackendError:
+    return BackendError(
+        f"The notebook's answerer could not ask {model!r}: {problem}",
+        backend=NAME,
+        model=model,
+        retryable=retryable,
+    )
