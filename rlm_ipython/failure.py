@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from typing import TYPE_CHECKING
 
@@ -29,8 +30,9 @@ _RAISE_THE_LIMIT: dict[type[RLMError], str] = {
 }
 _ENTER_A_KEY = (
     "To enter it without leaving it in the notebook: import os, getpass; "
-    'os.environ["NAME_OF_THE_VARIABLE"] = getpass.getpass()'
+    'os.environ["{variable}"] = getpass.getpass()'
 )
+_VARIABLE = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 _BUDGET_NEEDS_A_PRICE = (
     'In a notebook: %config RLMMagics.prices = {"MODEL": (USD per 1M tokens in, out)}.'
 )
@@ -79,7 +81,8 @@ def full_traceback(error: BaseException) -> str:
 
 def _advice(error: RLMError) -> str:
     if isinstance(error, MissingKeyError):
-        return _ENTER_A_KEY
+        named = _VARIABLE.search(str(error))
+        return _ENTER_A_KEY.format(variable=named[0]) if named else ""
     if isinstance(error, SandboxError):
         return "`rlm doctor` in a terminal says what works here."
     if "max_budget" in str(error) and "price" in str(error):

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from IPython.display import display
 
 from rlm.logger.live import running
-from rlm.logger.view import as_text
-from rlm_ipython.answer import took
+from rlm_ipython.still import still
 
 if TYPE_CHECKING:
     from rlm.run_handle import RunHandle
@@ -48,7 +47,7 @@ class Progress:
 
     def end(self) -> None:
         """Leave one line that opens to the whole run: script-free HTML, which stays saved."""
-        self._display.update(over(self._handle.trajectory), raw=True)
+        self._display.update(still(self._handle.trajectory), raw=True)
 
 
 def show_whole(trajectory: Trajectory) -> None:
@@ -57,32 +56,7 @@ def show_whole(trajectory: Trajectory) -> None:
     Args:
         trajectory: Finished or not.
     """
-    display(over(trajectory), raw=True)
-
-
-def over(trajectory: Trajectory) -> dict[str, str]:
-    """Return a run as a mime bundle: a line that opens to all of it.
-
-    Args:
-        trajectory: Finished or not.
-    """
-    if trajectory.root is None:
-        return {"text/plain": "no run began"}
-    told = took(trajectory.root)
-    return {"text/html": folded(told, as_text(trajectory)), "text/plain": told}
-
-
-def folded(title: str, text: str) -> str:
-    """Return plain text as HTML that is one line until it is opened.
-
-    Args:
-        title: The line.
-        text: What is below it.
-    """
-    return (
-        f"<details><summary>{html.escape(title)}</summary>"
-        f'<pre style="{_STYLE}">{html.escape(text)}</pre></details>'
-    )
+    display(still(trajectory), raw=True)
 
 
 def _bundle(text: str, line: str) -> dict[str, str]:

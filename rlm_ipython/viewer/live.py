@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import html
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rlm_ipython.answer import took
+from rlm_ipython.still import still
 from rlm_ipython.viewer.widget import TrajectoryViewer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from IPython.core.display_functions import DisplayHandle
-
-    from rlm.trajectory import Trajectory
 
 
 class LiveView:
@@ -68,18 +65,3 @@ def show_live(source: Any, **traits: Any) -> Iterator[LiveView]:
         yield view
     finally:
         view.end()
-
-
-def still(trajectory: Trajectory) -> dict[str, str]:
-    """Return a run as a mime bundle that needs no widget: one line that opens to all of it.
-
-    Args:
-        trajectory: Finished or not.
-    """
-    from rlm.export.html import fragment  # noqa: PLC0415 - only when there is an end
-
-    if trajectory.root is None:
-        return {"text/plain": "no run began"}
-    line = took(trajectory.root)
-    folded = f"<details><summary>{html.escape(line)}</summary>{fragment(trajectory)}</details>"
-    return {"text/html": folded, "text/plain": line}

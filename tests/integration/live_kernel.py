@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,26 @@ class LiveKernel:
             code, timeout=60, allow_stdin=True, output_hook=heard, stdin_hook=asked
         )
         return messages
+
+    def interrupted(self, code: str, *, when: threading.Event) -> list[dict[str, Any]]:
+        """Run a cell, press the interrupt button, and return the messages of its outputs.
+
+        Args:
+            code: The cell.
+            when: Set when it is time to press.
+        """
+        sent = self.client.execute(code)
+        assert when.wait(60)
+        self.manager.interrupt_kernel()
+        messages: list[dict[str, Any]] = []
+        while True:
+            message = self.client.get_iopub_msg(timeout=60)
+            if message["parent_header"].get("msg_id") != sent:
+                continue
+            messages.append({"type": message["msg_type"], **message["content"]})
+            if messages[-1].get("execution_state") == "idle":
+                self.client.get_shell_msg(timeout=60)
+                return messages
 
     def value(self, expression: str) -> Any:
         """Return what an expression is in the kernel, as its `repr`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 DONE = "```repl\nanswer['content'] = str(context)\nanswer['ready'] = True\n```"
 ASLEEP = "```repl\nimport time; time.sleep(600)\n```"
-FOREVER = "Let me think.\n```repl\nx = 1\nwhile True: pass\n```"
+FOREVER = "Let me think.\n```repl\nx = llm_query('now')\nwhile True: pass\n```"
 
 
 @pytest.fixture
@@ -64,24 +63,39 @@ def test_a_front_end_is_sent_one_line_that_opens_and_the_answer(
     assert page.startswith("<details>")
     assert "llm_query" in page
     assert "<script" not in page
-    assert "m · 2 turns" in last["data"]["text/plain"]
+    assert last["data"]["text/plain"] == "run: answered · 2 turns · 1 sub-call"
     assert not [m for m in messages if m["type"] == "stream"]
+
+
+def test_where_there_are_no_widgets_one_output_is_rewritten(kernel: LiveKernel, model: Any) -> None:
+    kernel.run("import sys; sys.modules['anywidget'] = None")
+    told = threading.Event()
+
+    def slow(_: str) -> str:
+        assert told.wait(30)
+        return "ok"
+
+    def heard(message: dict[str, Any]) -> None:
+        if "llm_query · m · 1 running" in message.get("data", {}).get("text/html", ""):
+            told.set()
+
+    model(["```repl\nx = llm_query('<b>hey</b>')\n```", DONE], slow)
+    messages = kernel.run("%%rlm\nWhat?", during=heard)
+    assert told.is_set()
+    assert len([m for m in messages if m["type"] == "display_data"]) == 1
+    last = [m for m in messages if m["type"] == "update_display_data"][-1]
+    assert last["data"]["text/html"].startswith("<details>")
+    assert "<b>hey</b>" not in last["data"]["text/html"]
+    shown_again = kernel.run("%rlm show 1")
+    assert "run: answered" in shown(shown_again)[0]
 
 
 def test_the_interrupt_button_stops_the_run_and_keeps_its_record(
     kernel: LiveKernel, model: Any
 ) -> None:
-    model([FOREVER])
-    pressed: list[float] = []
-
-    def press(message: dict[str, Any]) -> None:
-        told = message.get("data", {}).get("text/plain", "")
-        if "running" in told and not pressed:
-            pressed.append(time.monotonic())
-            threading.Thread(target=kernel.manager.interrupt_kernel).start()
-
-    messages = kernel.run("%%rlm -o r\nWhat?", during=press)
-    assert pressed
+    running = threading.Event()
+    model([FOREVER], lambda _: running.set() or "ok")
+    messages = kernel.interrupted("%%rlm -o r\nWhat?", when=running)
     error = next(m for m in messages if m["type"] == "error")
     assert error["ename"] == "CancellationError"
     assert len(error["traceback"]) == 1
