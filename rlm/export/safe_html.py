@@ -15,6 +15,7 @@ from functools import cache
 from html import escape, unescape
 from typing import TYPE_CHECKING
 
+from rlm.logger.safe_markdown import NOTHING, TEX
 from rlm.logger.safe_text import visible
 
 if TYPE_CHECKING:
@@ -105,6 +106,8 @@ _ADDRESS = re.compile(r"(?:https?://|mailto:)[^\s<>\"'`\\\x00-\x20]+", re.IGNORE
 _IMAGE = re.compile(r'<img((?: [\w:-]+="[^"]*")*)>')
 _SOURCE = re.compile(r' src="([^"]*)"')
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif);base64,[A-Za-z0-9+/=\s]*")
+# A formula may reach out of itself, as a link; renderers pass over what is preformatted.
+_TEX_OR_CODE = re.compile(rf"<(pre|code)[ >].*?</\1>|{TEX.pattern}", re.DOTALL)
 _SIGNATURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 
 
@@ -125,7 +128,7 @@ def safe_html(html: str) -> str:
     cleaned = visible(_html_cleaner().clean(visible(html)))
     if "<img" in cleaned:
         cleaned = _IMAGE.sub(_local_or_named, cleaned)
-    return cleaned
+    return without_tex(cleaned)
 
 
 def svg_image(svg: str) -> str:
@@ -170,6 +173,17 @@ def picture(mime: str, data: str) -> str:
     if not content.startswith(signature):
         return _named(f"an image that is not {mime} is not shown")
     return f'<img alt="image" src="data:{mime};base64,{data}">'
+
+
+def without_tex(html: str) -> str:
+    """Return HTML in which no formula is a link or loads something, however a page renders it.
+
+    Args:
+        html: Well-formed, such as `safe_html` makes it.
+    """
+    if "\\" not in html:
+        return html
+    return _TEX_OR_CODE.sub(lambda found: found[0] if found[1] else f"\\{NOTHING}", html)
 
 
 def web_address(address: str) -> bool:

@@ -11,7 +11,7 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from rlm.export.safe_html import web_address
+from rlm.export.safe_html import web_address, without_tex
 from rlm.logger.safe_text import safe_text, visible
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def markdown_html(text: str, *, classes: bool = False) -> str:
         classes: As in `code_html`, for its fenced code.
     """
     # An entity of a model's may name what its text may not hold.
-    return visible(_markdown(classes=classes).render(safe_text(text)))
+    return without_tex(visible(_markdown(classes=classes).render(safe_text(text))))
 
 
 @cache

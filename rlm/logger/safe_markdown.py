@@ -22,12 +22,12 @@ _ADDRESS = r"(?:https?://|mailto:)(?:[^\s()<>\"'\\&]|&(?![#\w]*;)|\([^\s()<>\"'\
 _LINK_END = re.compile(rf"\]\((?!{_ADDRESS}(?:[ ]\"[^\"<>\\&]*\")?\))")
 _DEFINITION = re.compile(r"\]:(?!\s+(?:https?://|mailto:)[^\s<>\"'\\]*\s*$)", re.MULTILINE)
 # TeX that reaches out of the formula: links, attributes, packages, and ways to spell them.
-_TEX = re.compile(
+TEX = re.compile(
     r"\\(?=href|url|html|class|cssId|style|data|require|includegraphics|csname|unicode|def\b|let\b)"
 )
 # An entity may be any character: also one that makes text read other than it is.
 _HIDING = re.compile(r"&(?=#|[lr]lm;)")
-_NOTHING = "\u2060"  # word joiner: invisible, and "<" followed by it begins no tag
+NOTHING = "\u2060"  # word joiner: invisible, and "<" followed by it begins no tag
 
 
 def safe_markdown(text: str) -> str:
@@ -119,13 +119,13 @@ def _inline(text: str) -> str:
 
 def _inert(text: str) -> str:
     """Return what is probably code, harmless also where a renderer takes it for prose."""
-    text = text.replace("<", f"<{_NOTHING}").replace("![", f"!{_NOTHING}[")
-    text = _HIDING.sub(f"&{_NOTHING}", text)
-    return _harmless(text.replace("](", f"]{_NOTHING}(").replace("]:", f"]{_NOTHING}:"))
+    text = text.replace("<", f"<{NOTHING}").replace("![", f"!{NOTHING}[")
+    text = _HIDING.sub(f"&{NOTHING}", text)
+    return _harmless(text.replace("](", f"]{NOTHING}(").replace("]:", f"]{NOTHING}:"))
 
 
 def _harmless(text: str) -> str:
     text = _LINK_END.sub(r"]\\(", text)
     text = _DEFINITION.sub(r"]\\:", text)
     text = re.sub(r"`{3,}|~{3,}", lambda run: "\\" + "\\".join(run[0]), text)
-    return _TEX.sub(rf"\\{_NOTHING}", text)
+    return TEX.sub(rf"\\{NOTHING}", text)

@@ -104,6 +104,14 @@ def test_links_to_the_web_stay_links() -> None:
         assert '<a href="https://a.example/?q=1" rel="noopener noreferrer">x</a>' in shown
 
 
+def test_formulas_reach_nowhere_and_code_is_left_alone() -> None:
+    for render in (safe_html, markdown_html):
+        assert "\\href" not in render(r"<p>$\href{javascript:alert(1)}{x}$</p>")
+    path = r"<pre>C:\data\style</pre>"
+    assert safe_html(path) == path
+    assert r"C:\data" in markdown_html("```\nC:\\data\n```")
+
+
 def test_html_that_takes_long_to_parse_is_only_named() -> None:
     assert safe_html("<div>" * (TAG_LIMIT + 1)) == "<em>[HTML of 5,001 elements is not shown]</em>"
     assert "characters is not shown" in safe_html("x" * (HTML_LIMIT + 1))

@@ -115,6 +115,11 @@ class TreeWriter:
 
     def _turn(self, turn: TurnNode, depth: int) -> Iterator[str]:
         number, *figures = next(iter(turn_head(turn, 0))).text.split(" · ")
+        if turn.finished is not None and turn.cells and turn.reply is not None:
+            # The first figure is the model's time; what the cells took is most of it.
+            figures[:1] = [f"{seconds(turn.finished.duration)}, the model {figures[0]}"]
+        if calls := len(turn.sub_calls):
+            figures.append(f"{calls:,} sub-call{'' if calls == 1 else 's'}")
         title = f"<b>{escape(number)}</b> {self.quiet(' · '.join(figures))}"
         if turn.reply is not None and (words := first_words(turn.reply.text)):
             title += f" {escape(words)}"
