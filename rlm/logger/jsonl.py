@@ -24,7 +24,7 @@ from rlm.logger.iterations import (
 from rlm.logger.leftovers import changed
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.json_text import json_bytes
-from rlm.trajectory.redacted import redacted_event
+from rlm.trajectory.redacted import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -118,7 +118,7 @@ class RLMLogger:
         if redact is not None and not callable(redact):
             raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
         self.prompts: Prompts = prompts
-        self._redact = redact
+        self._redaction = Redaction(redact)
         self.log_dir = None if log_dir is None else os.fspath(log_dir)
         self.log_file_path: str | None = None
         if self.log_dir is not None:
@@ -136,7 +136,7 @@ class RLMLogger:
         Args:
             event: Of any run; several runs may share the logger.
         """
-        event = redacted_event(event, self._redact)
+        event = self._redaction(event)
         with self._lock:
             tree = self._forest.add(event)
             root = None if tree is None else tree.root

@@ -20,9 +20,9 @@ from rlm.events import RunFinished, RunStarted
 from rlm.notebook.draft import Draft
 from rlm.notebook.side_file import new_file, write_context
 from rlm.notebook.write import restoring
-from rlm.trajectory import redacted_event
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.forest import Forest
+from rlm.trajectory.redacted import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,6 +119,7 @@ class NotebookLog:
         self.path: Path | None = None
         self._context = context
         self._redact = redact
+        self._redaction = Redaction(redact)
         self._begin()
         _alive.add(self)
 
@@ -128,7 +129,7 @@ class NotebookLog:
         Args:
             event: Of any run; several runs may share the log.
         """
-        event = redacted_event(event, self._redact)
+        event = self._redaction(event)
         if self._context == "hash" and isinstance(event, RunStarted):
             kept = {name: item for name, item in event.context.items() if name != "value"}
             event = replace(event, context=kept)

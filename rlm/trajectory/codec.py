@@ -110,6 +110,15 @@ def events_from_dict(data: object) -> list[Event]:
     return events
 
 
+def required_fields(cls: type[Event]) -> frozenset[str]:
+    """Return the fields that an event's dictionary must have.
+
+    Args:
+        cls: The event's class.
+    """
+    return _CODECS[cls].required
+
+
 @dataclass(frozen=True, slots=True)
 class _Codec:
     """How an event class is read: a reader by field, and the fields without default."""

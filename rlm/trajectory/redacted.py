@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import marshal
+import os
+import re
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from rlm.backends.redaction import public_kwargs
+from rlm.backends.redaction import MASK, public_kwargs
 from rlm.events import CallUsage, RunStarted
 
 if TYPE_CHECKING:
@@ -17,6 +20,56 @@ _STRUCTURE = frozenset({"id", "parent_id", "run_id", "time", "status", "kind", "
 """Fields that say where an event belongs and what it is; they hold nobody's text."""
 
 _KWARGS = ("backend_kwargs", "environment_kwargs")
+
+_SECRET_VARIABLE = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASSWD)$", re.IGNORECASE)
+_SHORTEST = 12
+"""Characters of a variable's value from which on it may be a key that stands nowhere else."""
+
+
+class Redaction:
+    """What a log does to every event before it keeps it.
+
+    Beside what `redacted_event` does, it masks what is in this process's environment under the name
+    of a secret. No kernel is given any of it, but code on this machine can find it all the same.
+    """
+
+    def __init__(self, redact: Callable[[str], str] | None = None) -> None:
+        """Look at the environment.
+
+        Args:
+            redact: As for `redacted_event`.
+        """
+        self._redact = redact
+        self._secrets = tuple(
+            value
+            for name, value in os.environ.items()
+            if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST and value[0] != "/"
+        )
+        self._bytes = tuple(secret.encode("utf-8", "surrogatepass") for secret in self._secrets)
+
+    def __call__(self, event: Event) -> Event:
+        """Return an event as it may be kept.
+
+        Args:
+            event: Any event.
+        """
+        if self._secrets and self._may_tell(event):
+            event = redacted_event(event, self._masked)
+        return redacted_event(event, self._redact)
+
+    def _may_tell(self, event: Event) -> bool:
+        """Whether one of the secrets is in an event: a quick look at all of its texts."""
+        values = [getattr(event, field.name) for field in fields(event)]
+        try:
+            data = marshal.dumps([value for value in values if not isinstance(value, CallUsage)])
+        except ValueError:  # Too deep for it.
+            return True
+        return any(secret in data for secret in self._bytes)
+
+    def _masked(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
 
 
 def redacted_event(event: Event, redact: Callable[[str], str] | None = None) -> Event:

@@ -314,3 +314,20 @@ def test_a_redacted_notebook_still_loads(scripted: Any, tmp_path: Path) -> None:
     path = result.save(tmp_path / "run.ipynb", redact=redact)
     expected = tuple(redacted_event(event, redact) for event in result.trajectory.events)
     assert Trajectory.load(path).events == expected
+
+
+def test_a_key_of_the_environment_is_in_no_file_even_when_code_finds_it(
+    scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "planted-0123456789abcdef"
+    monkeypatch.setenv("SOME_API_KEY", key)
+    logs = [NotebookLog(tmp_path), RLMLogger(tmp_path)]
+    spy = "import os\nprint([v for v in [bytes.fromhex({!r}).decode()] if v])"
+    rlm = scripted(root=[cell(spy.format(key.encode().hex())), ANSWER], logger=logs)
+    result = rlm.completion("abc")
+    assert key in str(result.trajectory.events)
+    for suffix in (".json", ".jsonl", ".ipynb", ".html", ".trace.json"):
+        result.save(tmp_path / f"saved{suffix}")
+    files = list(tmp_path.iterdir())
+    assert len(files) == 7
+    assert [path.name for path in files if key in path.read_text()] == []

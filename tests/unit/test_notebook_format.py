@@ -5,27 +5,37 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nbformat
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 from story import Story, a_whole_story, failure, stdout
 from test_trajectory import EVENTS
 
-from rlm.events import CellFinished, CellOutput, CellStarted, Event, ModelReply, TurnStarted
+from rlm.events import CellFinished, CellOutput, CellStarted, ModelReply, TurnStarted
 from rlm.notebook import notebook_bytes, read_notebook, to_notebook
+from rlm.notebook.schema import notebook_schema
 from rlm.trajectory import Trajectory, load, redacted_event, save
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from rlm.events import Event
+
+
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "docs" / "rlm-notebook.schema.json").read_text(encoding="utf-8")
+)
+VALID = Draft202012Validator(SCHEMA)
 
 
 def again(events: list[Event]) -> tuple[Event, ...]:
     """Write events to a notebook and read it."""
     content = notebook_bytes(Trajectory.from_events(events))
     nbformat.validate(json.loads(content))
+    VALID.validate(json.loads(content))
     return read_notebook(content).trajectory.events
 
 
@@ -58,7 +68,7 @@ def test_any_events_survive_a_browser_that_saves_the_notebook(events: list[Event
     assert read_notebook(as_a_browser_saves(content)).trajectory.events == tuple(events)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=25)
 @given(st.permutations(a_whole_story().events), st.integers(0, 200))
 def test_a_run_that_lost_or_shuffled_events_survives_too(events: list[Event], end: int) -> None:
     assert again(events[:end]) == tuple(events[:end])
@@ -67,7 +77,9 @@ def test_a_run_that_lost_or_shuffled_events_survives_too(events: list[Event], en
 def test_every_prefix_of_a_run_is_a_notebook() -> None:
     events = a_whole_story().events
     for end in range(len(events) + 1):
-        assert again(events[:end]) == tuple(events[:end])
+        content = notebook_bytes(Trajectory.from_events(events[:end]))
+        nbformat.validate(json.loads(content))
+        assert read_notebook(content).trajectory.events == tuple(events[:end])
 
 
 HARD_TEXTS = st.sampled_from(
@@ -122,6 +134,7 @@ def test_hostile_outputs_prompts_and_code_survive(
         pass
     content = notebook_bytes(Trajectory.from_events(story.events))
     nbformat.validate(json.loads(content))
+    VALID.validate(json.loads(content))
     assert read_notebook(content).trajectory.events == tuple(story.events)
     saved = as_a_browser_saves(content)
     assert read_notebook(saved).trajectory.events == tuple(story.events)
@@ -276,3 +289,25 @@ def test_a_metadata_line_says_what_each_event_is() -> None:
     assert kinds["cell"] == {CellStarted.type, CellOutput.type, CellFinished.type}
     assert notebook.metadata.rlm.schema == 1
     assert notebook.metadata.kernelspec.name == "rlm"
+
+
+def test_the_schema_in_the_docs_is_that_of_the_code() -> None:
+    assert json.loads(json.dumps(notebook_schema())) == SCHEMA, "run: make docs"
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda nb: nb["metadata"]["rlm"].pop("events"),
+        lambda nb: nb["cells"][0]["metadata"]["rlm"].update(kind="other"),
+        lambda nb: nb["cells"][0]["metadata"]["rlm"]["events"][0].pop("model"),
+        lambda nb: nb["cells"][1]["metadata"]["rlm"]["events"][0].update(odd=1),
+        lambda nb: nb["cells"][1]["metadata"]["rlm"]["events"][1].update(text={"$odd": 1}),
+    ],
+)
+def test_the_schema_refuses_what_the_reader_refuses(change: Any) -> None:
+    notebook = json.loads(notebook_bytes(Trajectory.from_events(a_whole_story().events)))
+    VALID.validate(notebook)
+    change(notebook)
+    assert not VALID.is_valid(notebook)
