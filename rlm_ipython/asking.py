@@ -6,8 +6,6 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.error import UsageError
-
 from rlm.errors import RLMError
 from rlm_ipython.answer import Answer
 from rlm_ipython.failure import told_in_a_paragraph
@@ -35,12 +33,14 @@ class Asked:
         rlm: What answers it.
         prompt: The context.
         root_prompt: The question, where the context is not the question itself.
+        question: What `%rlm runs` lists.
         flags: What the magic line says.
     """
 
     rlm: RLM
     prompt: Any
     root_prompt: str | None
+    question: str
     flags: argparse.Namespace
 
 
@@ -59,14 +59,22 @@ def ask(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Answer |
         UsageError: A flag names what is not there.
         RLMError: What the run ended in, or could not begin for.
     """
-    if flags.step and flags.bg:
-        raise UsageError("--step asks you before each cell: it cannot go with --bg.")
     try:
         asked = _checked(magics, flags, filled(question, magics.shell))
-    except RLMError as error:
+    except (RLMError, OSError) as error:
         magics.last_error = error
-        raise told_in_a_paragraph(error, out=None, number=None) from None
-    return _in_background(magics, asked) if flags.bg else _here(magics, asked)
+        raise told_in_a_paragraph(error) from None
+    return answered(magics, asked)
+
+
+def answered(magics: RLMMagics, asked: Asked) -> Answer | RunHandle | None:
+    """Run what is ready to be run; returns and raises as `ask`.
+
+    Args:
+        magics: Of the shell that asks.
+        asked: The question.
+    """
+    return _in_background(magics, asked) if asked.flags.bg else _here(magics, asked)
 
 
 def _checked(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Asked:
@@ -81,6 +89,7 @@ def _checked(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Ask
         rlm=magics.kept.rlm(arguments) if flags.persistent else RLM(**arguments),
         prompt=context,
         root_prompt=question if flags.variables else None,
+        question=question,
         flags=flags,
     )
 
@@ -138,8 +147,7 @@ def _look_after(run: ShellRun, view: View, asked: Asked) -> None:
 
 def _begin(magics: RLMMagics, asked: Asked) -> ShellRun:
     handle = asked.rlm.start(asked.prompt, asked.root_prompt)
-    question = asked.root_prompt or str(asked.prompt)
-    return magics.runs.add(handle.trajectory, handle=handle, question=question)
+    return magics.runs.add(handle.trajectory, handle=handle, question=asked.question)
 
 
 def _end(asked: Asked) -> None:

@@ -38,16 +38,22 @@ _BUDGET_NEEDS_A_PRICE = (
 )
 
 
-def told_in_a_paragraph(error: RLMError, *, out: str | None, number: int | None) -> RLMError:
+def told_in_a_paragraph(
+    error: RLMError | OSError, *, out: str | None = None, number: int | None = None
+) -> RLMError:
     """Return an error that IPython shows as one paragraph; its class and text stay its own.
 
     It uses IPython's protocol for it, `_render_traceback_`, so nothing of the shell changes.
 
     Args:
-        error: What a run ended in, or could not begin for.
+        error: What a run ended in, or could not begin for; a file's is made one of ours.
         out: The variable that holds the result.
         number: The run's, in `%rlm runs`; None when none began.
     """
+    if isinstance(error, OSError) and not isinstance(error, RLMError):
+        file = f"{error.filename}: " if error.filename else ""
+        error, cause = RLMError(f"{file}{error.strerror or error}"), error
+        error.__cause__ = cause
     text = paragraph(error, out=out, number=number)
     error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
     return error

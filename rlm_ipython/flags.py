@@ -58,6 +58,8 @@ def parse(magic: Any, line: str) -> argparse.Namespace:
     except ValueError as error:  # an open quote
         raise UsageError(f"%%rlm {bare}: {error}.") from None
     flags.quiet = flags.quiet or silenced
+    if flags.step and flags.bg:
+        raise UsageError("--step asks you before each cell: it cannot go with --bg.")
     return flags
 
 

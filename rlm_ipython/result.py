@@ -20,12 +20,14 @@ def result_of(outcome: RLMChatCompletion | RLMError, prompt: Any) -> RLMChatComp
     """
     if not isinstance(outcome, RLMError):
         return outcome
+    from rlm.replay.plan import NOT_GIVEN  # noqa: PLC0415 - the engine is loaded when needed
+
     trajectory: Trajectory | None = outcome.trajectory
     root = trajectory.root if trajectory is not None else None
     finished = root.finished if root is not None else None
     return RLMChatCompletion(
         root_model=root.started.model if root is not None else "",
-        prompt=prompt,
+        prompt=None if prompt is NOT_GIVEN else prompt,
         response=outcome.partial_answer or "",
         usage_summary=root.usage if root is not None else UsageSummary(),
         execution_time=finished.duration if finished is not None else 0.0,

@@ -36,7 +36,7 @@ def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, A
         "backend": backend,
         "backend_kwargs": kwargs,
         "environment": flags.environment or defaults.environment,
-        "environment_kwargs": _environment_kwargs(flags, defaults),
+        "environment_kwargs": environment_kwargs(flags, defaults),
         "max_depth": flags.max_depth or defaults.max_depth,
         "max_iterations": flags.max_iterations or defaults.max_iterations,
         "max_budget": flags.budget or defaults.budget,
@@ -55,7 +55,16 @@ def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, A
     return arguments
 
 
-def _environment_kwargs(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, Any]:
+def environment_kwargs(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, Any]:
+    """Return what the environment is made with.
+
+    Args:
+        flags: As for `rlm_arguments`.
+        defaults: As for `rlm_arguments`.
+
+    Raises:
+        UsageError: An image is named for an environment that has none.
+    """
     environment = flags.environment or defaults.environment
     # What the defaults say of one environment means nothing to another.
     own = defaults.environment_kwargs if environment == defaults.environment else {}

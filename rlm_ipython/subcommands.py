@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
 
+from rlm_ipython import flags, playing
 from rlm_ipython.failure import full_traceback, told_in_a_paragraph
 from rlm_ipython.overviews import cost_table, model_table, run_table, status
 from rlm_ipython.views import show
@@ -32,9 +33,11 @@ class SubCommand:
     Attributes:
         usage: What follows the word.
         help: What it does, in one line.
-        function: Called with the magics and the words; what it returns is the magic's value.
+        function: Called with the magics, the flags when it asks, and the words; what it returns
+            is the magic's value.
         most: How many words may follow.
         least: How many must.
+        asks: Whether it begins a run, with the flags of `%%rlm`.
     """
 
     usage: str
@@ -42,6 +45,7 @@ class SubCommand:
     function: Callable[..., Any]
     least: int = 0
     most: int = 0
+    asks: bool = False
 
     @property
     def takes_run(self) -> bool:
@@ -60,12 +64,18 @@ def run(magics: RLMMagics, line: str) -> Any:
         UsageError: There is no such sub-command, or not so many words follow it.
         RLMError: What a file, or a run that was begun, ended in.
     """
-    from rlm.errors import RLMError  # noqa: PLC0415 - the engine is loaded when it is needed
-
+    silenced = line.rstrip().endswith(";")
     try:
-        name, *words = shlex.split(line) or [""]
+        name, *words = shlex.split(line.rstrip("; \t")) or [""]
     except ValueError as error:  # an open quote
         raise UsageError(f"%rlm {line}: {error}.") from None
+    value = _done(magics, name, words, quiet=silenced)
+    return None if silenced else value
+
+
+def _done(magics: RLMMagics, name: str, words: list[str], *, quiet: bool) -> Any:
+    from rlm.errors import RLMError  # noqa: PLC0415 - the engine is loaded when it is needed
+
     if not name:
         return status(magics)
     command = SUBCOMMANDS.get(name)
@@ -76,13 +86,21 @@ def run(magics: RLMMagics, line: str) -> Any:
             f"%rlm has no sub-command {name!r}.{meant} There are {', '.join(SUBCOMMANDS)}; "
             "a question is asked with %%rlm (two percent signs)."
         )
+    first = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
+    more = words[first:]
+    if command.asks:
+        words = words[:first]
     if not command.least <= len(words) <= command.most:
         raise UsageError(f"It is: %rlm {name} {command.usage}".rstrip())
+    if command.asks:
+        given = flags.parse(type(magics).ask, shlex.join(more))
+        given.quiet = given.quiet or quiet
+        return command.function(magics, given, *words)
     try:
         return command.function(magics, *words)
-    except RLMError as error:
+    except (RLMError, OSError) as error:
         magics.last_error = error
-        raise told_in_a_paragraph(error, out=None, number=None) from None
+        raise told_in_a_paragraph(error) from None
 
 
 def documented(function: F) -> F:
@@ -92,7 +110,7 @@ def documented(function: F) -> F:
         function: The magic.
     """
     listed = "\n".join(
-        f"  {f'{name} {command.usage}'.strip():<20}{command.help}"
+        f"  {f'{name} {command.usage}'.strip():<28}{command.help}"
         for name, command in SUBCOMMANDS.items()
     )
     function.__doc__ = f"""::
@@ -104,8 +122,9 @@ def documented(function: F) -> F:
 commands:
 {listed}
 
-ID is a run's number in `%rlm runs`. To ask a question, use %%rlm (two percent signs); its
-manual is %%rlm?."""
+ID is a run's number in `%rlm runs`. The flags are those of %%rlm: `%rlm fork 1 3 -m gpt-5 -o r`;
+-v NAME gives the context where the record does not hold it. To ask a question, use %%rlm (two
+percent signs); its manual is %%rlm?."""
     return function
 
 
@@ -185,6 +204,22 @@ SUBCOMMANDS: dict[str, SubCommand] = {
     ),
     "load": SubCommand(
         usage="PATH", help="read a run from a file and show it", function=_load, least=1, most=1
+    ),
+    "replay": SubCommand(
+        usage="PATH [flags]",
+        help="play a saved run again: its replies, a new kernel, no key",
+        function=playing.replay,
+        least=1,
+        most=1,
+        asks=True,
+    ),
+    "fork": SubCommand(
+        usage="ID|PATH TURN [flags]",
+        help="go on from a turn with the model, -m another or the same",
+        function=playing.fork,
+        least=2,
+        most=2,
+        asks=True,
     ),
     "close": SubCommand(usage="", help="end what --persistent keeps", function=_close),
     "traceback": SubCommand(
