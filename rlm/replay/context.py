@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.core.context import describe
 from rlm.core.fingerprint import fingerprint
 from rlm.errors import ContextError, ContextMismatchError
+from rlm.notebook.side_file import side_folder
 from rlm.replay.plan import NOT_GIVEN
 from rlm_kernel.host.payload import context_value
 from rlm_kernel.inside.loading import load
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 _SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
 """Of the forms that are data only."""
-
-
-def side_folder(log: Path) -> Path:
-    """Return the folder of the files that belong to a log: ``NAME.rlm`` beside it."""
-    return log.with_suffix(".rlm")
 
 
 def context_file(about: Mapping[str, Any], log: Path) -> Path | None:

@@ -9,7 +9,8 @@ import zlib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
-from rlm.replay.context import context_file, side_folder
+from rlm.notebook.side_file import side_folder
+from rlm.replay.context import context_file
 from rlm.trajectory.files import replace_file
 from rlm_kernel.inside.recorded_calls import PREVIEW, SCHEMA, RecordedCall, code_digest
 

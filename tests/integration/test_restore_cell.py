@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import nbclient
 import nbformat
 import pytest
+from conftest import environment_kwargs
 from nbclient.exceptions import CellExecutionError
+from notebook_kernel import notebook
 
 from rlm import RLM, Trajectory
 from rlm.demo.server import LMResponse, StandInServer, script
-from rlm.notebook.write import draft_of
+from rlm.logger import NotebookLog
 from rlm.replay import restore
-from rlm.replay.restore import restore_cell
 from rlm.trajectory.comparison import compare_outputs
 
 if TYPE_CHECKING:
@@ -73,18 +74,21 @@ def record(root: Any, context: Any = "The whole context.", **options: Any) -> Tr
     return trajectory
 
 
-def notebook(trajectory: Trajectory, folder: Path) -> nbformat.NotebookNode:
-    source = restore_cell(trajectory, folder / "run.ipynb")
-    content = draft_of(trajectory).content(restore=source).decode()
-    return nbformat.reads(content, as_version=4)
+def saved(trajectory: Trajectory, folder: Path) -> nbformat.NotebookNode:
+    return nbformat.read(trajectory.save(folder / "run.ipynb"), as_version=4)
 
 
-def run_all(nb: nbformat.NotebookNode, folder: Path, kernel: str) -> nbformat.NotebookNode:
-    """Execute a notebook as `jupyter execute` does, without a key, a model or a network."""
+def cleared(nb: nbformat.NotebookNode) -> nbformat.NotebookNode:
     again = nbformat.from_dict(nb)
     for each in again.cells:
         if each.cell_type == "code":
             each.outputs, each.execution_count = [], None
+    return again
+
+
+def run_all(nb: nbformat.NotebookNode, folder: Path, kernel: str) -> nbformat.NotebookNode:
+    """Execute a notebook as `jupyter execute` does, without a key, a model or a network."""
+    again = cleared(nb)
     client = nbclient.NotebookClient(
         again,
         kernel_name=kernel,
@@ -107,10 +111,37 @@ def differences(trajectory: Trajectory, nb: nbformat.NotebookNode) -> list[tuple
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_run_all_reproduces_every_output(tmp_path: Path, kernel: str) -> None:
     trajectory = record(TOUR, max_depth=2, custom_tools={"find": find})
-    nb = notebook(trajectory, tmp_path)
+    nb = saved(trajectory, tmp_path)
     found = differences(trajectory, run_all(nb, tmp_path, kernel))
     assert found == [()] * (len(TOUR) - 1)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["run.ipynb"]
+
+
+async def test_run_all_works_where_the_package_is_not_installed(
+    tmp_path: Path, environment: str
+) -> None:
+    trajectory = record(TOUR, max_depth=2, custom_tools={"find": find})
+    again = cleared(saved(trajectory, tmp_path))
+    kwargs = environment_kwargs(environment)
+    config = {} if environment == "local" else {"environment_kwargs": kwargs}
+    async with notebook(tmp_path, environment, config=config) as kernel:
+        client = nbclient.NotebookClient(again, km=kernel.manager, timeout=60)
+        client.kc = kernel.client
+        await client.async_execute()
+    assert differences(trajectory, again) == [()] * (len(TOUR) - 1)
+
+
+def test_a_log_that_was_written_as_it_happened_runs_again(tmp_path: Path) -> None:
+    book = "Call me Ishmael. " * 10_000
+    code = "print(len(context), llm_query('a'))\nanswer['ready'] = True"
+    log = NotebookLog(tmp_path, context="file")
+    trajectory = record([cell(code)], book, logger=log)
+    nb = nbformat.read(log.path, as_version=4)
+    assert differences(trajectory, run_all(nb, tmp_path, "rlm")) == [()]
+    with RLM.from_notebook(log.path, replay=True) as again:
+        result = again.completion()
+    assert result.prompt == book
+    assert trajectory.same_as(result.trajectory)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
@@ -119,7 +150,7 @@ def test_replies_that_are_too_many_lie_beside_the_notebook(
 ) -> None:
     monkeypatch.setattr(restore, "MAX_CELL", 100)
     trajectory = record([cell("print(llm_query('a'))\nanswer['ready'] = True")])
-    nb = notebook(trajectory, tmp_path)
+    nb = saved(trajectory, tmp_path)
     (file,) = (tmp_path / "run.rlm").iterdir()
     assert "run.rlm/replies.json.z" in nb.cells[1].source
     assert differences(trajectory, run_all(nb, tmp_path, kernel)) == [()]
@@ -134,7 +165,7 @@ def test_replies_that_are_too_many_lie_beside_the_notebook(
 def test_a_context_that_the_notebook_does_not_hold_is_asked_for(tmp_path: Path) -> None:
     book = "Call me Ishmael. " * 10_000
     trajectory = record([cell("print(len(context))\nanswer['ready'] = True")], book)
-    nb = notebook(trajectory, tmp_path)
+    nb = saved(trajectory, tmp_path)
     with pytest.raises(CellExecutionError, match="does not hold the run's context"):
         run_all(nb, tmp_path, "rlm")
     (tmp_path / "book.txt").write_text(book)
@@ -155,7 +186,7 @@ def test_a_context_beside_the_notebook_is_found_there(tmp_path: Path) -> None:
 
     (tmp_path / "run.rlm").mkdir()
     write_context(context_value(book), tmp_path / "run.rlm" / "context.json")
-    nb = notebook(trajectory, tmp_path)
+    nb = saved(trajectory, tmp_path)
     assert differences(trajectory, run_all(nb, tmp_path, "rlm")) == [()]
     trajectory.save(tmp_path / "run.json")
     with RLM.from_notebook(tmp_path / "run.json", replay=True) as again:
@@ -165,7 +196,7 @@ def test_a_context_beside_the_notebook_is_found_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_what_the_log_lacks_is_said_in_the_cell(tmp_path: Path, kernel: str) -> None:
     trajectory = record([cell("print(llm_query('one'))\nanswer['ready'] = True")])
-    nb = notebook(trajectory, tmp_path)
+    nb = saved(trajectory, tmp_path)
     code = next(each for each in nb.cells if each.cell_type == "code" and each.id != "restore")
     code.source = code.source.replace("one", "two")
     with pytest.raises(CellExecutionError, match="llm_query is not in the log of this run"):
@@ -173,7 +204,7 @@ def test_what_the_log_lacks_is_said_in_the_cell(tmp_path: Path, kernel: str) -> 
 
 
 def test_a_damaged_cell_says_so(tmp_path: Path) -> None:
-    nb = notebook(record([cell("answer['ready'] = True")]), tmp_path)
+    nb = saved(record([cell("answer['ready'] = True")]), tmp_path)
     whole = nb.cells[1].source
     nb.cells[1].source = whole.replace('"""\n', '"""\nAAAA', 1)
     with pytest.raises(CellExecutionError, match="are damaged"):
@@ -185,5 +216,5 @@ def test_setup_code_runs_in_the_restoring_cell(tmp_path: Path) -> None:
         [cell("print(prepared)\nanswer['ready'] = True")],
         environment_kwargs={"setup_code": "prepared = llm_query('setup')"},
     )
-    nb = notebook(trajectory, tmp_path)
+    nb = saved(trajectory, tmp_path)
     assert differences(trajectory, run_all(nb, tmp_path, "rlm")) == [()]
