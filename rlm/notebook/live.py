@@ -226,6 +226,9 @@ class NotebookLog:
                 book.path = self.path = path
             else:
                 replace_file(path, content)
+        except FileExistsError:  # Another's, by an odd chance: it is not ours to replace.
+            book.name = _other_name(book.name)
+            return self._write(book)
         except OSError as error:
             self._refused(book, error)
             return False
@@ -273,3 +276,7 @@ def _name(event: Event) -> str:
     slug = words[:_SLUG].strip("-") or "run"
     now = datetime.now(UTC).astimezone().strftime("%Y-%m-%d_%H-%M-%S")
     return f"{slug}_{now}_{uuid.uuid4().hex[:8]}"
+
+
+def _other_name(name: str) -> str:
+    return f"{name.rpartition('_')[0]}_{uuid.uuid4().hex[:8]}"
