@@ -113,7 +113,7 @@ class NotebookLog:
             raise ConfigurationError(f"context must be one of {allowed}, not {context!r}.")
         if redact is not None and not callable(redact):
             raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         if self.folder.exists() and not self.folder.is_dir():
             raise ConfigurationError(f"NotebookLog needs a folder: {str(folder)!r} is a file.")
         self.path: Path | None = None

@@ -34,7 +34,7 @@ _LISTED_OF_MANY = 5
 _OUTPUT_SHOWN = 4_000
 _WORDS = 100
 _ATX = re.compile(r"^ {0,3}#{1,6}(?=[ \t]|$)[ \t]*(.*?)[ \t]*#*[ \t]*$")
-_MARKS = re.compile(r"[\\`*{}\[\]#|~$^]|(?<![^\W_])_|_(?![^\W_])")
+_MARKS = re.compile(r"[\\`*\[\]#|~$^]|(?<![^\W_])_|_(?![^\W_])")
 _UNDERLINE = re.compile(r"^ {0,3}(=+|-+)[ \t]*$")
 
 

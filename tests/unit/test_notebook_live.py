@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 def kept(path: Path | None) -> tuple[Event, ...]:
     assert path is not None
-    content = path.read_bytes()
-    nbformat.validate(nbformat.reads(content.decode(), as_version=4))  # type: ignore[no-untyped-call]
-    return read_notebook(content).trajectory.events
+    return read_notebook(path.read_bytes()).trajectory.events
 
 
 def test_after_every_event_the_file_is_the_run_up_to_some_event(tmp_path: Path) -> None:
@@ -38,6 +36,8 @@ def test_after_every_event_the_file_is_the_run_up_to_some_event(tmp_path: Path) 
         assert found == events[: len(found)]
         assert found
     assert kept(log.path) == events
+    assert log.path is not None
+    nbformat.validate(nbformat.read(log.path, as_version=4))  # type: ignore[no-untyped-call]
 
 
 def test_what_waits_is_written_soon_without_a_further_event(tmp_path: Path) -> None:
@@ -129,6 +129,20 @@ def test_a_forked_child_leaves_its_parents_notebook_alone(tmp_path: Path) -> Non
         log.on_event(event)
     assert kept(log.path) == tuple(map(redacted_event, events))
     assert len(list(tmp_path.glob("*.ipynb"))) == 2
+
+
+def test_a_log_stays_in_its_folder_wherever_the_process_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    log = NotebookLog("runs")
+    (tmp_path / "elsewhere").mkdir()
+    for event in a_whole_story().events:
+        log.on_event(event)
+        monkeypatch.chdir(tmp_path / "elsewhere")
+    assert log.path is not None
+    assert log.path.parent == tmp_path / "runs"
+    assert len(list(tmp_path.rglob("*.ipynb"))) == 1
 
 
 def test_a_log_says_where_it_writes(tmp_path: Path) -> None:
