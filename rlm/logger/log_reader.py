@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rlm.logger.log_lines import LoggedRun
 
 _CONTEXT = re.compile(r"context(_\d+)?")
+_KIND = re.compile(r"an? (\S+)(?: of ([0-9][0-9,]{0,20}))?")
 _DESCRIBED = re.compile(r"<.{0,310}>", re.DOTALL)
 
 
@@ -123,9 +124,9 @@ def _context(run: LoggedRun) -> dict[str, Any]:
             if "context" in shown and not _is_description(shown["context"]):
                 return describe(shown["context"]).to_dict()
     told = logged_description(run.iterations)
-    words = told.split()
-    kind = words[1] if words[:1] in (["a"], ["an"]) and words[1:] else "unknown"
-    return {"type": kind, "length": 0, "description": told, "preview": ""}
+    kind, length = found.groups() if (found := _KIND.match(told)) else ("unknown", None)
+    size = int(length.replace(",", "")) if length else 0
+    return {"type": kind, "length": size, "description": told, "preview": ""}
 
 
 def _kept(entry: dict[str, Any]) -> dict[str, Any]:

@@ -146,6 +146,17 @@ def test_a_log_of_the_reference_is_a_run_like_ours() -> None:
     assert times[0] == min(times)
 
 
+def test_our_log_says_what_the_context_was() -> None:
+    root = read(log_of(a_whole_story())).root
+    assert root is not None
+    assert root.started.context == {
+        "type": "str",
+        "length": 10_485_760,
+        "description": "a str of 10,485,760 characters",
+        "preview": "",
+    }
+
+
 def test_the_same_log_gives_the_same_events() -> None:
     assert load(REFERENCE).events == load(REFERENCE).events
 
