@@ -18,7 +18,7 @@ help:
 	@echo 'make lint       ruff and mypy alone'
 	@echo 'make format     let ruff format and fix what it can'
 	@echo 'make bench      benchmarks against the reference and dspy'
-	@echo 'make docs       write docs/cli.md and the JSON Schema of notebooks'
+	@echo 'make docs       write docs/cli.md, docs/magics.md and the JSON Schema of notebooks'
 	@echo 'make test-sandboxes  also the tests in containers, Modal'"'"'s stand-in and a browser'
 	@echo 'make test-live  tests that talk to paid services (keys from the environment)'
 	@echo 'make lock       resolve requirements/dev.lock anew'
@@ -59,6 +59,7 @@ bench: $(INSTALLED)
 docs: $(INSTALLED)
 	$(RUN) rlm.cli.reference docs/cli.md
 	$(RUN) rlm.notebook.schema docs/rlm-notebook.schema.json
+	$(RUN) rlm_ipython.reference docs/magics.md
 
 test-live: $(INSTALLED)
 	$(RUN) pytest -m live

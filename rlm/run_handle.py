@@ -182,6 +182,10 @@ class RunHandle:
         """
         return self.trajectory.save(path)
 
+    def view(self) -> None:
+        """Show the run as far as it is: in the viewer in a notebook, as a tree in a terminal."""
+        self.trajectory.view()
+
     def __repr__(self) -> str:
         from rlm.logger.outline import summary  # noqa: PLC0415 - imports more than a run needs
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 from IPython.display import display
 
 from rlm.logger.live import running
-from rlm_ipython.still import still
+from rlm.logger.view import as_output
 
 if TYPE_CHECKING:
     from rlm.run_handle import RunHandle
-    from rlm.trajectory import Trajectory
 
 INTERVAL = 0.25
 """Seconds between two updates of the output: a front end is sent no more than it can show."""
@@ -47,16 +46,7 @@ class Progress:
 
     def end(self) -> None:
         """Leave one line that opens to the whole run: script-free HTML, which stays saved."""
-        self._display.update(still(self._handle.trajectory), raw=True)
-
-
-def show_whole(trajectory: Trajectory) -> None:
-    """Show a run that nobody waits for.
-
-    Args:
-        trajectory: Finished or not.
-    """
-    display(still(trajectory), raw=True)
+        self._display.update(as_output(self._handle.trajectory, folded=True), raw=True)
 
 
 def _bundle(text: str, line: str) -> dict[str, str]:

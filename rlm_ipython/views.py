@@ -10,7 +10,6 @@ if TYPE_CHECKING:
 
     from rlm.events import Event
     from rlm.run_handle import RunHandle
-    from rlm.trajectory import Trajectory
 
 
 class View(Protocol):
@@ -103,27 +102,3 @@ class InTerminal:
         if root is not None and root.finished is not None:
             self._told.wait(2.0)
         self._reader.close()
-
-
-def show(trajectory: Trajectory, shell: InteractiveShell) -> None:
-    """Show a whole run.
-
-    Args:
-        trajectory: Finished or not.
-        shell: Where.
-    """
-    if in_notebook(shell):
-        try:
-            from rlm_ipython.viewer import LiveView  # noqa: PLC0415 - for notebooks alone
-        except ImportError:  # anywidget comes with the extra `notebook`
-            from rlm_ipython.progress import show_whole  # noqa: PLC0415 - same
-
-            show_whole(trajectory)
-        else:
-            LiveView(trajectory)
-    else:
-        import rich  # noqa: PLC0415 - rich is for terminals alone
-
-        from rlm.logger.view import as_tree  # noqa: PLC0415 - same
-
-        rich.print(as_tree(trajectory))

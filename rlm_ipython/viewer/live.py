@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rlm_ipython.still import still
+from rlm.logger.view import as_output
 from rlm_ipython.viewer.widget import TrajectoryViewer
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class LiveView:
             return
         self._over = True
         if self._handle is not None:
-            self._handle.update(still(self.viewer.trajectory), raw=True)
+            self._handle.update(as_output(self.viewer.trajectory, folded=True), raw=True)
         self.viewer.close()
 
 

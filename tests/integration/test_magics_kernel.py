@@ -63,7 +63,7 @@ def test_a_front_end_is_sent_one_line_that_opens_and_the_answer(
     assert page.startswith("<details>")
     assert "llm_query" in page
     assert "<script" not in page
-    assert last["data"]["text/plain"] == "run: answered · 2 turns · 1 sub-call"
+    assert last["data"]["text/plain"].startswith("answered · 2 turns · 1 sub-call · ")
     assert not [m for m in messages if m["type"] == "stream"]
 
 
@@ -87,7 +87,7 @@ def test_where_there_are_no_widgets_one_output_is_rewritten(kernel: LiveKernel, 
     assert last["data"]["text/html"].startswith("<details>")
     assert "<b>hey</b>" not in last["data"]["text/html"]
     shown_again = kernel.run("%rlm show 1")
-    assert "run: answered" in shown(shown_again)[0]
+    assert "answered · 2 turns · " in shown(shown_again)[0]
 
 
 def test_the_interrupt_button_stops_the_run_and_keeps_its_record(
