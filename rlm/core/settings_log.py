@@ -33,8 +33,9 @@ PLAIN = (
 def settings_to_log(config: RunConfig) -> dict[str, Any]:
     """Return the settings that are not the defaults, as JSON values by the arguments' names.
 
-    Beside them `models`: the names of those that sub-calls go to, the default first; and of
-    the custom tools their names, descriptions and whether they are functions.
+    Beside them `models`: the names of those that sub-calls go to, the default first; of the custom
+    tools their names, descriptions and whether they are functions; and of a run that goes on from
+    a log `forked_from`: that `run` and the `turn`.
 
     Args:
         config: The run's configuration.
@@ -58,6 +59,8 @@ def settings_to_log(config: RunConfig) -> dict[str, Any]:
         found["custom_tools"] = _tools(config.custom_tools)
     if config.custom_sub_tools is not config.custom_tools:
         found["custom_sub_tools"] = _tools(config.custom_sub_tools)
+    if config.replay is not None and config.replay.live_from is not None:
+        found["forked_from"] = config.replay.origin
     return found
 
 

@@ -89,6 +89,11 @@ class ReplayPlan:
         """Whether the run is to say and be told what the log says: it is no fork."""
         return self.live_from is None
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """The run that is gone on from, and the turn."""
+        return {"run": root_of(self.trajectories[-1]).started.id, "turn": self.live_from}
+
     def recorded(self, config: RunConfig) -> RunConfig:
         """Return a configuration with the log's models, for the part that the log answers."""
         return replace(config, root=self.root, subs=self.subs)

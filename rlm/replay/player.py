@@ -96,6 +96,11 @@ class Player:
         given = self._plan.context if given is NOT_GIVEN else given
         return context_of(self._root, given, self._log)
 
+    @property
+    def _caches(self) -> bool:
+        """Whether the log saves calls that would be made else: then failures are worth nothing."""
+        return self._plan.strict and self._plan.on_miss == "live"
+
     # What the engine asks of its clients
 
     def prepare(self, spec: ModelSpec) -> None:
@@ -201,6 +206,8 @@ class Player:
         if match is None or node is None:
             return await call(), None
         finished = match.outcome.finished
+        if self._asks_again(match.outcome):
+            return await call(), None
         if finished is None or was_cancelled(match.outcome):
             raise self._missing(node, "the log has it, but not what it returned")
         return finished.response, finished.error
@@ -212,6 +219,8 @@ class Player:
         if match is None:
             return None
         recorded: SubCallNode = match.outcome
+        if self._asks_again(recorded):
+            return None
         if recorded.finished is None or was_cancelled(recorded):
             if self._cell_went_on(recorded):
                 return NeverReplies(None)
@@ -279,11 +288,11 @@ class Player:
 
     def _after_the_end(self, node: TurnNode, run: RunNode | None) -> LMClient | None:
         """End as the recorded run ended; what it ended without is asked, or missing."""
+        end = recorded_end(run) if run is not None else None
+        if end is not None and not self._caches:
+            raise end
         if self._plan.on_miss == "live":
             return None
-        end = recorded_end(run) if run is not None else None
-        if end is not None:
-            raise end
         raise self._missing(
             node,
             "the log ends before this reply. Leave replay=True away to go on with the model",
@@ -298,13 +307,17 @@ class Player:
         if not self._plan.strict or messages[-1].get("content") == SUMMARY_REQUEST:
             return None
         recorded, now = turn.messages, list(messages)
-        if self._plan.on_miss != "live":
+        if not self._caches:
             opening = max(len(run.turns[0].messages) - 1, 1)
             recorded, now = recorded[:opening], now[:opening]
         for one, two in zip(recorded, now, strict=False):
             if masked_value(one) != masked_value(two):
                 return _difference(one, two)
         return None if len(recorded) == len(now) else "its prompt has another number of messages"
+
+    def _asks_again(self, recorded: SubCallNode) -> bool:
+        """Whether a call that failed, or was stopped, is made again."""
+        return self._caches and (recorded.finished is None or recorded.finished.error is not None)
 
     def _cell_went_on(self, recorded: SubCallNode) -> bool:
         """Whether the cell itself, or its own time limit, cancelled a call."""

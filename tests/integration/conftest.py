@@ -170,6 +170,11 @@ class ScriptedRLM:
         options["environment_kwargs"] = {**kwargs, **options.get("environment_kwargs", {})}
         return self.running.enter_context(RLM(**options))
 
+    @staticmethod
+    def environment_kwargs(environment: str) -> dict[str, Any]:
+        """Return what the tests give an environment."""
+        return environment_kwargs(environment)
+
     def shown(self, turn: int) -> str:
         """Return what the model was shown between its reply of one turn and the next request."""
         request = next(r for r in self.server.requests if r.is_root and r.turn == turn + 1)

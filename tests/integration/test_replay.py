@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import ScriptedRLM, environment_kwargs
 
 from rlm import (
     RLM,
@@ -30,9 +29,9 @@ from rlm.events import Event, Note, RunFinished
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rlm.core.types import RLMChatCompletion
+    from conftest import ScriptedRLM
 
-Make = "Callable[..., RLM]"
+    from rlm.core.types import RLMChatCompletion
 
 
 def cell(code: str) -> str:
@@ -442,7 +441,7 @@ def test_a_local_log_runs_in_every_environment(
         replayed = reopened(
             recorded,
             environment=environment,
-            environment_kwargs=environment_kwargs(environment),
+            environment_kwargs=scripted.environment_kwargs(environment),
         ).completion()
         same = recorded.trajectory.same_as(replayed.trajectory)
         assert same, str(same)
@@ -460,3 +459,40 @@ def test_a_replay_can_be_awaited_watched_and_logged(
         return [event async for event in reopened(recorded).stream()]
 
     assert isinstance(asyncio.run(both())[-1], RunFinished)
+
+
+def test_a_failed_call_is_made_again_where_the_log_only_saves_calls(
+    scripted: ScriptedRLM, reopened: Callable[..., RLM]
+) -> None:
+    failing = [True]
+
+    def sub(prompt: str) -> LMResponse:
+        fails = prompt == "bad" and failing[0]
+        return LMResponse(status=400, text="no") if fails else LMResponse(text=f"{prompt} ok")
+
+    code = "print(llm_query('bad').startswith('Error'), llm_query('good'))"
+    recorded = scripted([cell(code), answer("'done'"), answer("'live'")], sub).completion("c")
+    failing[0] = False
+    before = len(scripted.server.requests)
+    where = {"base_url": scripted.server.base_url}
+    with pytest.warns(ReplayWarning, match="True good ok' / 'False good ok"):
+        again = reopened(recorded, on_miss="live", backend_kwargs=where).completion()
+    # The cell printed something else, so the log has no reply to the second turn's prompt.
+    assert again.response == "live"
+    assert [request.is_root for request in scripted.server.requests[before:]] == [False, True]
+
+
+def test_the_references_own_log_is_replayed(
+    scripted: ScriptedRLM, reopened: Callable[..., RLM], tmp_path: Path
+) -> None:
+    root = [cell("print(llm_query_batched(['a', 'b', 'a']))"), answer("context")]
+    recorded = scripted(root, numbered()).completion("a context", root_prompt="What is it?")
+    path = recorded.save(tmp_path / "log.jsonl")
+    scripted.server.close()
+    with RLM.from_notebook(path, replay=True, context="a context") as again:
+        result = again.completion()
+    assert result.response == "a context"
+    outputs = [each.trajectory.root.cells[0].outputs for each in (recorded, result)]
+    assert outputs[0] == outputs[1]
+    with RLM.from_notebook(path, replay=True) as again, pytest.raises(RLMError, match="Give it"):
+        again.completion()

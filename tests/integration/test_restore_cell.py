@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import nbclient
 import nbformat
 import pytest
-from conftest import environment_kwargs
 from nbclient.exceptions import CellExecutionError
 from notebook_kernel import notebook
 
@@ -122,7 +121,7 @@ async def test_run_all_works_where_the_package_is_not_installed(
 ) -> None:
     trajectory = record(TOUR, max_depth=2, custom_tools={"find": find})
     again = cleared(saved(trajectory, tmp_path))
-    kwargs = environment_kwargs(environment)
+    kwargs = {"packages": ["pandas"]} if environment == "docker" else {}
     config = {} if environment == "local" else {"environment_kwargs": kwargs}
     async with notebook(tmp_path, environment, config=config) as kernel:
         client = nbclient.NotebookClient(again, km=kernel.manager, timeout=60)
