@@ -63,12 +63,12 @@ class TrajectoryViewer(anywidget.AnyWidget):
             ArgumentError: There is no trajectory in the source.
             TrajectoryError: The file is no trajectory.
         """
+        self._pump = Pump(self._next_batch, self._put)  # first: `close` is called in any case
         self._reads = source is None
         self._feeds = [Feed(Trajectory() if source is None else trajectory_of(source))]
         if compare_with is not None:
             self._feeds.append(Feed(trajectory_of(compare_with), track=1))
         self._run = source if isinstance(source, LiveRun) else None
-        self._pump = Pump(self._next_batch, self._put)
         self._numbers = itertools.count()
         self._when_done: Callable[[], None] | None = None
         self.add_traits(**{f"_slot_{i}": t.Unicode("").tag(sync=True) for i in range(_SLOTS)})

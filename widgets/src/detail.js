@@ -25,10 +25,11 @@ export class Detail {
     const sign = row ? signature(row) : "";
     if (!other && sign === this.sign) return;
     this.sign = sign;
-    const open = other ? [] : [...this.element.querySelectorAll("details")].map((each) => each.open);
+    const title = (each) => each.querySelector(".rlm-title").textContent;
+    const open = new Map(other ? [] : [...this.element.querySelectorAll("details")].map((each) => [title(each), each.open]));
     const { scrollTop } = this.element;
     fill(this.element, row ? this.#content(row) : h("p", { class: "rlm-quiet" }, "Select a row to see what happened there."));
-    this.element.querySelectorAll("details").forEach((each, i) => open[i] !== undefined && (each.open = open[i]));
+    for (const each of this.element.querySelectorAll("details")) each.open = open.get(title(each)) ?? each.open;
     this.element.scrollTop = other ? 0 : scrollTop;
   }
 
@@ -56,7 +57,7 @@ export class Detail {
       node.parent && finished?.answer && section(finished.status === "answered" ? "Answer" : "Best answer so far", { copy: finished.answer }, h("div", { class: "rlm-prose" }, prose(finished.answer)), this.whole(finished, "answer")),
       finished?.error && section("Error", {}, block(`${finished.error.type}: ${finished.error.message}`)),
       started.root_prompt && section("Question", { copy: started.root_prompt }, h("div", { class: "rlm-prose" }, h("p", { class: "rlm-as-is" }, visible(started.root_prompt))), this.whole(started, "root_prompt")),
-      section("Context", {}, h("p", { class: "rlm-as-is" }, visible(context.description ?? context.type ?? "")), context.preview && block(context.preview)),
+      section("Context", {}, h("p", { class: "rlm-as-is" }, visible(context.description ?? context.type ?? "")), context.preview && block(context.preview), node.remarks.map((text) => h("p", { class: "rlm-quiet rlm-as-is" }, visible(text)))),
       section("Usage", {}, this.#usage(node)),
       section("Settings", { open: false }, facts([
         ["model", started.model],

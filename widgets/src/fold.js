@@ -68,6 +68,10 @@ export class Tree {
   note(event, n) {
     const above = this.nodes.get(event.parent_id) ?? this.root;
     if (!above) return;
+    if (event.kind === "context") {
+      above.remarks.push(event.text);
+      return;
+    }
     const node = this.#node("note", event, n, above);
     if (node) this.#end(node, event, n, event.kind === "limit" || event.kind === "restart" ? "warning" : "ok", 0);
   }
@@ -124,6 +128,7 @@ export class Tree {
       child: null,
       replies: [],
       outputs: [],
+      remarks: [],
       started: { ...event, n },
       finished: null,
       start: event.time,

@@ -17,7 +17,7 @@ export class Header {
     this.bars = h("div", { class: "rlm-bars" });
     this.answer = h("div", { class: "rlm-answer" });
     this.element = h("header", { class: "rlm-head" }, h("div", { class: "rlm-head-line" }, this.pill, this.title, this.stop), this.answer, h("div", { class: "rlm-head-line" }, this.figures, this.bars));
-    this.shownAnswer = null;
+    this.shownAnswer = undefined;
   }
 
   draw() {
@@ -69,7 +69,7 @@ export class Header {
       plural(counts.turn, "turn"),
       counts.call ? plural(counts.call, "sub-call") : "",
       counts.run > 1 ? plural(counts.run - 1, "child run") : "",
-      total.calls ? `${tokens(total.input)} + ${tokens(total.output)} tokens` : "",
+      total.calls ? `${tokens(total.input)} tokens in, ${tokens(total.output)} out` : "",
       dollars(total.cost, total.unpriced > 0 && total.cost !== null),
       seconds(time),
       tree.errors ? plural(tree.errors, "failure") : "",

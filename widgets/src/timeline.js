@@ -68,8 +68,8 @@ export class Timeline {
     if (!this.tree?.root || this.element.hidden || width === 0) return;
     const { bars, lanes } = lanesOf(this.tree, this.now());
     this.bars = bars;
-    this.lane = lanes * TALL > 200 ? Math.max(LOW, Math.floor(200 / lanes)) : TALL;
-    const height = AXIS + lanes * this.lane + PAD;
+    this.#measure(lanes);
+    const height = this.tops[lanes] + PAD;
     const ratio = window.devicePixelRatio || 1;
     this.canvas.style.width = `${width}px`;
     this.canvas.style.height = `${height}px`;
@@ -85,6 +85,17 @@ export class Timeline {
     const paint = this.#painter(color);
     for (const bar of bars) this.#bar(pen, bar, paint, color, width);
     this.#legend();
+  }
+
+  /** Give each lane its height: lanes that hold only calls get thin when they are many. */
+  #measure(lanes) {
+    const tall = new Array(lanes).fill(false);
+    for (const { node, lane } of this.bars) if (node.kind !== "call" || node.children.length) tall[lane] = true;
+    const talls = tall.filter(Boolean).length;
+    const thin = lanes - talls ? Math.floor((200 - talls * TALL) / (lanes - talls)) : TALL;
+    this.heights = tall.map((flag) => (flag ? TALL : Math.min(TALL, Math.max(LOW, thin))));
+    this.tops = [AXIS];
+    for (const height of this.heights) this.tops.push(this.tops.at(-1) + height);
   }
 
   #axis(pen, color, width, height, from, to) {
@@ -107,31 +118,36 @@ export class Timeline {
     const x = this.x(from);
     const end = this.x(to);
     if (end < 0 || x > width) return;
-    const y = AXIS + lane * this.lane;
-    const gap = this.lane > 6 ? 2 : 1;
-    const w = Math.max(1.5, end - x - (this.lane > 6 ? 1 : 0));
-    pen.globalAlpha = node.status === "running" ? 0.6 : 1;
-    pen.fillStyle = paint(node);
+    const y = this.tops[lane];
+    const roomy = this.heights[lane] > 6;
+    const high = this.heights[lane] - (roomy ? 2 : 1);
+    const w = Math.max(1.5, end - x - (roomy ? 1 : 0));
+    const chosen = this.selected.has(node);
+    const aside = this.selected.size > 1 && !chosen && node.kind === "call";
+    pen.globalAlpha = aside ? 0.35 : node.status === "running" ? 0.6 : 1;
+    pen.fillStyle = chosen && !roomy && this.selected.size === 1 ? color("--rlm-accent") : paint(node);
     pen.beginPath();
-    if (this.lane > 6 && w > 6) pen.roundRect(x, y, w, this.lane - gap, 3);
-    else pen.rect(x, y, w, this.lane - gap);
+    if (roomy && w > 6) pen.roundRect(x, y, w, high, 3);
+    else pen.rect(x, y, w, high);
     pen.fill();
     pen.globalAlpha = 1;
     if (FAILED.has(node.status)) {
       pen.fillStyle = color("--rlm-bad");
-      pen.fillRect(x, y, Math.max(2, Math.min(w, 4)), this.lane - gap);
+      pen.fillRect(x, y, Math.max(2, Math.min(w, 4)), high);
     }
-    if (this.selected.has(node)) {
+    if (chosen && roomy && this.selected.size === 1) {
       pen.strokeStyle = color("--rlm-text");
       pen.lineWidth = 1.5;
-      pen.strokeRect(x - 0.5, y - 0.5, w + 1, this.lane - gap + 1);
+      pen.beginPath();
+      pen.roundRect(x + 0.5, y + 0.5, w - 1, high - 1, 3);
+      pen.stroke();
       pen.lineWidth = 1;
     }
-    if (this.lane >= TALL && w > 60) {
+    if (this.heights[lane] >= TALL && w > 60) {
       const { name, text } = describe({ node }, this.now());
       pen.save();
       pen.beginPath();
-      pen.rect(Math.max(x, 0), y, w - 4, this.lane);
+      pen.rect(Math.max(x, 0), y, w - 4, high);
       pen.clip();
       pen.font = `10px ${color("--rlm-font") || "sans-serif"}`;
       pen.fillStyle = color("--rlm-bar-text");
@@ -170,7 +186,8 @@ export class Timeline {
   #at(event) {
     const box = this.canvas.getBoundingClientRect();
     const x = event.clientX - box.left;
-    const lane = Math.floor((event.clientY - box.top - AXIS) / this.lane);
+    const y = event.clientY - box.top;
+    const lane = this.tops.findLastIndex((top) => top <= y);
     return this.bars.findLast((bar) => bar.lane === lane && x >= this.x(bar.from) - 2 && x <= Math.max(this.x(bar.to), this.x(bar.from) + 2) + 2);
   }
 
