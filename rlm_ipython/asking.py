@@ -102,8 +102,9 @@ def _here(magics: RLMMagics, asked: Asked) -> Answer | None:
     try:
         with open_desk() as desk:
             run = _begin(magics, asked)
-            assert run.handle is not None
-            outcome = wait_for(run.handle, _view(run.handle, magics, flags), desk)
+            handle = run.handle
+            assert handle is not None
+            outcome = wait_for(handle, lambda: _view(handle, magics, flags), desk)
     finally:
         _end(asked)
     if flags.out:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rlm.errors import CancellationError
+from rlm_ipython.views import Silent
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlm.core.desk import Desk
     from rlm.core.types import RLMChatCompletion
     from rlm.errors import RLMError
@@ -18,19 +21,23 @@ _GRACE = 10.0
 """Seconds that a stopped run has to end its kernels while we wait for it."""
 
 
-def wait_for(handle: RunHandle, view: View, desk: Desk) -> RLMChatCompletion | RLMError:
+def wait_for(
+    handle: RunHandle, show: Callable[[], View], desk: Desk
+) -> RLMChatCompletion | RLMError:
     """Wait for a run and show it meanwhile; a Ctrl-C (the interrupt button) stops it.
 
     Args:
         handle: The run.
-        view: Where it is shown.
+        show: Begins to show it; the interrupt button counts from before that.
         desk: Where it leaves its questions to the user.
 
     Returns:
         The result, or what the run ended in.
     """
     handle.add_done_callback(lambda _: desk.wake())
+    view: View = Silent()
     try:
+        view = show()
         while not handle.done:
             desk.serve(_TICK)
             view.tick()

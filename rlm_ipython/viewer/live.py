@@ -37,7 +37,6 @@ class LiveView:
         self.viewer = TrajectoryViewer(source, **traits)
         self._handle: DisplayHandle | None = display(self.viewer, display_id=True)
         self._over = False
-        self.viewer.when_done(self.end)
 
     def tick(self) -> None:
         """Do nothing: the widget is told as a reader."""

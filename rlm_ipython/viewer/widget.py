@@ -15,8 +15,6 @@ from rlm_ipython.viewer.pump import Pump
 from rlm_ipython.viewer.source import LiveRun, trajectory_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rlm.events import Event
 
 _STATIC = Path(__file__).parent.parent / "static"
@@ -48,7 +46,6 @@ class TrajectoryViewer(anywidget.AnyWidget):
     height = t.Int(460, help="Pixels that the tree and the detail pane have.").tag(sync=True)
     _stoppable = t.Bool(default_value=False).tag(sync=True)
     _compared = t.Bool(default_value=False).tag(sync=True)
-    _settles = t.Bool(default_value=False).tag(sync=True)
 
     def __init__(self, source: Any = None, *, compare_with: Any = None, **traits: Any) -> None:
         """Take what is to be shown; nothing travels before it is displayed or goes on.
@@ -70,7 +67,6 @@ class TrajectoryViewer(anywidget.AnyWidget):
             self._feeds.append(Feed(trajectory_of(compare_with), track=1))
         self._run = source if isinstance(source, LiveRun) else None
         self._numbers = itertools.count()
-        self._when_done: Callable[[], None] | None = None
         self.add_traits(**{f"_slot_{i}": t.Unicode("").tag(sync=True) for i in range(_SLOTS)})
         super().__init__(
             _stoppable=self._run is not None and not self._feeds[0].finished,
@@ -98,15 +94,6 @@ class TrajectoryViewer(anywidget.AnyWidget):
         if event.type == "run_finished" and self._feeds[0].finished:
             self._stoppable = False
         self._pump.wake()
-
-    def when_done(self, callback: Callable[[], None]) -> None:
-        """Offer a button that says that the person has seen enough.
-
-        Args:
-            callback: Called when it is clicked.
-        """
-        self._when_done = callback
-        self._settles = True
 
     def close(self) -> None:
         """Take it off the page and send nothing any more.
@@ -158,8 +145,6 @@ class TrajectoryViewer(anywidget.AnyWidget):
                 self._search(content.get("track"), content.get("text"))
             case "stop" if self._run is not None:
                 self._run.stop()
-            case "done" if self._when_done is not None:
-                self._when_done()
             case _:
                 return
 

@@ -86,7 +86,7 @@ class _Room:
 
     def _item(self, item: Any) -> Any:
         # Numbers and brackets take room too: a list of a million zeros is no short body.
-        self.left -= 2
+        self.left = max(0, self.left - 2)
         self.size += 2
         return self.fit(item)
 

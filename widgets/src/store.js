@@ -52,11 +52,6 @@ export class Store extends EventTarget {
     return Boolean(this.model.get("_stoppable")) && !this.tree()?.finished;
   }
 
-  /** Whether the kernel can put a static view in this one's place. */
-  get settles() {
-    return Boolean(this.model.get("_settles"));
-  }
-
   /** Seconds since the epoch by the kernel's clock. */
   now() {
     const tree = this.tree();

@@ -3,7 +3,7 @@ import { h, button, fill, icon } from "./dom.js";
 import { KINDS, NOTHING } from "./filters.js";
 
 export class Toolbar {
-  /** `on.query(query)`, `on.error(step)`, `on.follow(flag)`, `on.view(name, flag)`, `on.done()`. */
+  /** `on.query(query)`, `on.error(step)`, `on.follow(flag)`, `on.view(name, flag)`. */
   constructor(on) {
     this.on = on;
     this.query = { ...NOTHING };
@@ -21,14 +21,12 @@ export class Toolbar {
     for (const [name, label, title] of [["timeline", "Timeline", "Time and concurrency (T)"], ["film", "Film", "Step through the turns with the arrow keys (M)"]]) {
       this.views[name] = toggle(label, title, (flag) => on.view(name, flag));
     }
-    this.done = button("Done", () => on.done(), { title: "Put a static view in this one's place, which stays in the saved notebook" });
     this.element = h("div", { class: "rlm-toolbar", role: "toolbar", "aria-label": "Search and views" },
       h("label", { class: "rlm-search" }, icon("search"), this.input), this.kind, this.model, Object.values(this.chips), this.found, this.next,
-      h("span", { class: "rlm-gap" }), this.follow, Object.values(this.views), this.done);
+      h("span", { class: "rlm-gap" }), this.follow, Object.values(this.views));
   }
 
-  draw(tree, { matches, following, live, settles = false }) {
-    this.done.hidden = live || !settles;
+  draw(tree, { matches, following, live }) {
     const models = [...(tree?.models.keys() ?? [])];
     if (this.model.options.length !== models.length + 1) {
       fill(this.model, h("option", { value: "" }, "All models"), models.map((name) => h("option", { value: name }, name)));

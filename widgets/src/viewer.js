@@ -28,7 +28,6 @@ export class Viewer {
       error: (step) => this.#nextError(step),
       follow: (flag) => this.#follow(flag),
       view: (name, flag) => this.#view(name, flag),
-      done: () => this.store.send({ kind: "done" }),
     });
     this.treeView = new TreeView({ select: (row, how) => this.select(row, how), toggle: (row, open) => this.#toggle(row, open), leave: () => this.#leave() }, now);
     this.timeline = new Timeline({ select: (node) => this.reveal(node) }, now);
@@ -72,7 +71,7 @@ export class Viewer {
     this.byKey = new Map(this.rows.map((row) => [row.key, row]));
     this.matches = found ? [...found.matches] : null;
     this.header.draw();
-    this.toolbar.draw(tree, { matches: found ? found.matches.size : null, following: this.following, live, settles: this.store.settles });
+    this.toolbar.draw(tree, { matches: found ? found.matches.size : null, following: this.following, live });
     this.treeView.set(this.rows, found?.matches ?? null);
     this.film.set(tree?.root?.children.filter((node) => node.kind === "turn").length ?? 1);
     if (live && this.following && !active && !this.filming) this.#showNewest();
