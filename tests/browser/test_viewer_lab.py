@@ -232,5 +232,5 @@ def test_a_cell_magic_shows_the_run_and_then_its_answer(
         model.release(1)
         opened.wait()
     view, answer = opened.outputs(2)
-    assert view["data"]["text/html"].startswith("<details><summary>run: answered")
+    assert view["data"]["text/html"].startswith("<details><summary>answered")
     assert "**forty two**" in answer["data"]["text/markdown"]
