@@ -234,7 +234,7 @@ async def test_a_start_that_is_cancelled_leaves_no_sandbox(
 HOST = """
 import asyncio, sys
 from rlm_kernel.modal import sandbox as modal_sandbox
-from rlm_kernel.relay.relay import relay
+from rlm_kernel.relay import relay
 from rlm_kernel.host.answering import CallAnswer
 from rlm_kernel.modal.options import modal_options
 from rlm_kernel.host.options import KernelOptions

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from rlm_kernel.errors import ContextError, SandboxError
 from rlm_kernel.host.payload import context_value
-from rlm_kernel.relay.relay import Relay, relay
+from rlm_kernel.relay import relay
+from rlm_kernel.relay.relay import Relay
 from rlm_kernel.wire import frames, pieces
 
 
