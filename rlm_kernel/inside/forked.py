@@ -41,6 +41,7 @@ def become_kernel(
         if relayed:
             processes.hide(hidden=False)
             processes.offer_to_oom_killer()
+            processes.give_way()
         os.chdir(spec["cwd"])
         os.environ.update(spec["env"])
         _limit_memory(spec.get("memory_limit"))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 import threading
@@ -38,8 +39,6 @@ class RLMShell(ZMQInteractiveShell):
 
     def init_environment(self) -> None:
         """Set what subprocesses see: no pager and, unlike in a notebook, no colours."""
-        import os  # noqa: PLC0415 - the base class's module-level name is not ours
-
         os.environ.update(PAGER="cat", GIT_PAGER="cat", TERM="dumb")
 
     def init_display_formatter(self) -> None:
@@ -114,6 +113,10 @@ class RLMKernel(IPythonKernel):
             self.shell_handlers[f"rlm_{name}_request"] = getattr(self, f"_{name}_request")
         self.control_handlers["rlm_hello"] = self._hello
         cell_asyncio.install()
+        self._pid = os.getpid()
+        # An interrupt goes to the whole process group. What a cell forked has no one who would
+        # catch a KeyboardInterrupt: it would run on as a second kernel.
+        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def start(self) -> None:
         """Serve; an idle `await` in a cell can be interrupted, and silent calls are asked after."""
@@ -191,6 +194,8 @@ class RLMKernel(IPythonKernel):
         else:
             return _bounded(reply)
         finally:
+            if os.getpid() != self._pid:
+                os._exit(0)  # a process that the cell forked has come to the cell's end
             if threading.current_thread() is threading.main_thread():
                 # From here to the reply nothing is the cell's: a late SIGINT has nothing to stop
                 signal.signal(signal.SIGINT, signal.SIG_IGN)

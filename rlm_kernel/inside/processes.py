@@ -59,6 +59,17 @@ _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 60
 
 
+def give_way() -> None:
+    """Have the fork server and its pump run before this process and all that it starts.
+
+    So a fork bomb cannot keep them from ending it. Done only where this container's share of the
+    processors is one for all in it: anywhere else we would give way to the host's own programs.
+    """
+    if any((_CGROUP / name).exists() for name in ("cpu.weight", "cpu/cpu.shares")):
+        with contextlib.suppress(OSError):
+            os.nice(19)
+
+
 def oom_kills() -> int:
     """Return how often this container's memory limit has ended a process; 0 where unknown."""
     for name in ("memory.events", "memory/memory.oom_control"):  # cgroup version 2, and 1
@@ -132,17 +143,38 @@ def send(pid: int, signum: int) -> None:
 def kill_tree(pid: int) -> None:
     """End a process and everything below it.
 
-    They are stopped from the top down before any is killed, so that none can fork on.
+    They are stopped before any is killed, so that none can fork on: first the whole group that it
+    leads, then from the top down those that have left it. When they fork faster than that, and this
+    is a container of ours, all that runs in it is held for the moment that it takes.
     """
     seen: set[int] = set()
     fresh = [pid]
+    held = False
+    _send_to_group(pid, signal.SIGSTOP)
     while fresh:
         for one in fresh:
             send(one, signal.SIGSTOP)
         seen.update(fresh)
+        if not held and len(seen) > _MANY and os.getpid() == 1:
+            held = True
+            send(-1, signal.SIGSTOP)
         fresh = [one for one in descendants(pid) if one not in seen]
+    _send_to_group(pid, signal.SIGKILL)
     for one in seen:
         send(one, signal.SIGKILL)
+    if held:
+        send(-1, signal.SIGCONT)
+
+
+_MANY = 64
+"""Processes of one tree that are not stopped one after another."""
+
+
+def _send_to_group(pid: int, signum: int) -> None:
+    """Send a signal to the process group that a process leads, if it leads one."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.getpgid(pid) == pid != os.getpgrp():
+            os.killpg(pid, signum)
 
 
 def tree_bytes(pid: int, limit: int) -> int:

@@ -20,6 +20,10 @@ pytestmark = pytest.mark.parametrize("environment", ["docker"], indirect=True)
 PLANTED = "planted-secret-for-the-test"
 
 
+async def nobody(call: Any) -> CallAnswer:
+    return CallAnswer(value="")
+
+
 async def test_there_is_no_way_to_any_network(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         assert (
@@ -135,9 +139,6 @@ async def test_killing_everything_is_seen_at_once_and_mended(open_kernel: Any) -
 async def test_a_lost_container_takes_all_its_kernels_along_and_all_come_back(
     open_kernel: Any,
 ) -> None:
-    async def nobody(call: Any) -> CallAnswer:
-        return CallAnswer(value="")
-
     async with open_kernel() as kernel:
         await kernel.give("shared")
         others = [await open_session(kernel.sandbox, KernelOptions(), nobody) for _ in range(2)]
@@ -153,28 +154,44 @@ async def test_a_lost_container_takes_all_its_kernels_along_and_all_come_back(
             await other.close()
 
 
-async def test_a_fork_bomb_is_held_and_ends_with_its_kernel(open_kernel: Any) -> None:
-    async with open_kernel() as kernel:
-        result = await kernel.run(
-            "import os, time\n"
+FORK_BOMBS = {
+    "of sleepers": "if os.fork() == 0: time.sleep(600)",
+    "that doubles": "os.fork()",
+    "of sessions": "if os.fork() == 0: os.setsid()",
+    "that nothing stops": (
+        "if os.fork() == 0:\n            signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "            while True: pass"
+    ),
+}
+
+
+@pytest.mark.parametrize("bomb", FORK_BOMBS.values(), ids=FORK_BOMBS.keys())
+async def test_a_fork_bomb_is_held_and_ends_with_its_kernel(
+    environment: str, docker: dict[str, Any], bomb: str
+) -> None:
+    sandbox = new_sandbox("docker", {**docker, "pids_limit": 300})
+    try:
+        session = await open_session(sandbox, KernelOptions(), nobody)
+        result = await session.execute(
+            "import os, signal, time\n"
             "while True:\n"
             "    try:\n"
-            "        if os.fork() == 0: time.sleep(600); os._exit(0)\n"
-            "    except OSError: break\n"
-            "print('held')\nwhile True:\n    try: time.sleep(100)\n    except BaseException: pass",
-            timeout=10,
+            f"        {bomb}\n"
+            "    except BaseException: pass",
+            timeout=2,
         )
         assert (result.status, result.restarted) == ("timeout", True)
-        await kernel.session.restart()
-        assert await kernel.out("import os; print(len(os.listdir('/proc')) < 200)") == "True\n"
+        await session.restart()
+        left = await session.execute("import os; print(len(os.listdir('/proc')) < 100)")
+        assert left.outputs[0]["text"] == "True\n"
+        await session.close()
+    finally:
+        await sandbox.close()
 
 
 async def test_running_out_of_memory_is_reported_as_that_and_costs_one_kernel(
     environment: str,
 ) -> None:
-    async def nobody(call: Any) -> CallAnswer:
-        return CallAnswer(value="")
-
     sandbox = new_sandbox("docker", {"mem_limit": "300m"})
     try:
         await sandbox.start()

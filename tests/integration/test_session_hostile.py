@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -206,6 +207,17 @@ async def test_children_s_memory_counts_and_shared_pages_count_once(open_kernel:
             "for pid in pids: os.waitpid(pid, 0)\nprint('fine')"
         )
         assert await kernel.out(shared) == "fine\n"
+
+
+async def test_what_a_cell_forked_never_becomes_a_second_kernel(open_kernel: Any) -> None:
+    async with open_kernel() as kernel:
+        falls_through = (
+            "import os, time\nchild = os.fork()\nif child: print(os.waitpid(child, 0)[1])"
+        )
+        assert await kernel.out(falls_through) == "0\n"
+        result = await kernel.run("child = os.fork()\ntime.sleep(60)", timeout=1)
+        assert (result.status, result.restarted) == ("timeout", False)
+        assert await kernel.out("print(os.waitpid(child, 0)[1])") == f"{int(signal.SIGINT)}\n"
 
 
 async def test_a_timer_that_prints_in_the_middle_of_printing_is_no_deadlock(
