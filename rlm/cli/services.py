@@ -69,7 +69,7 @@ def containers() -> Iterator[Finding]:
         f"{len(host['Binds']) or 'no'} mounts, capabilities dropped: {', '.join(host['CapDrop'])}, "
         f"{', '.join(host['SecurityOpt'])}, user {asked['User']}, "
         f"{host['Memory'] / (1 << 30):g} GiB of memory, {host['PidsLimit']:,} processes and "
-        f"threads, {'all' if options.cpus is None else options.cpus} CPUs, nothing logged"
+        f"threads, {'all' if options.cpus is None else f'{options.cpus:g}'} CPUs, nothing logged"
     )
     yield Finding(about="containers", state="ok", text=text)
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 LABEL = "org.rlm-kernel"
 """On everything of ours; its value says what it is."""
 
+_CPU_PERIOD = 100_000
+"""Microseconds in which a container may use its share of the processors."""
+
 SCRATCH = "/tmp"  # noqa: S108 - the container's own
 
 
@@ -74,7 +77,9 @@ def _host_config(options: DockerOptions) -> dict[str, Any]:
         "LogConfig": {"Type": "none", "Config": {}},
     }
     if options.cpus is not None:
-        host["NanoCpus"] = int(options.cpus * 1e9)
+        # As time, not as `NanoCpus`: an engine with fewer processors would refuse those
+        host["CpuPeriod"] = _CPU_PERIOD
+        host["CpuQuota"] = int(options.cpus * _CPU_PERIOD)
     if options.gpus is not None:
         request: dict[str, Any] = {"Driver": "", "Capabilities": [["gpu"]], "Options": {}}
         if isinstance(options.gpus, list):

@@ -27,7 +27,7 @@ class DockerOptions:
         pip_index_url: Where pip finds packages; None for its own default.
         network: The kernels' network mode, such as ``"bridge"``.
         mem_limit: Memory of the whole container, contexts and scratch files included.
-        cpus: How many processors it may use; None for all.
+        cpus: How many of the engine's processors it may use at once; None for all.
         pids_limit: Processes and threads of the whole container.
         volumes: Folders or volumes to mount: `{source: target}` or `{source: {"bind", "mode"}}`.
         gpus: ``"all"``, a number, or a list of device ids.
@@ -43,7 +43,7 @@ class DockerOptions:
     pip_index_url: str | None = None
     network: str = "none"
     mem_limit: int = 4 << 30
-    cpus: float | None = None
+    cpus: float | None = 4.0
     pids_limit: int = 2048
     volumes: dict[str, Any] = field(default_factory=dict)
     gpus: str | int | list[str] | None = None

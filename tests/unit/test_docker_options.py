@@ -85,7 +85,7 @@ def test_each_relaxation_is_asked_for_by_its_name() -> None:
     host = config["HostConfig"]
     assert host["NetworkMode"] == "bridge"
     assert host["Memory"] == 1 << 30
-    assert host["NanoCpus"] == 1_500_000_000
+    assert (host["CpuQuota"], host["CpuPeriod"]) == (150_000, 100_000)
     assert host["PidsLimit"] == 99
     assert host["Binds"] == ["/data:/in:rw", "/more:/out:ro"]
     assert host["DeviceRequests"][0]["Count"] == -1
