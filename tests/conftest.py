@@ -33,9 +33,6 @@ SECRETS = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL")
 PROVIDERS = re.compile(r"(OPENAI|ANTHROPIC|PORTKEY|OPENROUTER|AZURE|GEMINI|GOOGLE|MODAL|RLM)_")
 KEPT = re.compile(r"RLM_TEST_")
 
-MORE = ("test_docker_", "test_modal_", "test_relay")
-"""Files of tests that need a Docker engine or Modal's stand-in."""
-
 # One thread serves every run of the process (`rlm.core.loop`) and ends with it.
 PROCESS_THREADS = ("rlm-engine", "asyncio_", "pytest_timeout")
 
@@ -54,25 +51,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out live tests, and those that need more than this machine's Python, unless asked."""
+    """Leave out live tests unless they are asked for."""
     if _live(config):
         return
-    wanted = os.environ.get("RLM_TEST_SANDBOXES")
     left = [item for item in items if item.get_closest_marker("live")]
-    left += [item for item in items if not wanted and item not in left and _needs_more(item)]
     config.hook.pytest_deselected(items=left)
     items[:] = [item for item in items if item not in left]
-
-
-def _needs_more(item: pytest.Item) -> bool:
-    """Whether a test needs a Docker engine, Modal's stand-in, or a browser."""
-    folder = item.path.parent.name
-    if folder == "browser" or (folder == "integration" and item.path.name.startswith(MORE)):
-        return True
-    asked: list[str] = getattr(item, "fixturenames", [])
-    callspec = getattr(item, "callspec", None)
-    chosen = callspec.params.get("environment") if callspec is not None else None
-    return bool({"docker", "modal"} & {chosen, *asked})
 
 
 def _live(config: pytest.Config) -> bool:

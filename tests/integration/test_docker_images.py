@@ -147,7 +147,7 @@ def test_an_image_that_is_nowhere_is_named(client: Any) -> None:
 
 
 def test_nothing_is_left_of_probes_and_failed_builds(client: Any) -> None:
-    left = client.containers(all=True, filters={"label": LABEL})
+    left = client.containers(all=True, filters={"label": f"{LABEL}.pid={os.getpid()}"})
     kinds = [entry["Labels"][LABEL] for entry in left]
     assert [kind for kind in kinds if kind != "sandbox"] == []
 
