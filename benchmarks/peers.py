@@ -21,7 +21,8 @@ class Peer:
         script: The worker script and its arguments.
         venv: The virtual environment under ``.bench``; None is the one that runs this.
         packages: What is installed there, pinned.
-        extra: Whether it is measured only when it is asked for.
+        docker: Whether it runs code in containers: these stand in a table of their own, measured
+            when an engine answers.
     """
 
     key: str
@@ -29,7 +30,7 @@ class Peer:
     script: tuple[str, ...]
     venv: str | None = None
     packages: tuple[str, ...] = ()
-    extra: bool = False
+    docker: bool = False
 
     @property
     def python(self) -> Path:
@@ -39,19 +40,30 @@ class Peer:
 
 _RLMS = ("rlms[ipython]==0.1.3", "openai==3.54.0", "ipykernel==7.4.0", "jupyter_client==8.10.0")
 
+_RLMS_IMAGE = "rlm-bench:rlms"
+"""An image with what the reference installs into each of its containers, which it then need not."""
+
 PEERS = (
     Peer(key="ours", title="ours (kernel)", script=("worker_rlm.py", "rlm-kernel", "local")),
     Peer(
         key="docker",
         title="ours (docker)",
         script=("worker_rlm.py", "rlm-kernel", "docker"),
-        extra=True,
+        docker=True,
     ),
     Peer(
         key="docker_warm",
         title="ours (docker, reuse)",
         script=("worker_rlm.py", "rlm-kernel", "docker+reuse"),
-        extra=True,
+        docker=True,
+    ),
+    Peer(
+        key="rlms_docker",
+        title="rlms, docker",
+        script=("worker_rlm.py", "rlms", f"docker+image={_RLMS_IMAGE}"),
+        venv="rlms",
+        packages=_RLMS,
+        docker=True,
     ),
     Peer(
         key="local",
@@ -96,3 +108,44 @@ def prepare(peer: Peer) -> None:
     if done.returncode:
         sys.exit(f"pip could not install {', '.join(peer.packages)}:\n{done.stderr}")
     stamp.write_text(pins)
+
+
+def engine_answers() -> bool:
+    """Tell whether there is a Docker engine."""
+    try:
+        done = subprocess.run(["docker", "info"], check=False, capture_output=True)
+    except OSError:
+        return False
+    return done.returncode == 0
+
+
+def prepare_images() -> None:
+    """Make the images that containers run in: ours, and the reference's.
+
+    Raises:
+        SystemExit: One cannot be made; the text says what was said.
+    """
+    _run(sys.executable, "-m", "rlm", "kernel", "build")
+    if not subprocess.run(
+        ["docker", "image", "inspect", _RLMS_IMAGE], check=False, capture_output=True
+    ).returncode:
+        return
+    name, folder = "rlm-bench-making", PLACE / "image"
+    packages = folder / "usr/lib/python3/dist-packages"
+    target = ["--python-version", "3.11", "--only-binary=:all:", "--target", str(packages)]
+    _run(sys.executable, "-m", "pip", "install", "-q", *target, "dill", "requests")
+    (folder / "usr/bin").mkdir(exist_ok=True)
+    (folder / "usr/bin/python").unlink(missing_ok=True)
+    (folder / "usr/bin/python").symlink_to("python3")
+    _run("docker", "create", "--name", name, "python:3.11-slim")
+    try:
+        _run("docker", "cp", f"{folder}/.", f"{name}:/")
+        _run("docker", "commit", name, _RLMS_IMAGE)
+    finally:
+        _run("docker", "rm", name)
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr}")

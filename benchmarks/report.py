@@ -21,16 +21,23 @@ if TYPE_CHECKING:
     Samples = Mapping[tuple[str, str], Sequence[Sample]]
     """(line key, peer key) -> what was measured, in order."""
 
-REFERENCES = ("local", "ipython")
+_COMPARED = {
+    "ours": ("local", "ipython"),
+    "dspy": ("local",),
+    "docker": ("rlms_docker",),
+    "docker_warm": ("rlms_docker",),
+}
+"""To whom the ratios of a peer are."""
 
 _READING = (
     "Each cell: median (lowest to highest); for ours the ratios to the reference in process / "
-    "with its kernel, for dspy the ratio to the reference in process (below 1 is better, but for "
-    "runs/s). The LM is a stand-in on loopback, 0 ms unless said. Every answer is checked: a run "
-    "with a wrong one has no time. Concurrency is each library's default. MB are 10^6 bytes. A "
-    "turn is measured by the LM, from request to request. The SDK alone is its "
-    "`chat.completions.create` (streamed for ours) or `dspy.LM` with the very same chats; ours "
-    "goes through the SDK's `post`, which costs less, so its turn can be the cheaper one."
+    "with its kernel, for dspy the ratio to the reference in process, for containers to the "
+    "reference's (below 1 is better, but for runs/s). The LM is a stand-in on loopback, 0 ms "
+    "unless said. Every answer is checked: a run with a wrong one has no time. Concurrency is each "
+    "library's default. MB are 10^6 bytes. A turn is measured by the LM, from request to request. "
+    "The SDK alone is its `chat.completions.create` (streamed for ours) or `dspy.LM` with the very "
+    "same chats; ours goes through the SDK's `post`, which costs less, so its turn can be the "
+    "cheaper one."
 )
 
 
@@ -54,15 +61,13 @@ def machine() -> dict[str, Any]:
 
 
 def markdown(
-    facts: Mapping[str, Any], lines: Sequence[Line], peers: Sequence[Peer], samples: Samples
+    facts: Mapping[str, Any],
+    tables: Sequence[tuple[Sequence[Peer], Sequence[Line]]],
+    samples: Samples,
 ) -> str:
-    """Return the whole report."""
+    """Return the whole report: a table of each group of peers, with its lines."""
     notes: list[str] = []
-    head = ["work", "target", *(peer.title for peer in peers)]
-    table = [head, ["---", "---", *("---" for _ in peers)]]
-    for line in lines:
-        cells = [_cell(line, peer, peers, samples, notes) for peer in peers]
-        table.append([line.title, _target(line), *cells])
+    shown = [_table(peers, lines, samples, notes) for peers, lines in tables]
     versions = ", ".join(f"{name} {version}" for name, version in facts["versions"].items())
     left = {key: count for key, count in facts["left_behind"].items() if count}
     where = (
@@ -70,11 +75,20 @@ def markdown(
         f"{facts['memory_gb']} GB, load {facts['load_at_start']:.1f} at the start. {versions}. "
         f"{facts['rounds']} rounds, peers in turn within each."
     )
-    shown = "\n".join(f"| {' | '.join(row)} |" for row in table)
     numbered = "\n".join(f"{number}. {note}" for number, note in enumerate(notes, 1))
     outlived = f"Processes that outlived their host and had to be killed: {left}." if left else ""
-    paragraphs = ["# Benchmarks", where, shown, _READING, numbered, outlived]
+    paragraphs = ["# Benchmarks", where, *shown, _READING, numbered, outlived]
     return "\n\n".join(part for part in paragraphs if part) + "\n"
+
+
+def _table(peers: Sequence[Peer], lines: Sequence[Line], samples: Samples, notes: list[str]) -> str:
+    head = ["work", "target", *(peer.title for peer in peers)]
+    table = [head, ["---", "---", *("---" for _ in peers)]]
+    for line in lines:
+        cells = [_cell(line, peer, peers, samples, notes) for peer in peers]
+        target = _target(line, line.docker if peers[0].docker else line.target)
+        table.append([line.title, target, *cells])
+    return "\n".join(f"| {' | '.join(row)} |" for row in table)
 
 
 def as_json(
@@ -131,9 +145,7 @@ def _note(text: str, notes: list[str]) -> int:
 
 
 def _ratios(line: Line, peer: Peer, peers: Sequence[Peer], samples: Samples) -> str:
-    compared = (
-        {"ours": REFERENCES, "dspy": REFERENCES[:1]}.get(peer.key, ()) if line.compared else ()
-    )
+    compared = _COMPARED.get(peer.key, ()) if line.compared else ()
     mine = median(_good(samples[line.key, peer.key]))
     shown = []
     for key in compared:
@@ -145,10 +157,10 @@ def _ratios(line: Line, peer: Peer, peers: Sequence[Peer], samples: Samples) -> 
     return f"; {' / '.join(shown)}" if shown else ""
 
 
-def _target(line: Line) -> str:
-    if line.target is None:
+def _target(line: Line, target: float | None) -> str:
+    if target is None:
         return ""
-    return f"{'>=' if line.higher_is_better else '<='} {line.target:g} {line.unit}"
+    return f"{'>=' if line.higher_is_better else '<='} {target:g} {line.unit}"
 
 
 def _number(value: float, unit: str = "") -> str:

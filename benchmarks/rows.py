@@ -48,6 +48,7 @@ class Line:
         title: What was done.
         unit: ``"s"``, ``"ms"``, ``"MB"`` or ``"runs/s"``.
         target: What our median shall reach; None where nothing is aimed at.
+        docker: The same in containers.
         compared: Whether a ratio says something: not of differences, which may be near zero.
     """
 
@@ -55,6 +56,7 @@ class Line:
     title: str
     unit: str = "s"
     target: float | None = None
+    docker: float | None = None
     compared: bool = True
 
     @property
@@ -73,6 +75,7 @@ class Row:
         measure: Measures one peer once.
         rounds: The most rounds worth their time.
         extra: Whether it runs only when it is asked for.
+        docker: Whether it is one of containers: only (True), also (None), or not (False).
     """
 
     key: str
@@ -80,6 +83,7 @@ class Row:
     measure: Callable[[Lab, Peer], dict[str, Sample]]
     rounds: int = 100
     extra: bool = False
+    docker: bool | None = None
 
 
 def _checked(value: float, faults: Iterable[str | None]) -> Sample:
@@ -103,6 +107,13 @@ def _import(lab: Lab, peer: Peer) -> dict[str, Sample]:
     # Only ours promises to import none.
     fault = seen if peer.key == "ours" else None
     return {"import": Sample(value=reply["seconds"], fault=fault, note=seen)}
+
+
+def _cold(lab: Lab, peer: Peer) -> dict[str, Sample]:
+    """Start a container and what runs the code in it, in a process that has done nothing yet."""
+    with lab.fresh(peer) as process:
+        process.ask({"do": "import"})
+        return {"cold": Sample(value=process.ask({"do": "cold"})["seconds"])}
 
 
 def _first(lab: Lab, peer: Peer) -> dict[str, Sample]:
@@ -218,14 +229,22 @@ def _turn_row(key: str, title: str, size: int) -> Row:
             title="- above the SDK alone",
             unit="ms",
             target=6,
+            docker=10,
             compared=False,
         ),
     )
     return Row(key=key, lines=lines, measure=partial(_turns, key=key, size=size))
 
 
-def _task_row(key: str, title: str, task: Task, target: float | None, **options: Any) -> Row:
-    lines = [Line(key=key, title=title, target=target)]
+def _task_row(
+    key: str,
+    title: str,
+    task: Task,
+    target: float | None,
+    docker: float | None = None,
+    **options: Any,
+) -> Row:
+    lines = [Line(key=key, title=title, target=target, docker=docker)]
     if task.kind in {"row", "children"}:
         lines.append(Line(key=f"{key}_in_cell", title="- of it inside the cell"))
     measure = partial(_task, key=key, task=task, **options)
@@ -233,11 +252,17 @@ def _task_row(key: str, title: str, task: Task, target: float | None, **options:
 
 
 def _big_row(
-    key: str, title: str, size: int, targets: tuple[float | None, float | None], **more: Any
+    key: str,
+    title: str,
+    size: int,
+    targets: tuple[float | None, float | None],
+    in_docker: tuple[float | None, float | None] = (None, None),
+    **more: Any,
 ) -> Row:
+    host = "- host memory added"
     lines = (
-        Line(key=key, title=f"{title}, one turn", target=targets[0]),
-        Line(key=f"{key}_host", title="- host memory added", unit="MB", target=targets[1]),
+        Line(key=key, title=f"{title}, one turn", target=targets[0], docker=in_docker[0]),
+        Line(key=f"{key}_host", title=host, unit="MB", target=targets[1], docker=in_docker[1]),
         Line(key=f"{key}_tree", title="- peak, all processes", unit="MB"),
     )
     label = more.pop("label", "big")
@@ -252,7 +277,18 @@ _BATCHED = (
 _CHILDREN = Task(kind="children", count=16)
 
 ROWS = (
-    Row(key="import", lines=(Line(key="import", title="import", target=0.3),), measure=_import),
+    Row(
+        key="import",
+        lines=(Line(key="import", title="import", target=0.3),),
+        measure=_import,
+        docker=False,
+    ),
+    Row(
+        key="cold",
+        lines=(Line(key="cold", title="cold: container and kernel ready", docker=1.0),),
+        measure=_cold,
+        docker=True,
+    ),
     Row(
         key="first",
         lines=(Line(key="first", title="first completion, fresh process", target=1.3),),
@@ -265,23 +301,32 @@ ROWS = (
     ),
     _turn_row("turn", "small context", 1024),
     _turn_row("turn10mb", "10 MB context", 10 * _MB),
-    _task_row("row", "200 `llm_query` in a row", Task(kind="row", count=200), 0.9),
+    _task_row("row", "200 `llm_query` in a row", Task(kind="row", count=200), 0.9, 1.2),
     Row(key="batched", lines=_BATCHED, measure=_batched),
-    _task_row("children", "16 children with a REPL, LM 50 ms", _CHILDREN, 1.2),
+    _task_row("children", "16 children with a REPL, LM 50 ms", _CHILDREN, 1.2, 2.0),
     _task_row(
         "children16",
         "16 children, 16 at once for all",
         _CHILDREN,
         None,
+        None,
         max_concurrent_subcalls=16,
     ),
-    _task_row("nest", "3 levels of `rlm_query`", Task(kind="nest", count=3), 0.5),
+    _task_row("nest", "3 levels of `rlm_query`", Task(kind="nest", count=3), 0.5, 1.2),
     Row(
         key="parallel",
-        lines=(Line(key="parallel", title="16 runs of 5 turns at once", unit="runs/s", target=14),),
+        lines=(
+            Line(
+                key="parallel",
+                title="16 runs of 5 turns at once",
+                unit="runs/s",
+                target=14,
+                docker=4,
+            ),
+        ),
         measure=_parallel,
     ),
-    _big_row("100mb", "100 MB str context", 100 * _MB, (0.8, 40), rounds=3),
+    _big_row("100mb", "100 MB str context", 100 * _MB, (0.8, 40), (2.5, 60), rounds=3),
     # Characters beyond Latin-1 take two bytes each in memory and three in UTF-8.
     _big_row(
         "100mb_wide",
@@ -291,5 +336,5 @@ ROWS = (
         label="→",
         extra=True,
     ),
-    _big_row("1gb", "1 GB str context", _GB, (4, 100), rounds=3),
+    _big_row("1gb", "1 GB str context", _GB, (4, 100), rounds=3, docker=False),
 )

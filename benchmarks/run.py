@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import report
 from lab import Failure, Lab
-from peers import HERE, PEERS, Peer, prepare
+from peers import HERE, PEERS, Peer, engine_answers, prepare, prepare_images
 from rows import ROWS, Row, Sample
 
 if TYPE_CHECKING:
@@ -25,9 +25,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 unless one of our own answers was wrong or missing."""
     options = _options(arguments)
     peers = [peer for peer in PEERS if peer.key in options.peers]
+    if any(peer.docker for peer in peers) and not engine_answers():
+        print("No Docker engine answers: containers are not measured.", file=sys.stderr)
+        peers = [peer for peer in peers if not peer.docker]
+    groups = [[peer for peer in peers if peer.docker == docker] for docker in (False, True)]
     rows = [row for row in ROWS if row.key in options.rows]
     for peer in peers:
         prepare(peer)
+    if groups[1]:
+        prepare_images()
     # So that what was started is stopped, as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     facts: dict[str, Any] = report.machine() | {"rounds": options.rounds, "versions": {}}
@@ -36,12 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for peer in list(peers):
             facts["versions"] |= _versions(lab, peer)
         for index, row in enumerate(rows):
-            _measure(lab, row, peers, min(options.rounds, row.rounds), index, samples)
+            for docker, group in enumerate(groups):
+                if group and row.docker in (None, bool(docker)):
+                    _measure(lab, row, group, min(options.rounds, row.rounds), index, samples)
     facts["left_behind"] = lab.left
-    lines = [line for row in rows for line in row.lines]
-    text = report.markdown(facts, lines, peers, samples)
+    tables = [
+        (group, [line for row in rows if row.docker in (None, bool(docker)) for line in row.lines])
+        for docker, group in enumerate(groups)
+        if group
+    ]
+    text = report.markdown(facts, tables, samples)
     print(text)
     if options.save:
+        lines = [line for row in rows for line in row.lines]
         (HERE / "results.md").write_text(text)
         (HERE / "results.json").write_text(report.as_json(facts, lines, peers, samples))
     ours = [one for (_, key), many in samples.items() if key == "ours" for one in many]
@@ -92,7 +105,7 @@ def _versions(lab: Lab, peer: Peer) -> dict[str, str]:
             reply = process.ask({"do": "import"})
     except Failure as failure:
         return {peer.title: f"not usable ({failure})"}
-    names = {"dspy": "dspy", "local": "rlms", "ipython": "rlms"}
+    names = {"dspy": "dspy", "local": "rlms", "ipython": "rlms", "rlms_docker": "rlms"}
     python = {"Python": reply["python"]} if peer.key == "ours" else {}
     return {**python, names.get(peer.key, "rlm-kernel"): reply["version"]}
 
@@ -105,9 +118,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     names = [row.key for row in ROWS]
     usual = [row.key for row in ROWS if not row.extra]
     parser.add_argument("--rows", nargs="+", choices=names, default=usual, help="some rows only")
-    keys = [peer.key for peer in PEERS if not peer.extra]
-    every = [peer.key for peer in PEERS]
-    parser.add_argument("--peers", nargs="+", choices=every, default=keys, help="some peers only")
+    keys = [peer.key for peer in PEERS]
+    parser.add_argument("--peers", nargs="+", choices=keys, default=keys, help="some peers only")
     parser.add_argument("--rounds", type=int, default=5, help="rounds per row (default 5)")
     parser.add_argument("--quick", action="store_true", help="one round, no 1 GB context, no files")
     options = parser.parse_args(arguments)

@@ -33,6 +33,9 @@ class Peer(Protocol):
     ) -> Callable[[str, str], str]:
         """Return a function (context, query) -> answer that can be called again and again."""
 
+    def cold(self) -> float:
+        """Return the seconds until a new container can run code."""
+
     def sdk_chats(self, url: str, chats: list[list[dict[str, Any]]]) -> None:
         """Send these chats through the peer's own SDK, one after another, as the peer does."""
 
@@ -45,6 +48,7 @@ def serve(peer: Peer) -> None:
     commands, replies = _private_channel()
     operations: dict[str, Callable[[Peer, Command], Reply]] = {
         "import": _import,
+        "cold": _cold,
         "complete": _complete,
         "parallel": _parallel,
         "memory": _memory,
@@ -82,6 +86,10 @@ def _import(peer: Peer, command: Command) -> Reply:  # noqa: ARG001 - every oper
     loaded = [name for name in sdks if name in sys.modules]
     python = ".".join(map(str, sys.version_info[:3]))
     return {"seconds": seconds, "version": version, "sdks": loaded, "python": python}
+
+
+def _cold(peer: Peer, command: Command) -> Reply:  # noqa: ARG001 - every operation's signature
+    return {"seconds": peer.cold()}
 
 
 def _complete(peer: Peer, command: Command) -> Reply:

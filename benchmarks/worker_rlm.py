@@ -5,8 +5,10 @@ Usage: python worker_rlm.py DISTRIBUTION ENVIRONMENT, in that distribution's vir
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import worker
@@ -64,7 +66,8 @@ class RLMPeer:
         environment, _, option = self._environment.partition("+")
         kwargs: dict[str, Any] = {"environment": environment}
         if option:
-            kwargs["environment_kwargs"] = {option: True}
+            name, _, value = option.partition("=")
+            kwargs["environment_kwargs"] = {name: value or True}
         if self._environment == "ipython":
             kwargs["environment_kwargs"] = {"kernel_mode": "subprocess"}
         return RLM(
@@ -74,6 +77,18 @@ class RLMPeer:
             **kwargs,
             **options,
         )
+
+    def cold(self) -> float:
+        """Ours with a forked kernel that has answered; the reference's with its proxy."""
+        if self._distribution == "rlm-kernel":
+            return asyncio.run(_cold())
+        from rlm.environments.docker_repl import DockerREPL
+
+        begun = time.perf_counter()
+        repl = DockerREPL(image=self._environment.partition("=")[2])
+        seconds = time.perf_counter() - begun
+        repl.cleanup()
+        return seconds
 
     def sdk_chats(self, url: str, chats: list[list[dict[str, Any]]]) -> None:
         """Ours streams its turns on asyncio, the reference blocks."""
@@ -87,6 +102,25 @@ class RLMPeer:
         import openai_sdk
 
         return openai_sdk.batch(url, prompts, width)
+
+
+async def _cold() -> float:
+    begun = time.perf_counter()
+    from rlm.core.environments import new_sandbox
+    from rlm_kernel.host.options import KernelOptions
+    from rlm_kernel.host.session import open_session
+
+    async def nobody_calls(call: Any) -> Any:
+        raise NotImplementedError
+
+    sandbox = new_sandbox("docker", {})
+    try:
+        session = await open_session(sandbox, KernelOptions(), nobody_calls)
+        seconds = time.perf_counter() - begun
+        await session.close()
+    finally:
+        await sandbox.close()
+    return seconds
 
 
 if __name__ == "__main__":
