@@ -206,7 +206,10 @@ async def _answer(
 
 @asynccontextmanager
 async def _sandbox(tree: Tree, holdings: Holdings) -> AsyncIterator[Sandbox]:
-    """Open the tree's sandbox; the SDK is imported while the fork server boots."""
+    """Open the tree's sandbox; the SDK is imported while the fork server boots.
+
+    The root run waits for it: one that is slow to start, or does not, is in the run's record.
+    """
     config, clients = tree.config, tree.models.clients
     if holdings.kept is not None:
         async with holdings.kept.turn_of(lambda: holdings.sandbox(config)) as sandbox:
@@ -216,7 +219,6 @@ async def _sandbox(tree: Tree, holdings: Holdings) -> AsyncIterator[Sandbox]:
     sandbox = holdings.sandbox(config)
     clients.prepare(config.root)
     try:
-        await sandbox.start()
         yield sandbox
     finally:
         await uncancellable(sandbox.close())

@@ -55,6 +55,8 @@ async def run(tree: Tree, assignment: Assignment, *, kept: KeptKernel | None = N
     dialogue = Dialogue(tree, assignment, kept)
     with told(tree, assignment) as end:
         end.partial = dialogue.partial
+        if kept is None and assignment.depth == tree.config.depth:
+            await tree.sandbox.start()
         known = assignment.info.fingerprint is not None
         async with (
             fingerprint_told(tree.recorder, known=known) as on_context,
