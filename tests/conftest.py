@@ -24,7 +24,7 @@ import pytest
 from rlm.demo.server import LMRequest, LMResponse, StandInServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
 GRACE = 5.0
 """Seconds that what a test has closed may take to be gone."""
@@ -59,6 +59,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = [item for item in items if item not in left]
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have a test that skips itself fail where nothing may be skipped (CI)."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and _requires_all():
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"RLM_TEST_REQUIRE=all allows no skip: {why}"
+    return report
+
+
+def _requires_all() -> bool:
+    return os.environ.get("RLM_TEST_REQUIRE") == "all"
+
+
 def _live(config: pytest.Config) -> bool:
     return bool(config.getoption("markexpr") == "live")
 
@@ -70,7 +84,7 @@ def require() -> Callable[[object, str], None]:
     def check(met: object, need: str) -> None:
         if met:
             return
-        if os.environ.get("RLM_TEST_REQUIRE") == "all":
+        if _requires_all():
             pytest.fail(f"needs {need}, and RLM_TEST_REQUIRE=all allows no skip")
         pytest.skip(f"needs {need}")
 

@@ -127,7 +127,7 @@ async def test_killing_everything_is_seen_at_once_and_mended(open_kernel: Any) -
         await kernel.session.assign("history_0", [1, 2])
         began = time.monotonic()
         result = await kernel.run("import os, signal, time\nos.kill(-1, 9)\ntime.sleep(60)")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 20  # not the cell's 60; 0.1 s on a machine of its own
         assert (result.status, result.restarted) == ("died", True)
         assert result.error == "The kernel was lost with its sandbox."
         await kernel.session.restart()

@@ -57,12 +57,18 @@ def test_a_test_that_leaks_fails_and_the_next_one_does_not(
 def test_a_missing_need_skips_here_and_fails_in_ci(
     suite: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suite.makepyfile("def test_it(require): require(False, 'a Docker engine')")
+    suite.makepyfile("""
+        import pytest
+        def test_it(require): require(False, 'a Docker engine')
+        def test_other(): pytest.importorskip('no_such_module')
+    """)
     result = suite.runpytest_subprocess("-rs")
-    result.assert_outcomes(skipped=1)
+    result.assert_outcomes(skipped=2)
     result.stdout.fnmatch_lines(["*needs a Docker engine*"])
     monkeypatch.setenv("RLM_TEST_REQUIRE", "all")
-    suite.runpytest_subprocess().assert_outcomes(failed=1)
+    result = suite.runpytest_subprocess()
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*allows no skip: Skipped: could not import 'no_such_module'*"])
 
 
 def test_live_tests_run_when_asked_for_only(
