@@ -10,6 +10,7 @@ import gc
 import os
 import re
 import shutil
+import signal
 import tempfile
 import threading
 import time
@@ -39,6 +40,8 @@ PROCESS_THREADS = ("rlm-engine", "asyncio_", "pytest_timeout")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give this session an environment of its own: no keys, and a short TMPDIR to count in."""
+    # Started in the background by a shell, we would ignore what tests of Ctrl-C send
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not _live(config):
         for name in list(os.environ):
             if (SECRETS.search(name) or PROVIDERS.match(name)) and not KEPT.match(name):

@@ -196,10 +196,11 @@ class _Server:
         try:
             if self._relayed:
                 Path(spec["dir"], "work").mkdir(mode=0o700, parents=True)
+                Path(spec["cwd"]).mkdir(parents=True, exist_ok=True)
                 self._directories[spec["kernel"]] = spec["dir"]
             pid = os.fork()
-        except OSError as error:  # no process or no file more is allowed
-            why = error.strerror or str(error)
+        except OSError as error:  # no process or no file more is allowed, or no such folder
+            why = f"{error.strerror or error} {error.filename or ''}".strip()
             self._report(op="died", kernel=spec["kernel"], code=1, why=why)
             return
         if pid == 0:

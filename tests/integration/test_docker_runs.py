@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rlm import RLMError
 from rlm.core.environments import new_sandbox
 from rlm_kernel.docker.container import LABEL
 from rlm_kernel.docker.engine import engine, engine_address
@@ -73,6 +74,12 @@ def test_what_is_relaxed_by_name_is_relaxed_and_nothing_else(
     assert interfaces == ["eth0", "lo"]
     assert (folder, given, text, writable) == ("/tmp/here", "given", "of the host", False)
     assert (user, root) == (65534, False)
+
+
+def test_a_folder_that_cannot_be_made_is_named(scripted: Callable[..., Any]) -> None:
+    rlm = scripted([ANSWER.format("1")], environment_kwargs={"workdir": "/no/such/folder"})
+    with pytest.raises(RLMError, match=r"could not be started: Read-only file system /no"):
+        rlm.completion("x")
 
 
 async def test_a_container_says_whose_it_is(environment: str, docker: dict[str, Any]) -> None:
