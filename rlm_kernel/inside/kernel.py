@@ -38,8 +38,12 @@ class RLMShell(ZMQInteractiveShell):
     """The shell of a model's kernel: it cannot be left, and its output is plain text."""
 
     def init_environment(self) -> None:
-        """Set what subprocesses see: no pager and, unlike in a notebook, no colours."""
+        """Set what subprocesses see: no pager and, unlike in a notebook, no colours.
+
+        Plots become outputs, as in a notebook: `plt.show()` and `display(figure)` publish a PNG.
+        """
         os.environ.update(PAGER="cat", GIT_PAGER="cat", TERM="dumb")
+        os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
 
     def init_display_formatter(self) -> None:
         """Show long texts by their head and tail: a 1 GB `context` has no useful repr."""

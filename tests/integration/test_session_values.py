@@ -334,3 +334,14 @@ async def test_another_jupyter_client_can_join_by_the_connection_file(open_kerne
 
 def mode(path: str | Path) -> int:
     return stat.S_IMODE(Path(path).stat().st_mode)
+
+
+@pytest.mark.parametrize("environment", ["local"], indirect=True)
+async def test_a_plot_is_an_output(open_kernel: Any) -> None:
+    """Containers get matplotlib by `packages`; the way to the output is the same there."""
+    async with open_kernel() as kernel:
+        for last in ("plt.show()", "display(figure)"):
+            code = f"import matplotlib.pyplot as plt\nfigure, _ = plt.subplots()\n{last}\n"
+            result = await kernel.run(f"{code}plt.close(figure)")
+            pictures = [out for out in result.outputs if "image/png" in out.get("data", {})]
+            assert len(pictures) == 1, last
