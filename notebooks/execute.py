@@ -60,6 +60,8 @@ def _texts(output: Any) -> list[str]:
         texts = [output.text]
     elif output.output_type == "error":
         texts = [output.ename]
+    elif output.output_type == "display_data" and "text/html" in output.data:
+        texts = ["a view of a run"]
     elif "text/markdown" in output.data:
         texts = [output.data["text/markdown"]]
     elif "image/png" in output.data:
