@@ -81,8 +81,8 @@ ACTIVE_TAGS = words(
     "head"
 )
 ATTRIBUTES = words(
-    "align alt border class colspan height href open rel reversed rowspan scope span src "
-    "start style title type valign value width"
+    "align alt border cellpadding class colspan height href open rel reversed rowspan scope span "
+    "src start style title type valign value width"
 )
 
 

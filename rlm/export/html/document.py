@@ -24,6 +24,9 @@ POLICY = (
 )
 """What a page may load and run (its content security policy): its own style, its own images."""
 
+_HEADLINE = 140
+"""Characters; a longer question is no headline."""
+
 _ENDED = {
     "answered": "answered",
     "exhausted": "answered when asked outright: all turns were used up",
@@ -93,7 +96,9 @@ def _head(root: RunNode, writer: TreeWriter) -> Iterator[str]:
     at = writer.look.attributes
     finished = root.finished
     if root.started.root_prompt:
-        yield f"<div{at['question']}>{escape(one_line(root.started.root_prompt, 500))}</div>"
+        question = one_line(root.started.root_prompt, 800)
+        role = "question" if len(question) <= _HEADLINE else "asked"
+        yield f"<div{at[role]}>{escape(question)}</div>"
     status = "running" if finished is None else finished.status
     role = "good" if status == "answered" else "badge" if status == "running" else "bad"
     ended = _ENDED.get(status, status)
@@ -131,7 +136,7 @@ def _about(root: RunNode, writer: TreeWriter) -> Iterator[str]:
             yield f"<div>{writer.quiet(f'{name}: {value}')}</div>"
     columns = ("model", "calls", "tokens in", "out", "cost")
     head = "".join(f"<th>{column}</th>" for column in columns)
-    yield f"<table{at['table']}><tr>{head}</tr>"
+    yield f'<table cellpadding="4"{at["table"]}><tr>{head}</tr>'
     for model, usage in root.usage.model_usage_summaries.items():
         cost = cost_text(usage.total_cost, partial=bool(usage.uncosted_calls))
         cells = (

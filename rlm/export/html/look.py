@@ -26,6 +26,7 @@ INLINE = {
     "answer": f"{_QUOTE} #2b874a",
     "partial": f"{_QUOTE} #a07714",
     "question": "font-size:110%;font-weight:bold;overflow-wrap:break-word",
+    "asked": "font-weight:bold;overflow-wrap:break-word",
     "node": f"margin:2px 0;padding-left:10px;border-left:1px solid {_LINE}",
     "head": "cursor:pointer;overflow-wrap:break-word",
     "prose": "overflow-wrap:break-word",
@@ -53,6 +54,7 @@ pre, .code { background: var(--soft); }
 .text { border-left: 3px solid var(--line); border-radius: 0; background: none; }
 .error { border-left: 3px solid var(--bad); border-radius: 0; background: none; }
 .question { font-size: 1.35rem; font-weight: 600; overflow-wrap: anywhere; margin: 0 0 .5rem; }
+.asked { font-weight: 600; overflow-wrap: anywhere; margin: 0 0 .5rem; }
 .answer, .partial { border-left: 4px solid var(--good); padding: .1rem 1rem; margin: 1rem 0;
   background: var(--soft); overflow-wrap: anywhere; }
 .partial { border-left-color: var(--warn); }

@@ -168,7 +168,7 @@ class TreeWriter:
             one_line(f"{name}: {value.get('type', '')} = {value.get('preview', '')}", 200)
             for name, value in list(variables.items())[:_VARIABLES_SHOWN]
         ]
-        title = self.quiet(f"{len(variables):,} variables: {one_line(names, 100)}")
+        title = self.quiet(f"variables ({len(variables):,}): {one_line(names, 100)}")
         yield from self.folded(title, [self._pre("text", "\n".join(lines))])
 
     def _calls(self, calls: Iterable[SubCallNode], depth: int) -> Iterator[str]:
