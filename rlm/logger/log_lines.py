@@ -10,14 +10,15 @@ from typing import Any
 from rlm.trajectory.codec import TrajectoryError
 
 _NUMBER = (int, float)
+_CONFIGURATION: dict[str, tuple[type, ...]] = {
+    "root_model": (str, type(None)),
+    "backend_kwargs": (dict, type(None)),
+    "environment_kwargs": (dict, type(None)),
+    "max_iterations": (int, type(None)),
+}
 _CHECKS: dict[str, dict[str, tuple[type, ...]]] = {
-    "metadata": {
-        "timestamp": (str,),
-        "root_model": (str, type(None)),
-        "backend_kwargs": (dict, type(None)),
-        "environment_kwargs": (dict, type(None)),
-        "max_iterations": (int, type(None)),
-    },
+    "metadata": {"timestamp": (str,), **_CONFIGURATION},
+    "run_metadata": _CONFIGURATION,
     "iteration": {
         "iteration": (int,),
         "timestamp": (str,),
@@ -168,7 +169,7 @@ def _check_iteration(entry: dict[str, Any], where: str) -> None:
 
 def _check_child(child: dict[str, Any], where: str) -> None:
     _check(child, "child", where)
-    _check({"timestamp": "", **child["run_metadata"]}, "metadata", f"{where}.run_metadata")
+    _check(child["run_metadata"], "run_metadata", f"{where}.run_metadata")
     for number, entry in enumerate(child["iterations"]):
         place = f"{where}.iterations[{number}]"
         _check(entry, "iteration", place)
@@ -185,7 +186,7 @@ def _check(entry: Any, kind: str, where: str) -> None:
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             wanted = " or ".join(dict.fromkeys(_NAMES.get(each, "null") for each in types))
             raise TrajectoryError(f"{where}: {name} is {value!r:.80}, not {wanted}.")
-    if kind in {"metadata", "iteration"} and entry["timestamp"]:
+    if kind in {"metadata", "iteration"}:
         try:
             time_of(entry["timestamp"])
         except (ValueError, OverflowError, OSError):

@@ -226,6 +226,10 @@ def test_a_persistent_run_of_the_reference_begins_anew_at_iteration_1(tmp_path: 
             "Line 2: timestamp is 'yesterday', not a time",
         ),
         (
+            lambda lines: [lines[0], with_(lines[1], "timestamp", "")],
+            "Line 2: timestamp is '', not a time",
+        ),
+        (
             lambda lines: [lines[0], with_(lines[1], "code_blocks", [{"code": "x"}])],
             r"Line 2: code_blocks\[0\] lacks the field result",
         ),
