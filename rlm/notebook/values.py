@@ -49,7 +49,11 @@ class Writer:
             return self._object(value, place, parts)
         if kind is list or kind is tuple:
             return [self.value(item, (*place, index), parts) for index, item in enumerate(value)]
-        return _number(value) if kind is int or kind is float else value
+        if kind is int or kind is float:
+            return _number(value)
+        if value is None or kind is bool:
+            return value
+        return self._foreign(value, place, parts)
 
     def text_within(self, text: str, whole: str, place: Place, whole_place: Place) -> Any:
         """Return a text in its portable form that probably is a part of another.
@@ -81,7 +85,19 @@ class Writer:
                 end = start + len(part)
         return {"$join": [*joined, portable_text(text[end:])]} if joined else portable_text(text)
 
+    def _foreign(self, value: Any, place: Place, parts: Sequence[str]) -> Any:
+        """Return what stands for a value that JSON does not have: a log is no place to fail."""
+        plain: Any
+        for plain in (str, int, float, list, tuple):
+            if isinstance(value, plain):
+                return self.value(plain(value), place, parts)
+        if isinstance(value, dict):
+            return self._object(value, place, parts)
+        return self._text(repr(value), place, parts)
+
     def _object(self, value: dict[str, Any], place: Place, parts: Sequence[str]) -> Any:
+        if not all(type(key) is str for key in value):
+            value = {str(key): item for key, item in value.items()}
         for key in value:
             if key.startswith("$") or key in _KEYS_LOST or _is_halved(key):
                 pairs = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import re
 from dataclasses import replace
@@ -148,6 +149,31 @@ def test_numbers_that_json_does_not_have_survive() -> None:
     content = notebook_bytes(Trajectory.from_events(story.events))
     json.loads(content, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert again(story.events) == tuple(story.events)
+
+
+class Priority(enum.IntEnum):
+    """A number with a name."""
+
+    HIGH = 2
+
+
+class Odd(dict[Any, Any]):
+    """A prompt of the user's own making."""
+
+
+def test_a_value_that_is_no_json_stops_no_log() -> None:
+    odd = Odd({"role": "user", "content": object, 7: (b"bytes", {1, 2}, Priority.HIGH)})
+    story = Story()
+    with story.run(), story.turn(messages=(odd,)), story.cell(), story.call(odd, {"a": {3: None}}):
+        pass
+    content = notebook_bytes(Trajectory.from_events(story.events))
+    VALID.validate(json.loads(content))
+    found = read_notebook(content).trajectory
+    assert len(found) == len(story.events)
+    assert found.root is not None
+    (message,) = found.root.turns[0].started.messages
+    assert message["content"] == "<class 'object'>"
+    assert message["7"][2] == 2
 
 
 def test_a_saved_notebook_loads_as_the_same_trajectory(tmp_path: Path) -> None:
