@@ -56,9 +56,9 @@ class Timed(NotebookLog):
         with self._counted():
             super().on_event(event)
 
-    def _write(self, book: Any) -> bool:
+    def _write_all(self) -> None:
         with self._counted():
-            return super()._write(book)
+            super()._write_all()
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

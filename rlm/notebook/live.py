@@ -10,6 +10,7 @@ import time
 import unicodedata
 import uuid
 import weakref
+from collections import deque
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,8 +59,7 @@ class _Book:
         tree: The run's record.
         name: Its file's, without the suffix.
         path: Its file; None before it was written for the first time.
-        due: When it may be written again (`time.monotonic`).
-        timer: Will write it then; None when nothing is waiting to be written.
+        changed: Whether it has something that the file has not.
         about: Further entries of its metadata.
         restore: The source of the cell that restores its REPL.
     """
@@ -68,8 +68,7 @@ class _Book:
     tree: Trajectory
     name: str
     path: Path | None = None
-    due: float = 0.0
-    timer: threading.Timer | None = None
+    changed: bool = False
     about: dict[str, Any] = field(default_factory=dict)
     restore: str | None = None
 
@@ -129,23 +128,13 @@ class NotebookLog:
         Args:
             event: Of any run; several runs may share the log.
         """
-        event = self._redaction(event)
-        if self._context == "hash" and isinstance(event, RunStarted):
-            kept = {name: item for name, item in event.context.items() if name != "value"}
-            event = replace(event, context=kept)
         with self._lock:
-            tree = self._forest.add(event)
-            if tree is None:
-                return
-            book = self._books.get(id(tree))
-            if book is None:
-                book = self._books[id(tree)] = _Book(Draft(tree), tree, _name(event))
-            book.draft.take(event)
-            root = tree.root
-            if isinstance(event, RunFinished) and root is not None and root.finished is event:
-                self._end(book)
-            else:
-                self._write_soon(book)
+            self._waiting.append(event)
+            # Events are written down many at a time, which takes a third of the time.
+            if isinstance(event, RunStarted | RunFinished):
+                self._catch_up()
+            if self._timer is None and (self._waiting or self._changed()):
+                self._write_soon()
 
     def on_context(self, run_id: str, value: ContextValue) -> None:
         """Take a run's context, for the file beside its notebook.
@@ -155,24 +144,27 @@ class NotebookLog:
             value: Its context, as it travels to the kernel.
         """
         with self._lock:
+            self._catch_up()
             tree = self._forest.trees.get(run_id)
             book = None if tree is None else self._books.get(id(tree))
-            if self._context != "file" or book is None or tree is None or tree.root is None:
+            if self._context != "file" or book is None or book.path is None:
                 return
-            if "value" in tree.root.started.context or not self._write(book):
+            root = book.tree.root
+            if root is None or "value" in root.started.context:
                 return
-            assert book.path is not None
             try:
-                book.about["context_file"] = write_context(value, book.path, self._redact)
+                about = write_context(value, book.path, self._redact)
             except OSError as error:
-                self._refused(book, error)
+                self._refused(error)
+                return
+            if about is not None:
+                book.about["context_file"] = about
+                book.changed = True
 
     def close(self) -> None:
         """Write what waits to be written."""
         with self._lock:
-            for book in list(self._books.values()):
-                if book.timer is not None:
-                    self._write(book)
+            self._write_all()
 
     def __repr__(self) -> str:
         return f"NotebookLog({str(self.folder)!r})"
@@ -182,62 +174,91 @@ class NotebookLog:
         self._lock = threading.RLock()
         self._forest = Forest()
         self._books: dict[int, _Book] = {}
+        self._waiting: deque[Event] = deque()
+        self._due = 0.0
+        self._timer: threading.Timer | None = None
         self._reported = False
 
-    def _write_soon(self, book: _Book) -> None:
-        if book.timer is not None:
-            return
-        wait = book.due - time.monotonic()
+    def _catch_up(self) -> None:
+        """Write down the events that wait; a run that begins or ends is written at once."""
+        while self._waiting:
+            event = self._redaction(self._waiting.popleft())
+            if self._context == "hash" and isinstance(event, RunStarted):
+                kept = {name: item for name, item in event.context.items() if name != "value"}
+                event = replace(event, context=kept)
+            tree = self._forest.add(event)
+            if tree is None:
+                continue
+            book = self._books.get(id(tree))
+            if book is None:
+                book = self._books[id(tree)] = _Book(Draft(tree), tree, _name(event))
+            book.draft.take(event)
+            book.changed = True
+            if tree.root is not None and tree.root.finished is event:
+                self._end(book)
+            elif len(tree) == 1:
+                self._write(book)
+
+    def _changed(self) -> bool:
+        return any(book.changed for book in self._books.values())
+
+    def _write_soon(self) -> None:
+        wait = self._due - time.monotonic()
         if wait <= 0:
-            self._write(book)
+            self._write_all()
             return
         # It must not keep us alive: whoever forgets a log ends its threads.
-        timer = threading.Timer(wait, _write_later, (weakref.ref(self), book))
+        timer = threading.Timer(wait, _write_later, (weakref.ref(self),))
         timer.name, timer.daemon = "rlm-notebook", True
-        book.timer = timer
+        self._timer = timer
         try:
             timer.start()
         except RuntimeError:  # The interpreter ends: now or never.
-            book.timer = None
-            self._write(book)
+            self._write_all()
+
+    def _write_all(self) -> None:
+        """Write every notebook that changed, and say when that may be done again."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        began = time.monotonic()
+        self._catch_up()
+        written = [self._write(book) for book in list(self._books.values()) if book.changed]
+        ended = time.monotonic()
+        rest = max(_INTERVAL, _REST * (ended - began)) if all(written) else _AFTER_FAILURE
+        self._due = ended + rest
 
     def _end(self, book: _Book) -> None:
         """Write a notebook for the last time, with the cell that restores its REPL."""
         try:
             book.restore = restoring(book.tree, self.folder / f"{book.name}.ipynb")
         except OSError as error:
-            self._refused(book, error)
+            self._refused(error)
         self._write(book)
         del self._books[id(book.tree)]
         self._forest.drop(book.tree)
+        if self._timer is not None and not self._books:
+            self._timer.cancel()
+            self._timer = None
 
     def _write(self, book: _Book) -> bool:
-        """Write a notebook and say when it may be written again; return whether it worked."""
-        if book.timer is not None:
-            book.timer.cancel()
-            book.timer = None
-        began = time.monotonic()
+        """Write a notebook; return whether it worked."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             content = book.draft.content(restore=book.restore, about=book.about)
             path = self.folder / f"{book.name}.ipynb"
             if book.path is None:
-                new_file(path, content)
-                book.path = self.path = path
+                book.path = self.path = new_file(path, content)
+                book.name = book.path.stem
             else:
                 replace_file(path, content)
-        except FileExistsError:  # Another's, by an odd chance: it is not ours to replace.
-            book.name = _other_name(book.name)
-            return self._write(book)
         except OSError as error:
-            self._refused(book, error)
+            self._refused(error)
             return False
-        ended = time.monotonic()
-        book.due = ended + max(_INTERVAL, _REST * (ended - began))
+        book.changed = False
         return True
 
-    def _refused(self, book: _Book, error: OSError) -> None:
-        book.due = time.monotonic() + _AFTER_FAILURE
+    def _refused(self, error: OSError) -> None:
         if not self._reported:
             self._reported = True
             _log.warning(
@@ -259,14 +280,18 @@ def _begin_all() -> None:
 os.register_at_fork(after_in_child=_begin_all)
 
 
-def _write_later(log: weakref.ref[NotebookLog], book: _Book) -> None:
+def _write_later(log: weakref.ref[NotebookLog]) -> None:
     """Write what has waited, unless it was written since."""
     alive = log()
     if alive is None:
         return
     with alive._lock:  # noqa: SLF001 - our own
-        if book.timer is threading.current_thread():
-            alive._write(book)  # noqa: SLF001 - same
+        if alive._timer is not threading.current_thread():  # noqa: SLF001 - same
+            return
+        try:
+            alive._write_all()  # noqa: SLF001 - same
+        except Exception as error:  # noqa: BLE001 - a reader never hurts a run
+            _log.warning("A run's notebook could not be written: %s", error, exc_info=error)
 
 
 def _name(event: Event) -> str:
@@ -276,7 +301,3 @@ def _name(event: Event) -> str:
     slug = words[:_SLUG].strip("-") or "run"
     now = datetime.now(UTC).astimezone().strftime("%Y-%m-%d_%H-%M-%S")
     return f"{slug}_{now}_{uuid.uuid4().hex[:8]}"
-
-
-def _other_name(name: str) -> str:
-    return f"{name.rpartition('_')[0]}_{uuid.uuid4().hex[:8]}"

@@ -63,28 +63,40 @@ def write_context(
     }
 
 
-def new_file(path: Path, content: Iterable[bytes]) -> None:
+def new_file(path: Path, content: Iterable[bytes]) -> Path:
     """Write a file that is not there yet, whole or not at all.
 
     Args:
-        path: The file; its folder is there.
+        path: ``{name}_{id}.{suffix}``; its folder is there. When there is such a file, which is
+            another's, it gets another id.
         content: Its pieces.
 
+    Returns:
+        The file.
+
     Raises:
-        FileExistsError: It is there: another's.
         OSError: It cannot be written.
     """
     with _temporary(path) as temporary:
         with temporary.open("xb") as file:
             file.writelines(content)
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            raise
-        except OSError:  # A file system without links.
-            if path.exists():
-                raise FileExistsError(path) from None
-            temporary.replace(path)
+        while not _placed(temporary, path):
+            name = path.stem.rpartition("_")[0] or path.stem
+            path = path.with_name(f"{name}_{uuid.uuid4().hex[:8]}{path.suffix}")
+    return path
+
+
+def _placed(temporary: Path, path: Path) -> bool:
+    """Give a file its name; return whether it was free."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        return False
+    except OSError:  # A file system without links.
+        if path.exists():
+            return False
+        temporary.replace(path)
+    return True
 
 
 @contextmanager

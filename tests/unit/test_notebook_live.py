@@ -105,12 +105,13 @@ def test_runs_that_interleave_have_a_file_each(tmp_path: Path) -> None:
 
 
 def test_a_file_of_another_is_never_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "run.ipynb"
+    path = tmp_path / "run_1.ipynb"
     path.write_text("another's")
-    with pytest.raises(FileExistsError):
-        new_file(path, [b"ours"])
+    ours = new_file(path, [b"ours"])
     assert path.read_text() == "another's"
-    assert list(tmp_path.iterdir()) == [path]
+    assert ours.read_text() == "ours"
+    assert ours.name.startswith("run_")
+    assert sorted(tmp_path.iterdir()) == sorted([path, ours])
 
 
 def test_a_forked_child_leaves_its_parents_notebook_alone(tmp_path: Path) -> None:
