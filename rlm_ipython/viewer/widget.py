@@ -145,6 +145,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
                 self._search(content.get("track"), content.get("text"))
             case "stop" if self._run is not None:
                 self._run.stop()
+                self.send({"kind": "stopping"})
             case _:
                 return
 

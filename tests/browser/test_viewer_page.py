@@ -294,6 +294,10 @@ def test_stop_asks_the_kernel(page: Page, tmp_path: Path) -> None:
     page.get_by_role("button", name="Stop").click()
     assert viewer.answer() == [{"kind": "stop"}]
     assert "stopping" in viewer.rendered()
+    # A kernel in a blocking cell does not hear it: say what does stop the run.
+    page.get_by_text("use the notebook's ■ button").wait_for()
+    page.evaluate("() => model.tell('msg:custom', {kind: 'stopping'})")
+    page.get_by_text("use the notebook's ■ button").wait_for(state="hidden")
 
 
 def test_a_long_body_is_loaded_when_it_is_looked_at(viewer: ViewerPage) -> None:

@@ -5,7 +5,7 @@ import { diff } from "./diff.js";
 import { firstWords, replyOf } from "./fold.js";
 import { dollars, seconds, tokens } from "./format.js";
 import { Header } from "./header.js";
-import { output, } from "./outputs.js";
+import { output } from "./outputs.js";
 import { prose } from "./prose.js";
 import { oneLine, visible } from "./text.js";
 
@@ -58,7 +58,7 @@ export class Comparison {
     for (const [track, turn] of pair.entries()) for (const event of cutsOf(turn)) this.store.load(track, event.n);
     fill(this.detail,
       section("Code", { remark: lines.every((line) => line.kind === "same") ? "the same" : "left − right +" },
-        h("pre", { class: "rlm-pre rlm-code rlm-diff" }, lines.map(({ kind, text }) => h("span", { class: `rlm-line-${kind}` }, `${{ same: " ", gone: "−", new: "+" }[kind]} ${visible(text)}\n`)))),
+        h("pre", { class: "rlm-pre rlm-code rlm-diff" }, lines.map(({ kind, text }) => h("span", { class: `rlm-line-${kind}` }, `${{ same: " ", gone: "−", new: "+" }[kind]} ${visible(text)}`)))),
       section("Reply", {}, h("div", { class: "rlm-pair" }, pair.map((turn) => h("div", { class: "rlm-prose" }, prose(replyOf(turn ?? { replies: [] })?.text ?? ""))))),
       section("Output", {}, h("div", { class: "rlm-pair" }, pair.map((turn) => h("div", {}, cellsOf(turn).flatMap((cell) => cell.outputs.map(output)))))));
   }

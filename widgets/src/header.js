@@ -13,10 +13,12 @@ export class Header {
     this.pill = h("span", { class: "rlm-pill", role: "status" });
     this.title = h("span", { class: "rlm-question" });
     this.stop = button([icon("stop"), "Stop"], () => store.stop(), { class: "rlm-button rlm-stop", title: "End this run; what it has done so far is kept" });
+    this.advice = h("span", { class: "rlm-advice", role: "status" }, "The kernel is busy with this cell: use the notebook's ■ button.");
+    this.advice.hidden = true;
     this.figures = h("div", { class: "rlm-figures" });
     this.bars = h("div", { class: "rlm-bars" });
     this.answer = h("div", { class: "rlm-answer" });
-    this.element = h("header", { class: "rlm-head" }, h("div", { class: "rlm-head-line" }, this.pill, this.title, this.stop), this.answer, h("div", { class: "rlm-head-line" }, this.figures, this.bars));
+    this.element = h("header", { class: "rlm-head" }, h("div", { class: "rlm-head-line" }, this.pill, this.title, this.advice, this.stop), this.answer, h("div", { class: "rlm-head-line" }, this.figures, this.bars));
     this.shownAnswer = undefined;
   }
 
@@ -35,6 +37,7 @@ export class Header {
     set(this.pill, stopping ? "stopping" : status === "ok" ? "answered" : statusText(status));
     this.pill.className = `rlm-pill rlm-is-${status}`;
     this.stop.disabled = stopping;
+    this.advice.hidden = !(stopping && this.store.unheard);
     const question = root.started.root_prompt || root.started.context?.description || root.started.model;
     set(this.title, oneLine(question, 300));
     this.title.title = visible(question.slice(0, 2000));

@@ -9,6 +9,7 @@ import { Tree } from "./fold.js";
 const SLOTS = 16;
 const WAITING = 64;
 const ASK_AGAIN = 3000;
+const UNHEARD = 1500;
 
 class Track {
   constructor(epoch) {
@@ -28,6 +29,8 @@ export class Store extends EventTarget {
     this.tracks = new Map();
     this.clock = null;
     this.stopping = false;
+    this.heard = false;
+    this.unheard = false;
     this.asked = 0;
     this.changed = false;
     this.bodies = new Map();
@@ -82,6 +85,11 @@ export class Store extends EventTarget {
     this.stopping = true;
     this.send({ kind: "stop" });
     this.#tell();
+    // A kernel that is busy with a cell does not hear of it before the cell is over.
+    setTimeout(() => {
+      this.unheard = this.stopping && !this.heard;
+      this.#tell();
+    }, UNHEARD);
   }
 
   /** Ask for the whole of an event that travelled shortened; the page shows it when it comes. */
@@ -115,7 +123,7 @@ export class Store extends EventTarget {
     if (!track || track.epoch < batch.epoch) {
       track = new Track(batch.epoch);
       this.tracks.set(batch.track, track);
-      this.stopping = false;
+      this.stopping = this.heard = this.unheard = false;
     }
     if (track.epoch > batch.epoch) return;
     track.total = Math.max(track.total, batch.total);
@@ -153,6 +161,10 @@ export class Store extends EventTarget {
       track.cut.delete(message.number);
       track.tree.restore(JSON.parse(message.event), message.number);
       this.dispatchEvent(new CustomEvent("body", { detail: message }));
+      this.#tell();
+    } else if (message.kind === "stopping") {
+      this.heard = true;
+      this.unheard = false;
       this.#tell();
     } else if (message.kind === "found") {
       this.dispatchEvent(new CustomEvent("found", { detail: message }));
