@@ -11,12 +11,11 @@ from rlm.core.environments import check_environment
 from rlm.core.settings_log import settings_to_log
 from rlm.core.tools import Tool, parse_tools
 from rlm.errors import ArgumentError, ConfigurationError
+from rlm.replay.plan import ReplayPlan
 from rlm_kernel.sizes import byte_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-
-    from rlm.replay.plan import ReplayPlan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -142,6 +141,8 @@ def run_config(
         ConfigurationError: A value is not allowed; the message says which are.
         ArgumentError: A keyword or a type is wrong.
     """
+    if replay is not None and not isinstance(replay, ReplayPlan):
+        raise ArgumentError("replay is an argument of RLM.from_notebook(path, replay=True).")
     checked = replay is None or replay.may_ask
     root = _model(backend, backend_kwargs, sampling_args, "backend_kwargs", checked=checked)
     others = _others(other_backends, other_backend_kwargs, sub_sampling_args, checked=checked)

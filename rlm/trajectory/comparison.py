@@ -176,15 +176,17 @@ def _outputs(outputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _notes(notes: Sequence[Note]) -> list[dict[str, Any]]:
-    return [
+    """Return what was noted; a hash, say, is noted beside the run, early or late."""
+    found = [
         {
             "kind": note.kind,
             "text": without_seconds(note.text),
             "data": {name: item for name, item in note.data.items() if name != "elapsed"},
         }
         for note in notes
-        if note.kind not in {"retry", "log"}
+        if note.kind != "retry"
     ]
+    return sorted(found, key=lambda note: json.dumps(note, sort_keys=True, default=str))
 
 
 def _message(message: dict[str, Any]) -> Any:

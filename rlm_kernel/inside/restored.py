@@ -100,9 +100,10 @@ class RestoredRepl:
             every += calls
         self._everywhere = RecordedCalls(every, used)
         self._here: RecordedCalls | None = self._setup
+        self._recorded = False
         kernel = getattr(shell, "kernel", None)
         self._bridge = getattr(kernel, "_bridge", None)
-        self._answered = getattr(kernel, "_is_answered", lambda: False)
+        self._answered = getattr(kernel, "is_answered", lambda: False)
         self._next_count: int | None = int(recorded["count"])
         _behave_like_a_models_kernel(shell)
         queries = Queries(self, lambda: True)
@@ -167,14 +168,17 @@ class RestoredRepl:
     # Around each cell
 
     def _before_cell(self, info: Any) -> None:
-        self._repl.put_back()
         waiting = self._cells.get(code_digest(info.raw_cell))
+        self._recorded = waiting is not None
+        if self._recorded:
+            self._repl.put_back()
         # The last of several equal cells stays: a person may run it again.
         self._here = None if not waiting else waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
     def _after_cell(self, result: Any) -> None:
         del result
-        self._repl.put_back()
+        if self._recorded:  # What a person binds in a cell of their own stays.
+            self._repl.put_back()
         if self._next_count is not None:
             # At the end of the restoring cell: the next one has the number it had in the run.
             self._shell.history_manager.reset()

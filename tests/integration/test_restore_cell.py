@@ -217,3 +217,27 @@ def test_setup_code_runs_in_the_restoring_cell(tmp_path: Path) -> None:
     )
     nb = saved(trajectory, tmp_path)
     assert differences(trajectory, run_all(nb, tmp_path, "rlm")) == [()]
+
+
+async def test_a_person_goes_on_by_hand_where_the_kernel_has_a_model(
+    tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    trajectory = record([cell("context = llm_query('one')\nanswer['ready'] = True")])
+    nb = saved(trajectory, tmp_path)
+    restoring, recorded = [each.source for each in nb.cells if each.cell_type == "code"]
+    live = server(script([], lambda prompt: f"live {prompt}"))
+    kwargs = {"model_name": "m", "base_url": live.base_url}
+    config = {"rlm": {"backend": "openai", "backend_kwargs": kwargs}}
+    async with notebook(tmp_path, config=config) as kernel:
+        await kernel.run(restoring)
+        await kernel.run(recorded)
+        assert live.requests == []
+        # The name that the run's cell took is back; one that a person takes stays.
+        assert await kernel.run("print(context, llm_query('two'))") == (
+            "The whole context. live two\n"
+        )
+        await kernel.run("context = 'mine'")
+        assert await kernel.run("print(context)") == "mine\n"
+        await kernel.run(recorded)
+        assert await kernel.run("print(context)") == "The whole context.\n"

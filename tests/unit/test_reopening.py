@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from story import Story, a_whole_story, stdout
 
-from rlm import RLM, ConfigurationError, ReplayWarning, RLMError, Trajectory
+from rlm import RLM, ArgumentError, ConfigurationError, ReplayWarning, RLMError, Trajectory
 from rlm.events import RunStarted
 from rlm.replay.restore import restore_cell
 from rlm.trajectory import TrajectoryError
@@ -118,6 +118,12 @@ def test_a_key_is_sent_to_no_address_that_only_the_log_names() -> None:
     RLM.from_notebook(trajectory, turn=1, backend_kwargs=both).close()
     other = {"model_name": "gpt-5", **key}
     RLM.from_notebook(trajectory, turn=1, backend="openai", backend_kwargs=other).close()
+
+
+def test_the_flag_is_from_notebooks_own() -> None:
+    options: Any = {"replay": True}
+    with pytest.raises(ArgumentError, match="from_notebook"):
+        RLM(backend_kwargs={"model_name": "m", "api_key": "k"}, **options)
 
 
 def test_masked_values_do_not_come_back() -> None:
