@@ -119,7 +119,7 @@ def shown_output(output: dict[str, Any]) -> dict[str, Any]:
             "evalue": _text(output.get("evalue")),
             "traceback": [_text(line) for line in lines] if isinstance(lines, list) else [],
         }
-    if kind in {"display_data", "execute_result"}:
+    if kind in ("display_data", "execute_result"):
         shown = {"output_type": kind, "data": _bundle(output.get("data")), "metadata": {}}
         if kind == "execute_result":
             count = output.get("execution_count")
@@ -129,7 +129,7 @@ def shown_output(output: dict[str, Any]) -> dict[str, Any]:
     text = output.get("text") if kind == "stream" else f"[an output of type {kind!r:.80}]\n"
     return {
         "output_type": "stream",
-        "name": name if name in {"stdout", "stderr"} else "stdout",
+        "name": name if name in ("stdout", "stderr") else "stdout",
         "text": _text(text),
     }
 

@@ -33,7 +33,7 @@ CALLS_SHOWN = 20
 _LISTED_OF_MANY = 5
 _OUTPUT_SHOWN = 4_000
 _WORDS = 100
-_ATX = re.compile(r"^ {0,3}#{1,6}(?=[ \t]|$)[ \t]*(.*?)[ \t]*#*[ \t]*$")
+_ATX = re.compile(r"^ {0,3}#{1,6}(?:[ \t](.*))?$")
 _MARKS = re.compile(r"[\\`*\[\]#|~$^]|(?<![^\W_])_|_(?![^\W_])")
 _UNDERLINE = re.compile(r"^ {0,3}(=+|-+)[ \t]*$")
 
@@ -257,6 +257,7 @@ def _together(parts: Iterable[str], notes: Iterable[Note]) -> str:
 
 def _without_heading(line: str) -> str:
     if match := _ATX.match(line):
-        words = match[1].replace("**", "")
+        # By hand: a pattern for the marks at the end takes hours on a line of blanks.
+        words = (match[1] or "").rstrip(" \t").rstrip("#").strip(" \t").replace("**", "")
         return f"**{words}**" if words else ""
     return "\\" + line.lstrip(" ") if _UNDERLINE.match(line) else line

@@ -39,6 +39,7 @@ class Record:
         self.pages: list[Page] = []
         self._collect(file)
         self._page: Page | None = None
+        self._found: dict[Place, str] = {}
         self._reader = Reader(self._find, self._output)
         self.events: list[Event] = [self._event(number) for number in range(len(self._lines))]
 
@@ -101,8 +102,10 @@ class Record:
             raise TrajectoryError(f"{page.name}: event {number} never ends.") from None
 
     def _find(self, place: Place) -> str:
-        """Return the text that stands at a place."""
+        """Return the text that stands at a place; once made, it is not made of its parts again."""
         try:
+            if place in self._found:
+                return self._found[place]
             number, *keys = place
             if type(number) is not int or number < 0:
                 raise ValueError(number)  # noqa: TRY301 - told below
@@ -114,6 +117,7 @@ class Record:
         text = self._reader.value(value)
         if not isinstance(text, str):
             raise TrajectoryError(f"It names a text that is none: {place!r:.80}.")
+        self._found[place] = text
         return text
 
     def _output(self, where: Any) -> Any:

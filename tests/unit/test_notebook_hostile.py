@@ -12,8 +12,10 @@ from hostile import PAYLOADS, harm
 from nbconvert import HTMLExporter, MarkdownExporter
 from story import Story, failure, stdout
 
+from rlm.events import RunStarted
 from rlm.notebook import notebook_bytes, read_notebook, to_notebook
-from rlm.trajectory import Trajectory
+from rlm.notebook.prose import model_text
+from rlm.trajectory import Trajectory, TrajectoryError
 
 SAFE_MIMES = {"text/plain", "image/png", "image/jpeg", "text/html"}
 PIXEL = (
@@ -145,3 +147,42 @@ def test_plain_nbconvert_takes_a_notebook() -> None:
     assert "some <strong>words</strong>" in page
     text = MarkdownExporter().from_notebook_node(notebook)[0]  # type: ignore[no-untyped-call]
     assert "some **words**" in text
+
+
+def test_a_line_of_blanks_takes_no_time_to_write() -> None:
+    for line in ("# a" + " " * 19_000 + "x", "# a" + " " * 9_000 + "#" * 9_000 + "x"):
+        assert model_text(line).startswith("**a ")
+
+
+@pytest.mark.parametrize("text", ["", "x" * 9])
+def test_texts_that_double_in_a_notebook_take_no_time(text: str) -> None:
+    story = Story()
+    with story.run():
+        pass
+    notebook = json.loads(notebook_bytes(Trajectory.from_events(story.events)))
+    config: dict[str, Any] = {"0": text}
+    for number in range(60):
+        config[str(number + 1)] = {"$join": [{"$same": [0, "config", str(number)]}] * 2}
+    notebook["cells"][0]["metadata"]["rlm"]["events"][0]["config"] = config
+    content = json.dumps(notebook).encode()
+    if text:
+        with pytest.raises(TrajectoryError, match="by repetition"):
+            read_notebook(content)
+    else:
+        started = read_notebook(content).trajectory.events[0]
+        assert isinstance(started, RunStarted)
+        assert started.config["60"] == ""
+
+
+@pytest.mark.parametrize("odd", [[], {}, None, 1])
+def test_an_output_that_no_kernel_sends_is_shown_as_text(odd: object) -> None:
+    outputs: list[dict[str, Any]] = [
+        {"output_type": odd, "text": "x"},
+        {"output_type": "stream", "name": odd, "text": "x"},
+    ]
+    story = Story()
+    with story.run(), story.turn(), story.cell("x", *outputs):
+        pass
+    content = notebook_bytes(Trajectory.from_events(story.events))
+    nbformat.validate(json.loads(content))
+    assert read_notebook(content).trajectory.events == tuple(story.events)
