@@ -31,7 +31,9 @@ _FROM_A_LOG = frozenset(
 
 _LIMITS = ("max_budget", "max_timeout", "max_tokens", "max_errors")
 
-_ADDRESS = re.compile(r"url|endpoint|api_base|host|proxy", re.IGNORECASE)
+_ADDRESS = re.compile(
+    r"url|endpoint|api_base|host|proxy|location|region|fallbacks|model_list", re.IGNORECASE
+)
 """Keywords of backends that say where a key is sent: never taken from a log unseen."""
 
 _MASKED = ("***",)
@@ -114,12 +116,12 @@ def with_changes(
     Raises:
         ConfigurationError: A key would be sent to an address that only the log names.
     """
+    recorded = _of_same_backends(recorded, changes)
     merged = {**recorded, **changes}
     if asks:
         _refuse_addresses(recorded, changes)
-    if changes.get("backend", recorded["backend"]) == recorded["backend"]:
-        given = changes.get("backend_kwargs") or {}
-        merged["backend_kwargs"] = {**recorded["backend_kwargs"], **given}
+    given = changes.get("backend_kwargs") or {}
+    merged["backend_kwargs"] = {**recorded["backend_kwargs"], **given}
     if model is not None:
         merged["backend_kwargs"] = {**(merged.get("backend_kwargs") or {}), "model_name": model}
     kwargs = dict(recorded["environment_kwargs"])
@@ -144,6 +146,19 @@ def with_changes(
     return merged
 
 
+def _of_same_backends(recorded: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the log's arguments without the keywords of backends that are to be others now."""
+    kept = dict(recorded)
+    if changes.get("backend", recorded["backend"]) != recorded["backend"]:
+        name = recorded["backend_kwargs"].get("model_name")
+        kept["backend_kwargs"] = {"model_name": name}
+    if changes.get("other_backends", recorded.get("other_backends")) != recorded.get(
+        "other_backends"
+    ):
+        kept.pop("other_backend_kwargs", None)
+    return kept
+
+
 def _refuse_addresses(recorded: dict[str, Any], changes: Mapping[str, Any]) -> None:
     """Refuse to send a key to where only the log says that it goes.
 
@@ -151,11 +166,15 @@ def _refuse_addresses(recorded: dict[str, Any], changes: Mapping[str, Any]) -> N
         ConfigurationError: The log names an address, and the user does not.
     """
     named = [("backend_kwargs", recorded["backend_kwargs"], changes.get("backend_kwargs") or {})]
-    if "backend" in changes and changes["backend"] != recorded["backend"]:
-        named = []
-    if "other_backend_kwargs" not in changes and "other_backends" not in changes:
+    if "other_backend_kwargs" not in changes:
         others = recorded.get("other_backend_kwargs", ())
         named += [(f"other_backend_kwargs[{i}]", kwargs, {}) for i, kwargs in enumerate(others)]
+    for argument, kwargs, given in list(named):
+        if "sampling_args" not in given:  # litellm takes addresses there as well
+            named.append((f"{argument}['sampling_args']", kwargs.get("sampling_args") or {}, {}))
+    for argument in ("sampling_args", "sub_sampling_args"):
+        if argument not in changes:
+            named.append((argument, recorded.get(argument) or {}, {}))
     for argument, kwargs, given in named:
         for name, value in kwargs.items():
             if _ADDRESS.search(name) and name not in given:

@@ -114,6 +114,13 @@ def test_a_key_is_sent_to_no_address_that_only_the_log_names() -> None:
         with pytest.raises(ConfigurationError, match="say so: backend_kwargs=") as refused:
             RLM.from_notebook(trajectory, backend_kwargs=key, **options)
         assert "sk-my-own-key" not in str(refused.value)
+    for name in ("sampling_args", "sub_sampling_args"):
+        elsewhere = {name: {"temperature": 0, "api_base": "https://elsewhere.example/v1"}}
+        with pytest.raises(ConfigurationError, match=f"say so: {name}="):
+            RLM.from_notebook(log(settings=elsewhere), turn=1, backend_kwargs=key)
+    inside = {"model_name": "m", "sampling_args": {"api_base": "https://elsewhere.example"}}
+    with pytest.raises(ConfigurationError, match=r"say so: backend_kwargs\['sampling_args'\]="):
+        RLM.from_notebook(log(backend_kwargs=inside), turn=1, backend_kwargs=key)
     both = {**key, "base_url": kwargs["base_url"]}
     RLM.from_notebook(trajectory, turn=1, backend_kwargs=both).close()
     other = {"model_name": "gpt-5", **key}
@@ -124,6 +131,28 @@ def test_the_flag_is_from_notebooks_own() -> None:
     options: Any = {"replay": True}
     with pytest.raises(ArgumentError, match="from_notebook"):
         RLM(backend_kwargs={"model_name": "m", "api_key": "k"}, **options)
+
+
+def test_another_backend_takes_none_of_the_logs_keywords(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("ANTHROPIC_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(variable, "sk-my-own-key")
+    address = {"base_url": "https://elsewhere.example/v1"}
+    trajectory = log(backend_kwargs={"model_name": "m", **address})
+    for options in ({"turn": 1}, {"replay": True, "on_miss": "live"}):
+        rlm = RLM.from_notebook(trajectory, backend="anthropic", model="claude", **options)
+        assert rlm.config.root.backend_kwargs == {"model_name": "claude"}
+        rlm.close()
+    settings = {"models": ["sub"], "other_backend_kwargs": [address]}
+    trajectory = log(other_backends=["openai"], settings=settings)
+    options = {"other_backends": ["anthropic"], "turn": 1}
+    with pytest.raises(ConfigurationError, match="other_backend_kwargs"):
+        RLM.from_notebook(trajectory, **options)
+    given = {"other_backend_kwargs": [{"model_name": "claude"}]}
+    rlm = RLM.from_notebook(trajectory, **options, **given)
+    assert rlm.config.subs[0].backend_kwargs == {"model_name": "claude"}
+    rlm.close()
+    with pytest.raises(ConfigurationError, match="say so: other_backend_kwargs"):
+        RLM.from_notebook(trajectory, other_backends=["openai"], turn=1)
 
 
 def test_masked_values_do_not_come_back() -> None:
