@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from rlm.trajectory.codec import TrajectoryError
+from rlm.trajectory.codec import TrajectoryError, measurable
 
 _NUMBER = (int, float)
 _CONFIGURATION: dict[str, tuple[type, ...]] = {
@@ -186,6 +186,8 @@ def _check(entry: Any, kind: str, where: str) -> None:
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             wanted = " or ".join(dict.fromkeys(_NAMES.get(each, "null") for each in types))
             raise TrajectoryError(f"{where}: {name} is {value!r:.80}, not {wanted}.")
+        if isinstance(value, int | float) and not measurable(value):
+            raise TrajectoryError(f"{where}: {name} is {value!r:.80}, which nothing measures.")
     if kind in {"metadata", "iteration"}:
         try:
             time_of(entry["timestamp"])

@@ -18,7 +18,7 @@ from rlm.logger.jsonl import iteration_entry, metadata_entry
 from rlm.logger.leftovers import changes
 from rlm.logger.log_events import LoggedEvents, logged_description
 from rlm.logger.log_lines import logged_runs
-from rlm.trajectory.codec import TrajectoryError
+from rlm.trajectory.codec import TrajectoryError, measurable
 from rlm.trajectory.fold import Trajectory
 
 if TYPE_CHECKING:
@@ -74,6 +74,8 @@ def _trajectory(run: LoggedRun, content: bytes, index: int) -> Trajectory:
         metadata = _kept(run.metadata)
         entries = [_kept(entry) for entry in run.iterations]
         told.tell(metadata, entries, context)
+        if not all(measurable(event.time) for event in told.events):
+            raise TrajectoryError("The log holds times that no calendar has.")
         trajectory = Trajectory.from_events(told.events)
         rest = _left_over(trajectory, metadata, entries)
     except RecursionError:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """The number of the format that we write, and the only one that we read."""
 
+_EARLIEST, _LATEST = -6.2e10, 2.5e11
+"""Seconds since the epoch: what calendars have days for, about the years 5 to 9892."""
+
 
 class TrajectoryError(RLMError, ValueError):
     """A file or value is not a trajectory that we can read."""
@@ -142,15 +145,32 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
         return _optional(_reader(next(h for h in inside if h is not NoneType)))
     if origin in {tuple, dict}:
         return _tuple(_reader(inside[0])) if origin is tuple else _dict(_reader(inside[1]))
-    return _usage if hint is CallUsage else _scalar((int, float) if hint is float else hint)
+    if hint is float:
+        return _number
+    return _usage if hint is CallUsage else _scalar(hint)
 
 
-def _scalar(types: Any) -> Callable[[Any], Any]:
-    wanted = "a number" if types == (int, float) else f"a value of type {types.__name__}"
+def measurable(value: float) -> bool:
+    """Whether a number can be a time, a duration or an amount: finite, and within all calendars.
 
+    Args:
+        value: Seconds since the epoch, or anything else that a run measures.
+    """
+    return _EARLIEST < value < _LATEST
+
+
+def _number(value: Any) -> Any:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TrajectoryError(f"expected a number, not {value!r:.80}.")
+    if not measurable(value):
+        raise TrajectoryError(f"expected a time, a duration or an amount, not {value!r:.80}.")
+    return value
+
+
+def _scalar(wanted: type) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
-        if not isinstance(value, types) or isinstance(value, bool):
-            raise TrajectoryError(f"expected {wanted}, not {value!r:.80}.")
+        if not isinstance(value, wanted) or isinstance(value, bool):
+            raise TrajectoryError(f"expected a value of type {wanted.__name__}, not {value!r:.80}.")
         return value
 
     return read

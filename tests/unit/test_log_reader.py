@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -224,6 +225,15 @@ def test_a_persistent_run_of_the_reference_begins_anew_at_iteration_1(tmp_path: 
         (
             lambda lines: [lines[0], with_(lines[1], "timestamp", "yesterday")],
             "Line 2: timestamp is 'yesterday', not a time",
+        ),
+        (lambda lines: [with_(lines[0], "timestamp", "")], "Line 1: timestamp is '', not a time"),
+        (
+            lambda lines: [lines[0], with_(lines[1], "iteration_time", math.nan)],
+            "Line 2: iteration_time is nan, which nothing measures",
+        ),
+        (
+            lambda lines: [lines[0], with_(lines[1], "timestamp", "9999-12-31T00:00:00")],
+            "times that no calendar has",
         ),
         (
             lambda lines: [lines[0], with_(lines[1], "timestamp", "")],

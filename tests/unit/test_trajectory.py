@@ -281,6 +281,9 @@ def a_start(**changes: Any) -> dict[str, Any]:
         ({"schema": 1, "events": [a_start(colour=1)]}, "unknown fields: colour"),
         ({"schema": 1, "events": [a_start(depth="0")]}, "depth: expected a value of type int"),
         ({"schema": 1, "events": [a_start(time=True)]}, "time: expected a number, not True"),
+        ({"schema": 1, "events": [a_start(time=float("nan"))]}, "time: expected a time"),
+        ({"schema": 1, "events": [a_start(time=1e300)]}, "time: expected a time"),
+        ({"schema": 1, "events": [a_start(time=10**400)]}, "time: expected a time"),
         ({"schema": 1, "events": [a_start(config=[])]}, "config: expected an object, not list"),
     ],
 )
