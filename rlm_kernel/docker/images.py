@@ -95,22 +95,42 @@ class Images:
             about = self._inspect(options.image)
             if about is None:
                 about = self._pull(options.image)
-            labels = about["Config"].get("Labels") or {}
-            if PYTHON_LABEL in labels and not options.packages:
-                return KernelImage(name=about["Id"], python=labels[PYTHON_LABEL])
-            tag = f"{REPOSITORY}:{_digest(about['Id'], options.packages)}"
             with _building:  # two trees that start together make it once
-                made = self._inspect(tag)
-                if made is not None:
-                    return KernelImage(name=tag, python=made["Config"]["Labels"][PYTHON_LABEL])
+                ready = self._ready(about, options)
+                if ready is not None:
+                    return ready
                 found = self._probed(about["Id"], options.image)
                 if not options.packages and _fits(found["ipykernel"]):
                     return KernelImage(name=about["Id"], python=found["python"])
-                return self._make(about, options, found["python"], tag)
+                return self._make(about, options, found["python"], _tag(about["Id"], options))
         except SandboxError:
             raise
         except Exception as error:
             raise explained(error, self._address) from error
+
+    def find(self, options: DockerOptions) -> KernelImage | None:
+        """Return the image to use when that is known without pulling, probing or making one."""
+        about = self._inspect(options.image)
+        if about is None:
+            return None
+        ready = self._ready(about, options)
+        if ready is not None:
+            return ready
+        found = _known(about["Id"])
+        if found is not None and not options.packages and _fits(found["ipykernel"]):
+            return KernelImage(name=about["Id"], python=found["python"])
+        return None
+
+    def _ready(self, about: dict[str, Any], options: DockerOptions) -> KernelImage | None:
+        """Return an image that is a kernel's own, or that has been made of this one."""
+        labels = about["Config"].get("Labels") or {}
+        if PYTHON_LABEL in labels and not options.packages:
+            return KernelImage(name=about["Id"], python=labels[PYTHON_LABEL])
+        tag = _tag(about["Id"], options)
+        made = self._inspect(tag)
+        if made is None:
+            return None
+        return KernelImage(name=tag, python=made["Config"]["Labels"][PYTHON_LABEL])
 
     def _inspect(self, name: str) -> dict[str, Any] | None:
         try:
@@ -140,11 +160,11 @@ class Images:
 
     def _probed(self, image_id: str, name: str) -> dict[str, Any]:
         """Return what an image has, asked once for each id."""
-        file = _cache_folder() / f"{image_id.replace(':', '-')}.json"
-        with contextlib.suppress(OSError, ValueError):
-            known: dict[str, Any] = json.loads(file.read_text())
+        known = _known(image_id)
+        if known is not None:
             return known
         found = self._probe(image_id, name)
+        file = _probe_file(image_id)
         with contextlib.suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
             partial = file.with_suffix(f".{os.getpid()}")
@@ -270,6 +290,22 @@ def _fits(version: str | None) -> bool:
         return False
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
     return IPYKERNEL[0] <= numbers < IPYKERNEL[1]
+
+
+def _known(image_id: str) -> dict[str, Any] | None:
+    """Return what a probe has found in an image; None when there was none."""
+    with contextlib.suppress(OSError, ValueError):
+        known: dict[str, Any] = json.loads(_probe_file(image_id).read_text())
+        return known
+    return None
+
+
+def _probe_file(image_id: str) -> Path:
+    return _cache_folder() / f"{image_id.replace(':', '-')}.json"
+
+
+def _tag(image_id: str, options: DockerOptions) -> str:
+    return f"{REPOSITORY}:{_digest(image_id, options.packages)}"
 
 
 def _digest(image_id: str, packages: tuple[str, ...]) -> str:

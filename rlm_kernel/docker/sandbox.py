@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_kernel.docker.container import container_config
 from rlm_kernel.docker.engine import engine, engine_address, explained, is_missing
 from rlm_kernel.docker.images import Images
+from rlm_kernel.docker.requests import EngineRequests
 from rlm_kernel.docker.stream import DockerStream, attach
 from rlm_kernel.host.threads import in_thread
 from rlm_kernel.relay.box import Box
@@ -85,6 +86,9 @@ async def _start(options: DockerOptions) -> Box:
         except BaseException:
             await stream.close()
             raise
+        finally:
+            if isinstance(client, EngineRequests):
+                client.close()  # it is rarely needed again, and opens what it needs then
     except BaseException as error:
         await in_thread(_remove, client, container)
         if isinstance(error, Exception):
@@ -94,8 +98,11 @@ async def _start(options: DockerOptions) -> Box:
 
 
 def _create(address: EngineAddress, options: DockerOptions) -> tuple[Any, str]:
-    client = engine(address)
-    image = Images(client, address).resolve(options)
+    """Create a container; the SDK is loaded only where something must be made or ssh is the way."""
+    client: Any = engine(address) if address.url.startswith("ssh:") else EngineRequests(address)
+    image = Images(client, address).find(options)
+    if image is None:
+        image = Images(engine(address), address).resolve(options)
     created = client.create_container_from_config(
         container_config(image.name, image.python, options)
     )

@@ -156,12 +156,10 @@ async def _connect(
     if parts.scheme in ("unix", "http+unix"):
         return *(await asyncio.open_unix_connection(parts.path, limit=_LIMIT)), _nothing
     if parts.scheme in ("tcp", "http", "https"):
-        tls = address.tls or parts.scheme == "https"
-        port = parts.port or (2376 if tls else 2375)
-        context = _tls(address) if tls else None
+        context = tls_context(address) if uses_tls(address) else None
         opened = await asyncio.open_connection(
             parts.hostname,
-            port,
+            port_of(address),
             ssl=context,
             server_hostname=(parts.hostname or "") if context else None,
             limit=_LIMIT,
@@ -215,7 +213,18 @@ def _refused(answer: bytes) -> SandboxError:
     return SandboxError(f"The Docker engine refused to attach to a container: {text[:500]}")
 
 
-def _tls(address: EngineAddress) -> ssl.SSLContext:
+def uses_tls(address: EngineAddress) -> bool:
+    """Tell whether an engine that is reached by tcp speaks TLS."""
+    return address.tls or urlsplit(address.url).scheme == "https"
+
+
+def port_of(address: EngineAddress) -> int:
+    """Return the port of an engine that is reached by tcp."""
+    return urlsplit(address.url).port or (2376 if uses_tls(address) else 2375)
+
+
+def tls_context(address: EngineAddress) -> ssl.SSLContext:
+    """Return how to speak TLS with an engine: with its own CA, and our certificate."""
     folder = Path(address.certificates or "~/.docker").expanduser()
     context = ssl.create_default_context(cafile=folder / "ca.pem" if address.verify else None)
     if (folder / "cert.pem").exists():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import itertools
 import json
 from pathlib import Path
@@ -16,6 +17,7 @@ from rlm_kernel.host.payload import PlacedContext
 from rlm_kernel.host.threads import in_thread
 from rlm_kernel.relay.box import ROOT
 from rlm_kernel.relay.relay import SILENCE_SECONDS, Relay
+from rlm_kernel.relay.shipment import shipment
 from rlm_kernel.relay.warm import end
 
 if TYPE_CHECKING:
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
     from rlm_kernel.relay.warm import WarmBoxes
 
 START_SECONDS = 60.0
+
+
+def _prepare() -> None:
+    """Do what the first kernel will need, on a thread, while its box starts; all of it is kept."""
+    shipment()
+    importlib.import_module("rlm_kernel.relay.channels")
 
 
 class RelayedSandbox:
@@ -185,6 +193,7 @@ class RelayedSandbox:
         if warm is not None:
             self._box, self._relay = warm
         else:
+            asyncio.get_running_loop().run_in_executor(None, _prepare)
             self._box = await self._open_box()
             self._relay = Relay(self._box.stream, ROOT, self._silence)
             await self._ready(self._box, self._relay)

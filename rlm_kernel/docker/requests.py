@@ -1,0 +1,114 @@
+"""The requests that starting a container takes, without the SDK, whose import takes longer.
+
+The methods are named and answer as those of the SDK's `APIClient` (Docker Engine API, in whatever
+version the engine speaks). An engine behind ssh is left to the SDK.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from rlm_kernel.docker.stream import port_of, tls_context, uses_tls
+
+if TYPE_CHECKING:
+    from rlm_kernel.docker.stream import EngineAddress
+
+_TIMEOUT = 60
+
+
+class EngineRefusalError(Exception):
+    """What an engine answered instead of doing as asked.
+
+    Attributes:
+        explanation: The engine's words.
+        response: Its `status_code`, as the SDK's errors have it.
+    """
+
+    def __init__(self, status: int, explanation: str) -> None:
+        super().__init__(f"{status}: {explanation}")
+        self.explanation = explanation
+        self.response = SimpleNamespace(status_code=status)
+
+
+class EngineRequests:
+    """Asks an engine over one connection, one thread at a time; close it to free that.
+
+    Args:
+        address: The engine's; not one behind ssh.
+    """
+
+    def __init__(self, address: EngineAddress) -> None:
+        self._connection = _connection(address)
+
+    def inspect_image(self, name: str) -> dict[str, Any]:
+        """Return what the engine knows of an image."""
+        about: dict[str, Any] = self._ask("GET", f"/images/{quote(name, safe='/:@')}/json")
+        return about
+
+    def create_container_from_config(self, config: dict[str, Any]) -> dict[str, Any]:
+        """Create a container; its id is in the answer."""
+        created: dict[str, Any] = self._ask("POST", "/containers/create", config)
+        return created
+
+    def start(self, container: str) -> None:
+        """Start a container."""
+        self._ask("POST", f"/containers/{container}/start")
+
+    def remove_container(self, container: str, *, force: bool, v: bool) -> None:
+        """Remove a container, running or not (`force`), with its anonymous volumes (`v`)."""
+        self._ask("DELETE", f"/containers/{container}?force={force:d}&v={v:d}")
+
+    def close(self) -> None:
+        """Close the connection; a later request opens another."""
+        self._connection.close()
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        data = b"" if body is None else json.dumps(body).encode()
+        headers = {"Host": "docker", "Content-Type": "application/json"} if data else {}
+        try:
+            self._connection.request(method, path, data, headers)
+            reply = self._connection.getresponse()
+            text = reply.read()
+        except http.client.HTTPException as error:
+            self.close()
+            raise ConnectionError(f"the engine's answer broke off: {error!r}") from error
+        except BaseException:
+            self.close()
+            raise
+        if reply.status >= http.client.BAD_REQUEST:
+            raise EngineRefusalError(reply.status, _message(text))
+        return json.loads(text) if text else None
+
+
+def _message(text: bytes) -> str:
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text.decode("utf-8", "replace")[:500]
+
+
+def _connection(address: EngineAddress) -> http.client.HTTPConnection:
+    parts = urlsplit(address.url)
+    if parts.scheme in ("unix", "http+unix"):
+        return _UnixConnection(parts.path)
+    host, port = parts.hostname or "", port_of(address)
+    if uses_tls(address):
+        context = tls_context(address)
+        return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
+    return http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("docker", timeout=_TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(_TIMEOUT)
+        self.sock.connect(self._path)
