@@ -180,13 +180,16 @@ async def test_a_lost_sandbox_is_replaced_with_context_and_helpers(
 async def test_a_sandbox_whose_timeout_passes_ends_and_the_next_takes_over(
     modal: ModalStandIn,
 ) -> None:
-    async with opened(timeout=1) as session:
-        result = await session.execute("while True: pass", timeout=60)
+    began = asyncio.Event()
+    async with opened(timeout=600) as session:
+        endless = "print('go', flush=True)\nwhile True: pass"
+        cell = asyncio.create_task(session.execute(endless, on_output=lambda _: began.set()))
+        await began.wait()
+        await asyncio.to_thread(modal.time_out, modal.sandboxes[0])
+        result = await cell
         assert (result.status, result.restarted) == ("died", True)
-        modal.world.sandboxes[0].definition.timeout_secs = 3600
         await session.restart()
-        result = await session.execute("print('on')")
-        assert result.status in ("ok", "died")
+        assert await out(session, "print('on')") == "on\n"
     assert modal.live == []
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 from grpclib.server import Server
 
-from modal_standin.services import _TERMINATED, TOKEN, ControlPlane, Router, Sandbox, World
+from modal_standin.services import (
+    _TERMINATED,
+    TIMED_OUT,
+    TOKEN,
+    ControlPlane,
+    Router,
+    Sandbox,
+    World,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -92,6 +100,10 @@ class ModalStandIn:
     def kill_sandbox(self, sandbox: Sandbox) -> None:
         """End a sandbox as a failing machine does."""
         self.run(sandbox.machine.kill())
+
+    def time_out(self, sandbox: Sandbox) -> None:
+        """End a sandbox as Modal does when its `timeout` has passed."""
+        self.run(self.world.end(sandbox, TIMED_OUT))
 
     def expire_tokens(self) -> None:
         """Refuse every token that was given out for a worker."""

@@ -29,7 +29,7 @@ TOKEN = ("ak-standin", "as-standin")
 
 _TERMINATED = api_pb2.GenericResult.GENERIC_STATUS_TERMINATED
 _SUCCESS = api_pb2.GenericResult.GENERIC_STATUS_SUCCESS
-_TIMEOUT = api_pb2.GenericResult.GENERIC_STATUS_TIMEOUT
+TIMED_OUT = api_pb2.GenericResult.GENERIC_STATUS_TIMEOUT
 _FAILURE = api_pb2.GenericResult.GENERIC_STATUS_FAILURE
 
 
@@ -238,7 +238,7 @@ class ControlPlane(ModalClientBase):
         loop = asyncio.get_running_loop()
         sandbox.timer = loop.call_later(
             definition.timeout_secs,
-            lambda: loop.create_task(self.world.end(sandbox, _TIMEOUT)),
+            lambda: loop.create_task(self.world.end(sandbox, TIMED_OUT)),
         )
         return sandbox
 
