@@ -55,7 +55,14 @@ def attach(options: argparse.Namespace) -> int:
     return Exit.ANSWER
 
 
+_LONGEST = 24 * 3600.0 - 1
+"""Seconds: a run that says it has gone on for longer is shown at that."""
+
+
 def _about(run: LiveRun) -> str:
-    took = time.strftime("%H:%M:%S", time.gmtime(max(0.0, time.time() - run.started)))
-    question = one_line(run.question, 60)
-    return f"{run.id}  {took}  {run.environment}  {one_line(run.model, 40)}  {question}"
+    # Any process of this user may have written the file: a kernel on this machine, too.
+    seconds = min(max(0.0, time.time() - run.started), _LONGEST)
+    took = time.strftime("%H:%M:%S", time.gmtime(seconds))
+    words = (run.id, 80), (run.environment, 20), (run.model, 40), (run.question, 60)
+    name, environment, model, question = (one_line(text, most) for text, most in words)
+    return f"{name}  {took}  {environment}  {model}  {question}"

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 
 from rlm.events import EVENT_TYPES, CallUsage, Event
 from rlm_kernel.errors import RLMError
+from rlm_kernel.host.nesting import too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SCHEMA = 1
 """The number of the format that we write, and the only one that we read."""
+
+MAX_LEVELS = 200
+"""Lists and objects within each other in an event that is read: twice what a run may record."""
 
 _EARLIEST, _LATEST = -6.2e10, 2.5e11
 """Seconds since the epoch: what calendars have days for, about the years 5 to 9892."""
@@ -62,6 +66,8 @@ def event_from_dict(data: object) -> Event:
     cls = EVENT_TYPES.get(kind) if isinstance(kind, str) else None
     if cls is None:
         raise TrajectoryError(f"Unknown event type {kind!r}; known: {', '.join(EVENT_TYPES)}.")
+    if too_deep(data, MAX_LEVELS):
+        raise TrajectoryError(f"A {kind} event is nested more than {MAX_LEVELS} levels deep.")
     codec = _CODECS[cls]
     given = data.keys() - {"type"}
     if missing := sorted(codec.required - given):

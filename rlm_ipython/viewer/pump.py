@@ -57,12 +57,22 @@ class Pump:
             thread.join(1.0)
 
     def _run(self) -> None:
-        while True:
-            self._closed.wait(max(0.0, self._last + self._interval - time.monotonic()))
+        try:
+            while self._send_next():
+                pass
+        except BaseException:
+            # Whatever it was, the next event wakes another thread.
             with self._lock:
-                batch = None if self._closed.is_set() else self._batch()
-                if batch is None:
-                    self._thread = None
-                    return
-                self._last = time.monotonic()
-            self._send(batch)
+                self._thread = None
+            raise
+
+    def _send_next(self) -> bool:
+        self._closed.wait(max(0.0, self._last + self._interval - time.monotonic()))
+        with self._lock:
+            batch = None if self._closed.is_set() else self._batch()
+            if batch is None:
+                self._thread = None
+                return False
+            self._last = time.monotonic()
+        self._send(batch)
+        return True

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rlm_kernel.host.nesting import MAX_LEVELS, too_deep
 from rlm_kernel.inside.bridge import INLINE_CHARACTERS
 
 MAX_OPEN_CALLS = 20_000
@@ -241,6 +242,8 @@ def _read(entry: dict[str, Any], text: str | None) -> tuple[Call | None, str | N
             prompt = json.loads(text) if len(text) <= MAX_JSON_CHARACTERS else None
         except (ValueError, RecursionError):
             prompt = None
+        if too_deep(prompt):
+            return None, f"what is asked is nested more than {MAX_LEVELS} levels deep"
     if kind == "tool":
         if not isinstance(prompt, dict) or not isinstance(prompt.get("args"), list):
             return None, "a tool's arguments are malformed"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.host.nesting import too_deep
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -91,8 +93,13 @@ def _output(msg_type: str, content: Any) -> dict[str, Any] | None:
     elif msg_type in ("execute_result", "display_data", "update_display_data"):
         data, metadata = content.get("data"), content.get("metadata")
         if isinstance(data, dict) and data:
+            if too_deep(data):
+                data = {mime: v for mime, v in data.items() if isinstance(v, str)} or {
+                    "text/plain": "[a value that is nested too deeply to be shown]"
+                }
             kind = "execute_result" if msg_type == "execute_result" else "display_data"
-            metadata = metadata if isinstance(metadata, dict) else {}
+            if not isinstance(metadata, dict) or too_deep(metadata):
+                metadata = {}
             output: dict[str, Any] = {"output_type": kind, "data": data, "metadata": metadata}
             if kind == "execute_result":
                 count = content.get("execution_count")

@@ -290,3 +290,22 @@ def test_a_listing_of_processes_is_not_one_of_them(monkeypatch: pytest.MonkeyPat
         assert sleeper.pid in processes.children(os.getpid())
         assert processes.children(sleeper.pid) == []
         sleeper.kill()
+
+
+async def test_values_nested_too_deeply_do_not_reach_the_readers(open_kernel: Any) -> None:
+    nest = "deep = 'x'\nfor _ in range(400): deep = [deep]\n"
+    async with open_kernel() as kernel:
+        result = await kernel.run(
+            f"{FORGE}{nest}"
+            "data = {'text/plain': 'kept', 'application/json': deep}\n"
+            "publish('display_data', {'data': data, 'metadata': {'x': deep}})\n"
+            "publish('display_data', {'data': {'application/json': deep}, 'metadata': {}})"
+        )
+        first, second = (o for o in result.outputs if o["output_type"] == "display_data")
+        assert first["data"] == {"text/plain": "kept"}
+        assert first["metadata"] == {}
+        assert "nested too deeply" in second["data"]["text/plain"]
+        said = await kernel.out(f"{nest}print(llm_query([{{'role': 'user', 'content': deep}}]))")
+        assert said.startswith("Error: ")
+        assert "nested more than 100 levels" in said
+        assert await kernel.out("print(llm_query('well'))") == "echo well\n"

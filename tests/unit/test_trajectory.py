@@ -416,3 +416,12 @@ def test_a_name_with_two_suffixes_is_the_longer_ones() -> None:
     assert found is not None
     assert found.suffix == ".jsonl"
     assert format_of("run.json.txt") is None
+
+
+def test_an_event_that_is_nested_too_deeply_is_refused() -> None:
+    deep: Any = "x"
+    for _ in range(400):
+        deep = [deep]
+    asked = next(e for e in a_whole_story().events if e.type == "sub_call_started")
+    with pytest.raises(TrajectoryError, match="nested more than 200 levels"):
+        event_from_dict({**event_to_dict(asked), "prompt": deep})
