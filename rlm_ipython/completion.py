@@ -77,6 +77,8 @@ class Completions:
         if len(words) == 1:
             return list(SUBCOMMANDS)
         command = SUBCOMMANDS.get(words[0])
+        if command is not None and command.asks and any(word[:1] == "-" for word in words):
+            return self._for_a_question(words)
         if command is None or len(words) > 2 or not command.takes_run:  # noqa: PLR2004 - its name, a run
             return []
         return [str(run.number) for run in self._magics.runs]

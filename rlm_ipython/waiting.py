@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rlm.errors import CancellationError
@@ -44,7 +45,8 @@ def wait_for(
     except KeyboardInterrupt:
         handle.stop()
         # A second Ctrl-C ends this wait as well: the run is stopped, whoever waits for it.
-        handle.wait(_GRACE)
+        with suppress(KeyboardInterrupt):
+            handle.wait(_GRACE)
     view.end()
     if not handle.done:
         error = CancellationError(message="The run was cancelled; it still frees what it holds.")

@@ -199,6 +199,41 @@ def test_no_model_and_no_key_say_what_to_do(notebook: Any, capsys: Any) -> None:
     assert notebook.magics.last_error is error
 
 
+def test_no_docker_says_what_to_do(notebook: Any, capsys: Any, monkeypatch: Any) -> None:
+    notebook.model([done()])
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nothing/here.sock")
+    notebook.fails("%%rlm --docker -o r\n?")
+    told = capsys.readouterr().out
+    assert told.startswith("SandboxError: ")
+    assert "/nothing/here.sock" in told
+    assert "rlm doctor" in told
+    assert "Traceback (most" not in told
+    assert notebook["r"].error.startswith("SandboxError")
+    assert notebook.server.requests == []
+
+
+def test_a_budget_needs_a_price_and_is_kept(notebook: Any, capsys: Any) -> None:
+    notebook.model([LOOK, done()])
+    notebook.fails("%%rlm --budget 0.01\n?")
+    assert "%config RLMMagics.prices" in capsys.readouterr().out
+    notebook.run("%config RLMMagics.prices = {'m': (1000, 1000)}")
+    notebook.fails("%%rlm --budget 1.4 -o r\n?")
+    assert "Allow more with --budget USD." in capsys.readouterr().out
+    assert 0 < notebook["r"].usage.total_cost <= 1.4
+
+
+def test_a_model_that_fails_is_a_paragraph(notebook: Any, capsys: Any) -> None:
+    from rlm.demo.server import LMResponse
+
+    notebook.model([LMResponse(text="no such model \x1b[31m", status=404)])
+    notebook.fails("%%rlm -o r\n?")
+    told = capsys.readouterr().out
+    assert told.startswith("BackendError: ")
+    assert "\x1b" not in told
+    assert "%rlm traceback" in told
+    assert notebook["r"].error.startswith("BackendError")
+
+
 def test_defaults_come_from_traits_and_flags_win(notebook: Any) -> None:
     notebook.model([done()] * 2)
     notebook.run("%config RLMMagics.model = 'mine'")

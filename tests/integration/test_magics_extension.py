@@ -144,6 +144,8 @@ def test_tab_completes_sub_commands_and_runs(notebook: Any) -> None:
     notebook.run("%%rlm ;\nWhat?")
     assert completions(notebook, "%rlm ru") == ["runs"]
     assert completions(notebook, "%rlm show ") == ["1"]
+    assert completions(notebook, "%rlm fork 1 2 --docke") == ["--docker"]
+    assert "gpt-5" in completions(notebook, "%rlm fork 1 2 -m gp")
 
 
 def test_tab_elsewhere_is_none_of_our_business(notebook: Any) -> None:
