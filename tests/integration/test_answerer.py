@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nbformat
 import psutil
 import pytest
 from notebook_kernel import Notebook, notebook, until
@@ -196,6 +197,24 @@ async def test_runs_in_the_notebook_itself_ask_its_answerer(opened: Opener) -> N
         status, text = await nb.outcome(other)
         assert status == "error"
         assert "Unknown model 'other'. Known models: 'm'." in text
+
+
+async def test_a_recorded_run_is_continued_by_hand(opened: Opener, tmp_path: Path) -> None:
+    turns = ["```repl\nword = llm_query(context)\nprint(word)\n```", "```repl\nFINAL(word)\n```"]
+    with (
+        StandInServer(script(turns, lambda prompt: f"recorded {prompt}")) as recording,
+        RLM(backend_kwargs={"model_name": "m", "base_url": recording.base_url}) as rlm,
+    ):
+        path = rlm.completion("text").save(tmp_path / "run.ipynb")
+    cells: Any = nbformat.read(path, as_version=4).cells  # type: ignore[no-untyped-call]
+    async with opened() as nb:
+        shown = [await nb.run(cell.source) for cell in cells if cell.cell_type == "code"]
+        assert shown[1] == "recorded text\n"
+        # From here on by hand: the model's variables are there, and new prompts have an answer
+        assert (
+            await nb.run("print(word, context, llm_query('new'))") == "recorded text text <new>\n"
+        )
+        assert await nb.run("print(rlm_query('a child'))") == "A CHILD\n"
 
 
 def test_elsewhere_there_is_no_notebook_to_ask() -> None:
