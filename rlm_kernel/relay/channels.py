@@ -135,6 +135,7 @@ class HostSockets:
         for stream in self._streams.values():
             if not stream.closed():
                 stream.on_recv(None)
+                stream.flush(zmq.POLLOUT)
                 stream.close(linger=0)
 
     def _from_kernel(self, channel: Channel, parts: list[bytes]) -> None:
@@ -147,19 +148,18 @@ class HostSockets:
             if self.session_receiver is not None:
                 self.session_receiver(channel, parts[1:])
         elif parts[0].startswith(THEIRS):
-            self._to_client(channel, [parts[0][len(THEIRS) :], *parts[1:]])
+            self._to_clients(channel, [parts[0][len(THEIRS) :], *parts[1:]])
 
     def _publish(self, parts: list[bytes]) -> None:
-        try:
-            self._streams[Channel.IOPUB].socket.send_multipart(parts, zmq.DONTWAIT)
-        except zmq.ZMQError:  # no room: this client loses it
-            return
+        self._to_clients(Channel.IOPUB, parts)
 
-    def _to_client(self, channel: Channel, parts: list[bytes]) -> None:
-        try:
-            self._streams[channel].socket.send_multipart(parts, zmq.DONTWAIT)
-        except zmq.ZMQError:  # it has gone, or does not read
-            return
+    def _to_clients(self, channel: Channel, parts: list[bytes]) -> None:
+        """Send through the stream; a client that has gone, or is far behind, loses it.
+
+        Never through the bare socket: what arrives during such a send is announced to nobody (ZMQ
+        tells once that a socket may be read), and waits until something else comes.
+        """
+        self._streams[channel].send_multipart(parts)
 
     def _from_client(self, channel: Channel) -> Callable[[list[bytes]], None]:
         def receive(parts: list[bytes]) -> None:

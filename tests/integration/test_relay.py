@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
+import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_kernel.errors import ContextError, SandboxError
 from rlm_kernel.host.payload import context_value
 from rlm_kernel.relay import relay
+from rlm_kernel.relay.channels import HostSockets
 from rlm_kernel.relay.relay import Relay
 from rlm_kernel.wire import frames, pieces
 
@@ -165,3 +168,43 @@ async def test_a_context_on_its_way_ends_with_the_sandbox() -> None:
 
 def test_a_piece_is_shorter_than_a_frame_may_be() -> None:
     assert pieces.PIECE + 2 <= frames.MAX_PAYLOAD
+
+
+class Echo:
+    """A sandbox's kernel that sends every message back."""
+
+    def listen(self, kernel: int, receiver: Any) -> None:
+        self.kernel, self.receiver = kernel, receiver
+
+    def send(self, kernel: int, channel: pieces.Channel, parts: list[bytes]) -> None:
+        assert kernel == self.kernel
+        asyncio.get_running_loop().call_soon(self.receiver, channel, parts)
+
+
+def ask_in_pairs(address: str, pairs: int) -> int:
+    """Send two messages at a time, and return how many of the pairs came back whole."""
+    with zmq.Context() as context, context.socket(zmq.DEALER) as client:
+        client.linger = 0
+        client.connect(address)
+        for number in range(pairs):
+            client.send(b"one")
+            for _ in range(number % 400):  # the second comes at any moment of the first's answer
+                pass
+            client.send(b"two")
+            for _ in range(2):
+                if not client.poll(5_000):
+                    return number
+                client.recv()
+    return pairs
+
+
+async def test_a_message_that_comes_while_another_is_answered_is_heard(tmp_path: Path) -> None:
+    ports = {f"{channel.name.lower()}_port": channel.value + 1 for channel in pieces.Channel}
+    connection = {"ip": str(tmp_path / "s"), "key": "k", "signature_scheme": "hmac-sha256", **ports}
+    sockets = HostSockets(connection)
+    try:
+        sockets.put_before(Echo(), 1)  # type: ignore[arg-type]
+        address = f"ipc://{connection['ip']}-{ports['shell_port']}"
+        assert await asyncio.to_thread(ask_in_pairs, address, 3_000) == 3_000
+    finally:
+        sockets.close()
