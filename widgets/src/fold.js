@@ -67,7 +67,7 @@ export class Tree {
 
   note(event, n) {
     const above = this.nodes.get(event.parent_id) ?? this.root;
-    if (!above) return;
+    if (!above || event.kind === "log") return; // what another writer's log held besides: for machines
     if (event.kind === "context") {
       above.remarks.push(event.text);
       return;
