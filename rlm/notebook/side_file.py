@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rlm_kernel.host.payload import ContextValue
 
-_SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
+CONTEXT_SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
 """Of the forms that are data only; a pickle is code, and no log holds one."""
 
 
@@ -44,7 +44,7 @@ def write_context(
     Raises:
         OSError: The file system refuses.
     """
-    suffix = _SUFFIXES.get(value.form)
+    suffix = CONTEXT_SUFFIXES.get(value.form)
     if suffix is None or (redact is not None and _changed(value, redact)):
         return None
     folder = side_folder(notebook)

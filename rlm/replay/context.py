@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.core.context import describe
 from rlm.core.fingerprint import fingerprint
 from rlm.errors import ContextError, ContextMismatchError
-from rlm.notebook.side_file import side_folder
+from rlm.notebook.side_file import CONTEXT_SUFFIXES, side_folder
 from rlm.replay.plan import NOT_GIVEN
 from rlm_kernel.host.payload import context_value
 from rlm_kernel.inside.loading import load
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from rlm.core.context import ContextInfo
     from rlm.trajectory import RunNode
 
-_SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
-"""Of the forms that are data only."""
-
 
 def context_file(about: Mapping[str, Any], log: Path) -> Path | None:
     """Return the file beside a log that has its context; None when there is none.
@@ -34,7 +31,7 @@ def context_file(about: Mapping[str, Any], log: Path) -> Path | None:
         about: What the log says of the context.
         log: The log's file.
     """
-    suffix = _SUFFIXES.get(str(about.get("form")))
+    suffix = CONTEXT_SUFFIXES.get(str(about.get("form")))
     if suffix is None or "value" in about:
         return None
     file = side_folder(log) / f"context{suffix}"
