@@ -111,6 +111,7 @@ class RunningCell:
             error=error,
             dropped=_whole(did.get("dropped")) or 0,
             duration=duration,
+            restarted=self.killed,
         )
 
     def _status(self, content: dict[str, Any]) -> tuple[CellStatus, str | None]:

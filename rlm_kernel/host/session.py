@@ -301,10 +301,13 @@ class Session:
         died = self._process.died
         for _ in range(INTERRUPTS):  # the first may come before the cell has begun
             interrupt = self._requests.send("control", "interrupt_request", {})
+            over = cell.idle.is_set()
             both: list[asyncio.Future[Any]] = [cell.reply, died]
             await asyncio.wait(
                 both, timeout=INTERRUPT_SECONDS / INTERRUPTS, return_when=asyncio.FIRST_COMPLETED
             )
+            if over:  # the interrupt worked, and cost the cell its reply
+                cell.give_up()
             if cell.reply.done() or died.done():
                 # One that is still under way would hit the next cell
                 both = [interrupt, died]

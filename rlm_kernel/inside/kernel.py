@@ -198,11 +198,11 @@ class RLMKernel(IPythonKernel):
         else:
             return _bounded(reply)
         finally:
-            if os.getpid() != self._pid:
-                os._exit(0)  # a process that the cell forked has come to the cell's end
             if threading.current_thread() is threading.main_thread():
                 # From here to the reply nothing is the cell's: a late SIGINT has nothing to stop
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
+            if os.getpid() != self._pid:
+                os._exit(0)  # a process that the cell forked has come to the cell's end
             self.repl.put_back()
 
     def _interrupted_reply(self) -> dict[str, Any]:
