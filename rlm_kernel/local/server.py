@@ -136,6 +136,8 @@ class LocalServer:
                 return
         except FrameError:
             pass
+        except ValueError:  # closed: this process exits, and that ends the server on another thread
+            return
         if data is not None:
             self._lose()
 
