@@ -126,6 +126,11 @@ class StandInServer:
         try:
             await self._stop.wait()
         finally:
+            # First those that were accepted, but not made yet: once the server is closed, asyncio
+            # drops them without closing their sockets (python/cpython#109564).
+            for listener in server.sockets:
+                self._loop.remove_reader(listener.fileno())
+            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
             server.close()
             for connection in tuple(self._connections):
                 connection.abort()

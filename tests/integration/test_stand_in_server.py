@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import json
 import socket
 import threading
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import anthropic
@@ -265,3 +267,16 @@ def test_a_script_with_a_function_can_tell_runs_and_turns_apart() -> None:
         _, second = post(server, {"messages": later})
     assert first["choices"][0]["message"]["content"] == "7/1"
     assert second["choices"][0]["message"]["content"] == "8/2"
+
+
+def test_connections_that_come_in_while_it_closes_are_closed_too() -> None:
+    for _ in range(50):
+        server = StandInServer(lambda _: "").start()
+        closing = threading.Thread(target=server.close)
+        with ExitStack() as clients, suppress(OSError):
+            closing.start()
+            while closing.is_alive():
+                clients.enter_context(connect(server))
+        closing.join()
+        assert server.connections == 0
+    gc.collect()  # a socket that nobody closed is a warning here, and so a failure
