@@ -33,6 +33,11 @@ class Peer:
     docker: bool = False
 
     @property
+    def ours(self) -> bool:
+        """Whether it is this package."""
+        return "rlm-kernel" in self.script
+
+    @property
     def python(self) -> Path:
         """The interpreter of its environment."""
         return Path(sys.executable) if self.venv is None else PLACE / self.venv / "bin" / "python"

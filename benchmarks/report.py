@@ -86,7 +86,7 @@ def _table(peers: Sequence[Peer], lines: Sequence[Line], samples: Samples, notes
     table = [head, ["---", "---", *("---" for _ in peers)]]
     for line in lines:
         cells = [_cell(line, peer, peers, samples, notes) for peer in peers]
-        target = _target(line, line.docker if peers[0].docker else line.target)
+        target = _in_docker(line) if peers[0].docker else _target(line, line.target)
         table.append([line.title, target, *cells])
     return "\n".join(f"| {' | '.join(row)} |" for row in table)
 
@@ -99,7 +99,7 @@ def as_json(
         line.key: {
             "title": line.title,
             "unit": line.unit,
-            "target": line.target,
+            "target": {"local": line.target, "docker": line.docker, "warm": line.warm},
             "peers": {
                 peer.key: [
                     {"value": one.value, "fault": one.fault, "note": one.note}
@@ -155,6 +155,11 @@ def _ratios(line: Line, peer: Peer, peers: Sequence[Peer], samples: Samples) -> 
         usable = theirs and median(theirs) > 0
         shown.append(f"{mine / median(theirs):.2g}x" if usable else "-")
     return f"; {' / '.join(shown)}" if shown else ""
+
+
+def _in_docker(line: Line) -> str:
+    cold = _target(line, line.docker)
+    return cold if line.warm is None else f"{cold}, {line.warm:g} {line.unit} with reuse"
 
 
 def _target(line: Line, target: float | None) -> str:

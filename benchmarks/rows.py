@@ -49,6 +49,7 @@ class Line:
         unit: ``"s"``, ``"ms"``, ``"MB"`` or ``"runs/s"``.
         target: What our median shall reach; None where nothing is aimed at.
         docker: The same in containers.
+        warm: The same in containers that are kept between runs; None if it is no other.
         compared: Whether a ratio says something: not of differences, which may be near zero.
     """
 
@@ -57,6 +58,7 @@ class Line:
     unit: str = "s"
     target: float | None = None
     docker: float | None = None
+    warm: float | None = None
     compared: bool = True
 
     @property
@@ -242,9 +244,10 @@ def _task_row(
     task: Task,
     target: float | None,
     docker: float | None = None,
+    warm: float | None = None,
     **options: Any,
 ) -> Row:
-    lines = [Line(key=key, title=title, target=target, docker=docker)]
+    lines = [Line(key=key, title=title, target=target, docker=docker, warm=warm)]
     if task.kind in {"row", "children"}:
         lines.append(Line(key=f"{key}_in_cell", title="- of it inside the cell"))
     measure = partial(_task, key=key, task=task, **options)
@@ -309,10 +312,9 @@ ROWS = (
         "16 children, 16 at once for all",
         _CHILDREN,
         None,
-        None,
         max_concurrent_subcalls=16,
     ),
-    _task_row("nest", "3 levels of `rlm_query`", Task(kind="nest", count=3), 0.5, 1.2),
+    _task_row("nest", "3 levels of `rlm_query`", Task(kind="nest", count=3), 0.5, 1.2, 0.5),
     Row(
         key="parallel",
         lines=(

@@ -57,8 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         lines = [line for row in rows for line in row.lines]
         (HERE / "results.md").write_text(text)
         (HERE / "results.json").write_text(report.as_json(facts, lines, peers, samples))
-    ours = [one for (_, key), many in samples.items() if key == "ours" for one in many]
-    return 1 if any(one.fault for one in ours) else 0
+    ours = {peer.key for peer in peers if peer.ours}
+    mine = [one for (_, key), many in samples.items() if key in ours for one in many]
+    return 1 if any(one.fault for one in mine) else 0
 
 
 def _measure(
