@@ -62,10 +62,13 @@ class SubCalls:
         self._run_child = run_child
         self._tools = {tool.name: tool for tool in assignment.tools if tool.is_callable}
         self._pending: set[asyncio.Task[Any]] = set()
+        self._closed = False
         self.cell: Span | None = tree.recorder.here()
 
     async def __call__(self, call: Call) -> CallAnswer:
         """Answer one call; runs as a task of its own."""
+        if self._closed:  # a thread that a cell left behind asks on
+            return CallAnswer(error=CANCELLED)
         task = asyncio.current_task()
         assert task is not None
         self._pending.add(task)
@@ -77,7 +80,8 @@ class SubCalls:
             self._pending.discard(task)
 
     async def close(self) -> None:
-        """Cancel the calls that are under way and wait until they have said so."""
+        """Cancel the calls that are under way, wait until they have said so, and take no more."""
+        self._closed = True
         pending = self._pending - {asyncio.current_task()}
         for task in pending:
             task.cancel()

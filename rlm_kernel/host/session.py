@@ -343,7 +343,8 @@ class Session:
             elif kind == "execute_input":
                 self._take_typed(message)
         elif channel == "control" and kind in ("rlm_call", "rlm_poll", "rlm_cancel"):
-            self._answering.receive(kind, message["content"], message["buffers"])
+            if self._channels is not None:  # a kernel that is being ended gets nothing any more
+                self._answering.receive(kind, message["content"], message["buffers"])
         elif kind == "rlm_output_limit":
             self._take_flood(message["content"])
         elif kind == "execute_reply":

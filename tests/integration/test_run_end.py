@@ -92,6 +92,27 @@ def test_close_ends_a_run_that_goes_on_and_says_so(scripted: Any) -> None:
     assert scripted.server.connections == 0
 
 
+def test_a_thread_that_a_cell_left_behind_asks_nothing_once_the_run_is_over(scripted: Any) -> None:
+    left_behind = (
+        "import threading\n"
+        "def go_on():\n"
+        "    while True: llm_query('again')\n"
+        "threading.Thread(target=go_on, daemon=True).start()\n"
+        "llm_query('once')  # answered: the one before is under way\n"
+        "FINAL('done')"
+    )
+    rlm = scripted(
+        [f"```repl\n{left_behind}\n```"],
+        lambda prompt: LMResponse(text="late", delay=60 if prompt == "again" else 0),
+    )
+    trajectory = rlm.completion("c").trajectory
+    rlm.close()
+    events = trajectory.events
+    assert [event.type for event in events].count("sub_call_started") == 2
+    assert events[-1].type == "run_finished"
+    assert len(scripted.server.requests) == 3
+
+
 def test_an_rlm_whose_callback_is_its_owners_method_is_freed(
     server: Callable[..., StandInServer],
 ) -> None:
