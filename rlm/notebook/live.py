@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from rlm.errors import ConfigurationError
 from rlm.events import RunFinished, RunStarted
 from rlm.notebook.draft import Draft
-from rlm.notebook.side_file import new_file, write_context
+from rlm.notebook.side_file import CONTEXT_SUFFIXES, may_be_kept, new_file, write_context
 from rlm.notebook.write import restoring
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.forest import Forest
@@ -117,7 +117,6 @@ class NotebookLog:
             raise ConfigurationError(f"NotebookLog needs a folder: {str(folder)!r} is a file.")
         self.path: Path | None = None
         self._context = context
-        self._redact = redact
         self._redaction = Redaction(redact)
         self._begin()
         _alive.add(self)
@@ -152,14 +151,17 @@ class NotebookLog:
             root = book.tree.root
             if root is None or "value" in root.started.context:
                 return
+            if value.form not in CONTEXT_SUFFIXES:
+                return
+            if not may_be_kept(value, self._redaction.text):
+                self._withheld(book.path)
+                return
             try:
-                about = write_context(value, book.path, self._redact)
+                book.about["context_file"] = write_context(value, book.path)
             except OSError as error:
                 self._refused(error)
                 return
-            if about is not None:
-                book.about["context_file"] = about
-                book.changed = True
+            book.changed = True
 
     def close(self) -> None:
         """Write what waits to be written."""
@@ -177,7 +179,7 @@ class NotebookLog:
         self._waiting: deque[Event] = deque()
         self._due = 0.0
         self._timer: threading.Timer | None = None
-        self._reported = False
+        self._reported = self._told_of_context = False
 
     def _catch_up(self) -> None:
         """Write down the events that wait; a run that begins or ends is written at once."""
@@ -257,6 +259,15 @@ class NotebookLog:
             return False
         book.changed = False
         return True
+
+    def _withheld(self, notebook: Path) -> None:
+        if not self._told_of_context:
+            self._told_of_context = True
+            _log.warning(
+                "The context of the run in %s is not kept: it holds a secret, or what redact= "
+                "takes out. To play that run again, give the context. This is said once.",
+                notebook,
+            )
 
     def _refused(self, error: OSError) -> None:
         if not self._reported:

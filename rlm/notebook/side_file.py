@@ -27,29 +27,35 @@ def side_folder(notebook: Path) -> Path:
     return notebook.with_suffix(".rlm")
 
 
-def write_context(
-    value: ContextValue, notebook: Path, redact: Callable[[str], str] | None
-) -> dict[str, Any] | None:
+def may_be_kept(value: ContextValue, redact: Callable[[str], str]) -> bool:
+    """Return whether a context can be kept whole: without some of it, it is another one.
+
+    Args:
+        value: The context, as it travels to a kernel; no pickle.
+        redact: What may be kept of a text.
+    """
+    if value.form == "bytes":
+        return _is_kept(value.value.decode("utf-8", "replace"), redact)
+    return _is_kept(value.value, redact)
+
+
+def write_context(value: ContextValue, notebook: Path) -> dict[str, Any]:
     """Write a context to a file beside its notebook.
 
     Args:
-        value: The context, as it travels to a kernel; the file has the same bytes.
+        value: The context, as it travels to a kernel, in a form of `CONTEXT_SUFFIXES`; the file
+            has the same bytes.
         notebook: Its file.
-        redact: What may be kept of a text: a context that it would change is not written.
 
     Returns:
-        `path` (relative to the notebook), `form`, `bytes` and `sha256`; None when it is not
-        written.
+        `path` (relative to the notebook), `form`, `bytes` and `sha256`.
 
     Raises:
         OSError: The file system refuses.
     """
-    suffix = CONTEXT_SUFFIXES.get(value.form)
-    if suffix is None or (redact is not None and _changed(value, redact)):
-        return None
     folder = side_folder(notebook)
     folder.mkdir(exist_ok=True)
-    path = folder / f"context{suffix}"
+    path = folder / f"context{CONTEXT_SUFFIXES[value.form]}"
     with _temporary(path) as temporary:
         with temporary.open("xb") as file:
             hashing = _Hashing(file)
@@ -108,19 +114,12 @@ def _temporary(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _changed(value: ContextValue, redact: Callable[[str], str]) -> bool:
-    if value.form == "bytes":
-        text = value.value.decode("latin-1")
-        return bool(redact(text) != text)
-    return _any_changed(value.value, redact)
-
-
-def _any_changed(value: Any, redact: Callable[[str], str]) -> bool:
+def _is_kept(value: Any, redact: Callable[[str], str]) -> bool:
     if isinstance(value, str):
-        return redact(value) != value
+        return redact(value) == value
     if isinstance(value, dict):
-        return any(_any_changed(part, redact) for item in value.items() for part in item)
-    return isinstance(value, list) and any(_any_changed(item, redact) for item in value)
+        return all(_is_kept(part, redact) for item in value.items() for part in item)
+    return not isinstance(value, list) or all(_is_kept(item, redact) for item in value)
 
 
 class _Hashing:

@@ -57,6 +57,15 @@ class Redaction:
             event = redacted_event(event, self._masked)
         return redacted_event(event, self._redact)
 
+    def text(self, text: str) -> str:
+        """Return what may be kept of a text that is in no event.
+
+        Args:
+            text: Any.
+        """
+        text = self._masked(text)
+        return text if self._redact is None else self._redact(text)
+
     def _may_tell(self, event: Event) -> bool:
         """Whether one of the secrets is in an event: a quick look at all of its texts."""
         values = [getattr(event, field.name) for field in fields(event)]
@@ -118,7 +127,7 @@ def _kept_context(
     if context.get("form") == "bytes" and isinstance(value, str):
         from base64 import b64decode  # noqa: PLC0415 - contexts are seldom bytes
 
-        text = b64decode(value).decode("latin-1")
+        text = b64decode(value).decode("utf-8", "replace")
         whole = redact(text) == text
     else:
         whole = kept["value"] is value
