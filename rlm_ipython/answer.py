@@ -39,11 +39,12 @@ class Answer(str):
         return answer
 
     def _repr_markdown_(self) -> str:
-        shown = safe_markdown(self)
+        shown = safe_markdown(_public(self))
         return f"{shown}\n\n---\n\n{plain_as_markdown(self.footer)}\n" if self.footer else shown
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - IPython's protocol
-        printer.text(_in_colours(self) if _on_a_terminal() else safe_text(self).rstrip("\n"))
+        text = _public(self)
+        printer.text(_in_colours(text) if _on_a_terminal() else safe_text(text).rstrip("\n"))
         if self.footer:
             printer.text(f"\n\n{self.footer}")
 
@@ -63,6 +64,13 @@ def took(root: RunNode) -> str:
     if root.finished is not None and root.finished.status == "answered":
         told = told.removeprefix("answered · ")
     return f"{one_line(root.started.model, 60)} · {told}"
+
+
+def _public(text: str) -> str:
+    """Return a text without secrets: what a notebook shows stays in its file."""
+    from rlm.trajectory import Redaction  # noqa: PLC0415 - imports more than the magics need
+
+    return Redaction().text(text)
 
 
 def _on_a_terminal() -> bool:

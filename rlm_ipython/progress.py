@@ -10,6 +10,7 @@ from IPython.display import display
 
 from rlm.logger.live import running
 from rlm.logger.view import as_output
+from rlm.trajectory import Redaction
 
 if TYPE_CHECKING:
     from rlm.run_handle import RunHandle
@@ -39,10 +40,11 @@ class Progress:
             return
         root = self._handle.trajectory.root
         lines = [] if root is None else list(running(root))
-        text = "\n".join(f"{'  ' * line.level}{line.text}" for line in lines)
+        told = "\n".join(f"{'  ' * line.level}{line.text}" for line in lines)
+        text = Redaction().text(told)
         if text and text != self._shown:
             self._shown, self._last = text, time.monotonic()
-            self._display.update(_bundle(text, lines[0].text), raw=True)
+            self._display.update(_bundle(text, text.partition("\n")[0]), raw=True)
 
     def end(self) -> None:
         """Leave one line that opens to the whole run: script-free HTML, which stays saved."""

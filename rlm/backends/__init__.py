@@ -11,7 +11,7 @@ from rlm.backends.arguments import check_package, check_sampling, provider_named
 from rlm.backends.endpoint import resolve
 from rlm.backends.notebook_client import NotebookClient
 from rlm.backends.providers import NOTEBOOK, PROVIDERS
-from rlm.backends.redaction import public_kwargs
+from rlm.backends.redaction import long_secrets, public_kwargs
 from rlm.backends.windows import context_window
 
 if TYPE_CHECKING:
@@ -19,7 +19,15 @@ if TYPE_CHECKING:
 
     from rlm.backends.base import LMClient
 
-__all__ = ["BACKENDS", "context_window", "create", "public_kwargs", "reports_cost", "validate"]
+__all__ = [
+    "BACKENDS",
+    "context_window",
+    "create",
+    "long_secrets",
+    "public_kwargs",
+    "reports_cost",
+    "validate",
+]
 
 BACKENDS = tuple(PROVIDERS)
 """The backends' names."""

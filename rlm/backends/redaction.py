@@ -23,6 +23,15 @@ _SECRET_NAME = re.compile(
     r"|(api|access|private|signing|subscription|virtual|account|auth|license)_?key"
     r"|(access|auth|refresh|session|security)_?token|^(key|auth|workload_identity)(_|$)"
 )
+_KEY_NAME = re.compile(
+    r"(^|_)(key|keys|key_id|apikey|token|auth|authorization|sig|signature|pwd)$"
+    r"|secret|passw|passphrase|credential|bearer|cookie"
+)
+"""Names whose own value is a secret; the others only hold some."""
+
+_LONG = 12
+"""Characters from which on a secret may be replaced in every text: it stands nowhere else."""
+
 _NAMES_ONLY = re.compile(r"(^|_)(env|environ|headers|query)$")
 """Mappings whose names are the user's own and say nothing of their values."""
 
@@ -73,6 +82,32 @@ def secret_values(value: Any, *, secret: bool = False) -> Iterator[str]:
             yield from _url_secrets(value)
 
 
+def long_secrets(value: Any, name: str = "") -> Iterator[str]:
+    """Yield the secrets that are long enough to be masked wherever they turn up, at any depth.
+
+    Args:
+        value: Keywords, headers, environment variables or anything below them.
+        name: Under which name it stands.
+    """
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from long_secrets(item, str(key))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            # Modal's `secrets` are names, or mappings of which all is secret.
+            if name != "secrets":
+                yield from long_secrets(item, name)
+            elif isinstance(item, dict):
+                yield from _long(part for part in item.values() if isinstance(part, str))
+    elif isinstance(value, str):
+        if _KEY_NAME.search(_snake(name)) and not value.startswith(
+            "/"
+        ):  # That is the file which has it.
+            yield from _long(dict.fromkeys((value, value.rpartition(" ")[2])))  # Bearer KEY
+        if "://" in value:
+            yield from _long(_url_secrets(value))
+
+
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a text without the secrets given and without anything that has a key's shape."""
     for secret in sorted(secrets, key=len, reverse=True):
@@ -109,6 +144,10 @@ def _url_secrets(url: str) -> Iterator[str]:
                 yield value
     except ValueError:
         return
+
+
+def _long(secrets: Iterable[str]) -> Iterator[str]:
+    return (secret for secret in secrets if len(secret) >= _LONG)
 
 
 def _names_only(name: object) -> bool:

@@ -23,6 +23,7 @@ from rlm.core.tree import Assignment, Tree
 from rlm.core.types import RLMChatCompletion, UsageSummary
 from rlm.errors import CancellationError, RLMError
 from rlm.replay.plan import NOT_GIVEN
+from rlm.trajectory.known_secrets import keep_out
 from rlm_kernel.inside.reading import read_path
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ async def complete(
         is a `KeyboardInterrupt` too, must never be raised on the engine's loop, it would end it.
     """
     recorder.begin()
+    keep_out(recorder.trajectory, config.secrets())
     limits = Limits(
         max_budget=config.max_budget,
         max_tokens=config.max_tokens,

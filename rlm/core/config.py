@@ -15,7 +15,7 @@ from rlm.replay.plan import ReplayPlan
 from rlm_kernel.sizes import byte_count
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -100,6 +100,12 @@ class RunConfig:
             "limits": limits,
             "settings": settings_to_log(self),
         }
+
+    def secrets(self) -> Iterator[str]:
+        """Yield what no log may hold, wherever it turns up."""
+        yield from backends.long_secrets(self.environment_kwargs)
+        for spec in self.models:
+            yield from backends.long_secrets([spec.backend_kwargs, spec.sampling_args])
 
 
 def run_config(

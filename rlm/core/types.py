@@ -177,6 +177,16 @@ class RLMChatCompletion:
             raise ConfigurationError("This completion has no trajectory.")
         return self.trajectory
 
+    def __repr__(self) -> str:
+        """Return it without prompt and record: a notebook keeps what it shows of a result."""
+        from rlm.trajectory.redacted import Redaction  # noqa: PLC0415 - only for those who look
+
+        error = "" if self.error is None else f", error={self.error!r}"
+        return Redaction().text(
+            f"RLMChatCompletion(root_model={self.root_model!r}, response={self.response!r}, "
+            f"execution_time={self.execution_time:.3f}{error})"
+        )
+
     def _repr_markdown_(self) -> str:
         """Return the answer, made safe for a page that trusts it, and what it took."""
         from rlm.logger.safe_markdown import plain_as_markdown  # noqa: PLC0415 - only in notebooks

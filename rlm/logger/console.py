@@ -11,7 +11,7 @@ from rlm.events import CellFinished, ModelReply, Note, RunFinished, RunStarted
 from rlm.logger.live import running
 from rlm.logger.outline import Line, cell_told, notes_told, run_end, run_head, summary, turn_head
 from rlm.logger.safe_text import safe_text
-from rlm.trajectory import CellNode, Forest, RunNode, TurnNode
+from rlm.trajectory import CellNode, Forest, Redaction, RunNode, TurnNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,6 +60,7 @@ class ConsoleReader:
         self._console = console
         self._answer = answer
         self._forest = Forest()
+        self._redaction = Redaction()  # What is printed in a notebook stays in its file.
         self._numbers: dict[str, int] = {}
         self._several = False
         self._live: Live | None = None
@@ -76,6 +77,7 @@ class ConsoleReader:
             event: Of any run; several runs may share the reader.
         """
         with self._lock:
+            event = self._redaction(event)
             tree = self._forest.add(event)
             root = None if tree is None else tree.root
             # A child is told with the cell that started it: children's lines never mix.

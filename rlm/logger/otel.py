@@ -21,8 +21,11 @@ from rlm.logger.otel_attributes import (
 )
 from rlm.logger.outline import FOR_MACHINES
 from rlm.logger.safe_text import one_line
+from rlm.trajectory.redacted import Redaction
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.context import Context
     from opentelemetry.trace import Span, TracerProvider
 
@@ -82,6 +85,7 @@ class OTelReader:
         tracer_provider: TracerProvider | None = None,
         content: bool = False,
         parent: Context | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         """Choose where spans go.
 
@@ -90,6 +94,8 @@ class OTelReader:
             content: Whether spans hold prompts, replies, code and outputs.
             parent: The context whose span root runs stand under; None takes the one that is
                 current now, so that a reader made within a span continues its trace.
+            redact: Called with every text before it is told; returns what may be told of it. Keys
+                and other secrets of the configuration and the environment are never told anyway.
 
         Raises:
             MissingPackageError: OpenTelemetry is not installed.
@@ -104,6 +110,7 @@ class OTelReader:
         self._tracer = trace.get_tracer("rlm", tracer_provider=tracer_provider)
         self._parent = context.get_current() if parent is None else parent
         self._content = content
+        self._redaction = Redaction(redact)
         self._runs: dict[str, _Run] = {}
         self._spans: dict[str, _Open] = {}
 
@@ -113,6 +120,7 @@ class OTelReader:
         Args:
             event: Of any run; several runs may share the reader.
         """
+        event = self._redaction(event)
         if isinstance(event, RunStarted):
             self._run_started(event)
         elif event.run_id in self._runs:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.logger.outline import outline, summary
 from rlm.logger.safe_markdown import plain_as_markdown, safe_markdown
+from rlm.trajectory.redacted import Redaction, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def show(trajectory: Trajectory) -> None:
     if shell is None or getattr(shell, "kernel", None) is None:
         from rich import print as rich_print  # noqa: PLC0415 - rich is loaded for those who look
 
-        rich_print(as_tree(trajectory))
+        rich_print(as_tree(redacted(trajectory)))
         return
     from IPython.display import display  # noqa: PLC0415 - only in a notebook
 
@@ -52,6 +53,7 @@ def as_output(trajectory: Trajectory, *, folded: bool = False) -> dict[str, str]
     """
     from rlm.export.html import fragment  # noqa: PLC0415 - only for those who look
 
+    trajectory = redacted(trajectory)  # It stays in a file: the notebook.
     line = "no run yet" if trajectory.root is None else summary(trajectory.root)
     html = fragment(trajectory)
     if folded:
@@ -105,6 +107,7 @@ def answer_as_markdown(answer: str, trajectory: Trajectory | None = None) -> str
         answer: The model's.
         trajectory: The run that brought it.
     """
+    answer = Redaction().text(answer)
     if trajectory is None or trajectory.root is None:
         return safe_markdown(answer)
     footer = plain_as_markdown(summary(trajectory.root))

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlm.notebook.draft import NAMESPACE, SCHEMA
 from rlm.trajectory import TrajectoryError
+from rlm.trajectory.codec import other_schema
 
 _NBFORMAT = 4
 
@@ -78,11 +79,7 @@ def read_file(content: bytes) -> File:
         )
     schema = record.get("schema")
     if schema != SCHEMA or isinstance(schema, bool):
-        newer = isinstance(schema, int) and schema > SCHEMA
-        raise TrajectoryError(
-            f"This run's notebook has schema {schema!r:.40}; this version reads {SCHEMA} only. "
-            + ("A newer version of rlm-kernel wrote it: upgrade." if newer else "It was changed.")
-        )
+        raise other_schema("This run's notebook", schema, SCHEMA)
     pages = [_page(cell, position) for position, cell in enumerate(notebook["cells"], start=1)]
     return File(record=record, pages=[page for page in pages if page is not None])
 

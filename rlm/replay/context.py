@@ -64,8 +64,9 @@ def _inline(about: dict[str, Any]) -> Any:
     """Return the context that is in the log itself."""
     if "value" not in about:
         raise ContextError(
-            f"The log does not hold its context, {_named(about)}: it is too long or of a kind "
-            "that logs do not hold. Give it: context=..., a value or a pathlib.Path"
+            f"The log does not hold its context, {_named(about)}: it is too long, of a "
+            "kind that logs do not hold, or has a secret in it. Give it: context=..., a value or a "
+            "pathlib.Path"
             f"{_hash_named(about)}."
         )
     value = about["value"]

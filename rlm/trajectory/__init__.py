@@ -5,7 +5,7 @@ from rlm.trajectory.files import LOADABLE, SUFFIXES, format_of, load, load_log, 
 from rlm.trajectory.fold import Trajectory
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.nodes import CellNode, Node, RunNode, SubCallNode, TurnNode
-from rlm.trajectory.redacted import redacted_event
+from rlm.trajectory.redacted import Redaction, redacted, redacted_event
 
 __all__ = [
     "LOADABLE",
@@ -13,6 +13,7 @@ __all__ = [
     "CellNode",
     "Forest",
     "Node",
+    "Redaction",
     "RunNode",
     "SubCallNode",
     "Trajectory",
@@ -23,6 +24,7 @@ __all__ = [
     "format_of",
     "load",
     "load_log",
+    "redacted",
     "redacted_event",
     "save",
 ]

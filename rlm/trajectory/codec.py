@@ -103,11 +103,8 @@ def events_from_dict(data: object) -> list[Event]:
     if not isinstance(data, dict) or "events" not in data:
         raise TrajectoryError(f'A trajectory is {{"schema": {SCHEMA}, "events": [...]}}.')
     schema = data.get("schema")
-    if schema != SCHEMA:
-        raise TrajectoryError(
-            f"This trajectory has schema {schema!r}; this version reads {SCHEMA} only. "
-            "It was probably written by a newer version of rlm-kernel: upgrade."
-        )
+    if schema != SCHEMA or isinstance(schema, bool):
+        raise other_schema("This trajectory", schema, SCHEMA)
     if not isinstance(data["events"], list):
         raise TrajectoryError(f"A trajectory's events are a list, not {_name(data['events'])}.")
     events = []
@@ -117,6 +114,25 @@ def events_from_dict(data: object) -> list[Event]:
         except TrajectoryError as error:
             raise TrajectoryError(f"Event {number} of the trajectory: {error}") from None
     return events
+
+
+def other_schema(what: str, found: object, known: int) -> TrajectoryError:
+    """Return the error for a file of another schema: who wrote it, and what can be done.
+
+    Args:
+        what: The file, as the error names it.
+        found: Its schema number, if it is one.
+        known: The only one that we read.
+    """
+    if not isinstance(found, int) or isinstance(found, bool):
+        told = "It was changed: a schema is a number."
+    elif found > known:
+        told = "A newer version of rlm-kernel wrote it: upgrade."
+    else:
+        told = "An older version of rlm-kernel wrote it, and can still read it."
+    return TrajectoryError(
+        f"{what} has schema {found!r:.40}; this version reads {known} only. {told}"
+    )
 
 
 def required_fields(cls: type[Event]) -> frozenset[str]:

@@ -13,7 +13,7 @@ from rlm.errors import ConfigurationError
 from rlm.trajectory.codec import TrajectoryError
 from rlm.trajectory.fold import Trajectory
 from rlm.trajectory.json_text import json_bytes
-from rlm.trajectory.redacted import Redaction
+from rlm.trajectory.redacted import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -111,7 +111,7 @@ def save(
         raise ConfigurationError(
             f"Cannot save to {str(path)!r}: the suffix must be one of {_known('writer')}."
         )
-    public = Trajectory.from_events(map(Redaction(redact), trajectory.events))
+    public = redacted(trajectory, redact)
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, _function(found.writer)(public, path))
     return path

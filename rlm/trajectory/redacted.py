@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import marshal
-import os
-import re
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm.backends.redaction import MASK, public_kwargs
 from rlm.events import CallUsage, RunStarted
+from rlm.trajectory.fold import Trajectory
+from rlm.trajectory.known_secrets import known_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,31 +21,23 @@ _STRUCTURE = frozenset({"id", "parent_id", "run_id", "time", "status", "kind", "
 
 _KWARGS = ("backend_kwargs", "environment_kwargs")
 
-_SECRET_VARIABLE = re.compile(r"(^|_)(KEY|TOKEN|SECRET|PASSWORD|PASSWD)$", re.IGNORECASE)
-_SHORTEST = 12
-"""Characters of a variable's value from which on it may be a key that stands nowhere else."""
-
 
 class Redaction:
     """What a log does to every event before it keeps it.
 
-    Beside what `redacted_event` does, it masks what is in this process's environment under the name
-    of a secret. No kernel is given any of it, but code on this machine can find it all the same.
+    Beside what `redacted_event` does, it masks the secrets of this process's environment and of
+    the configurations of runs, wherever they turn up: a cell can print what its kernel was given,
+    and a model can be told it.
     """
 
     def __init__(self, redact: Callable[[str], str] | None = None) -> None:
-        """Look at the environment.
+        """Look at what is secret.
 
         Args:
             redact: As for `redacted_event`.
         """
         self._redact = redact
-        self._secrets = tuple(
-            value
-            for name, value in os.environ.items()
-            if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST and value[0] != "/"
-        )
-        self._bytes = tuple(secret.encode("utf-8", "surrogatepass") for secret in self._secrets)
+        self._look()
 
     def __call__(self, event: Event) -> Event:
         """Return an event as it may be kept.
@@ -53,6 +45,8 @@ class Redaction:
         Args:
             event: Any event.
         """
+        if isinstance(event, RunStarted) and event.parent_id is None:
+            self._look()
         if self._secrets and self._may_tell(event):
             event = redacted_event(event, self._masked)
         return redacted_event(event, self._redact)
@@ -66,6 +60,10 @@ class Redaction:
         text = self._masked(text)
         return text if self._redact is None else self._redact(text)
 
+    def _look(self) -> None:
+        """See what is secret now: each run may bring more."""
+        self._secrets = known_secrets()
+
     def _may_tell(self, event: Event) -> bool:
         """Whether one of the secrets is in an event: a quick look at all of its texts."""
         values = [getattr(event, field.name) for field in fields(event)]
@@ -73,12 +71,22 @@ class Redaction:
             data = marshal.dumps([value for value in values if not isinstance(value, CallUsage)])
         except ValueError:  # Too deep for it.
             return True
-        return any(secret in data for secret in self._bytes)
+        return any(secret.encode("utf-8", "surrogatepass") in data for secret in self._secrets)
 
     def _masked(self, text: str) -> str:
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return text
+
+
+def redacted(trajectory: Trajectory, redact: Callable[[str], str] | None = None) -> Trajectory:
+    """Return a copy of a trajectory as it may be kept or left in a notebook.
+
+    Args:
+        trajectory: Finished or not.
+        redact: As for `redacted_event`.
+    """
+    return Trajectory.from_events(map(Redaction(redact), trajectory.events))
 
 
 def redacted_event(event: Event, redact: Callable[[str], str] | None = None) -> Event:

@@ -6,7 +6,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from rlm.trajectory import Forest, Trajectory
+from rlm.trajectory import Forest, Redaction, Trajectory
 from rlm_ipython.viewer.wire import BODY, BRIEF, WHOLE, wire
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Feed:
         self.trajectory = trajectory
         self.next = 0
         self._forest = Forest()
+        # What travels may be saved with the notebook, as the state of a widget.
+        self._redaction = Redaction()
 
     @property
     def finished(self) -> bool:
@@ -70,7 +72,7 @@ class Feed:
         texts: list[str] = []
         size = 0
         for event in waiting:
-            texts.append(wire(event, limit))
+            texts.append(wire(self._redaction(event), limit))
             size += len(texts[-1])
             if size > BATCH:
                 break
@@ -88,7 +90,9 @@ class Feed:
     def whole(self, number: int) -> str | None:
         """Return all of one event as JSON; None when there is no such event."""
         events = self.trajectory.events
-        return wire(events[number], WHOLE, asked_for=True) if 0 <= number < len(events) else None
+        if not 0 <= number < len(events):
+            return None
+        return wire(self._redaction(events[number]), WHOLE, asked_for=True)
 
     def search(self, text: str, limit: int = 5000) -> list[str]:
         """Return the ids of the nodes whose events hold a text, in any case of its letters.
@@ -100,7 +104,7 @@ class Feed:
         text = text.casefold()
         found: dict[str, None] = {}
         for event in self.trajectory.events:
-            if text in wire(event, WHOLE).casefold():
+            if text in wire(self._redaction(event), WHOLE).casefold():
                 node = event.parent_id if event.type == "cell_output" else event.id
                 found[node or event.id] = None
                 if len(found) >= limit:

@@ -245,9 +245,15 @@ def _read(data: bytes) -> dict[str, Any]:
     except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RestoreError(f"The recorded replies are damaged: {error}.") from None
     if schema != SCHEMA:
+        newer = isinstance(schema, int) and schema > SCHEMA
         raise RestoreError(
-            f"The recorded replies have schema {schema!r}; this version reads {SCHEMA} only: "
-            "upgrade rlm-kernel."
+            f"The recorded replies have schema {schema!r:.40}; this version reads {SCHEMA} only. "
+            + (
+                "A newer version of rlm-kernel wrote them: upgrade."
+                if newer
+                else "An older version of rlm-kernel wrote them, or they were changed: load the "
+                "notebook with that version."
+            )
         )
     found: dict[str, Any] = recorded
     return found

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.backends import public_kwargs
+from rlm.backends import long_secrets, public_kwargs
 
 SECRET_NAMES = (
     *("api_key", "apiKey", "API-KEY", "x-api-key", "subscription-key", "access_token"),
@@ -87,3 +87,28 @@ def test_no_keywords_are_no_keywords() -> None:
 def test_a_secret_never_comes_through_whatever_it_is_put_in(wrapping: object) -> None:
     shown = public_kwargs({"api_key": "planted-secret", "a": [wrapping, "x planted-secret y"]})
     assert "planted-secret" not in json.dumps(shown)
+
+
+LONG = "long-enough-0123"
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "secrets"),
+    [
+        ({"api_key": LONG}, [LONG]),
+        ({"api_key": "short"}, []),
+        ({"model_name": "a-name-that-is-long"}, []),
+        ({"default_headers": {"X-Auth": LONG, "X-Title": "a title that is long"}}, [LONG]),
+        ({"extra_headers": {"Authorization": f"Bearer {LONG}"}}, [f"Bearer {LONG}", LONG]),
+        ({"env": {"DB_PASSWORD": LONG, "PGPASSWORD": LONG, "DB_NAME": LONG}}, [LONG, LONG]),
+        ({"env": {"DB": f"postgres://me:{LONG}@host/db", "HTTPS_PROXY": "http://host:1"}}, [LONG]),
+        ({"env": {"TLS_KEY": "/etc/ssl/private/tls.key"}}, []),
+        ({"secrets": ["the-name-of-a-secret", {"WHATEVER": LONG}]}, [LONG]),
+        ({"vertex_credentials": {"private_key": LONG, "type": "service_account"}}, [LONG]),
+        ({"keys": [LONG, "short"], "azure_ad_token_provider": print}, [LONG]),
+    ],
+)
+def test_what_is_long_under_a_keys_name_is_masked_everywhere(
+    kwargs: dict[str, object], secrets: list[str]
+) -> None:
+    assert [secret for secret in long_secrets(kwargs) if secret != "me"] == secrets

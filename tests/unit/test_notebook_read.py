@@ -50,7 +50,12 @@ def record(notebook: dict[str, Any], cell: int) -> dict[str, Any]:
         (b'{"cells": [], "nbformat": 3}', "format 3"),
         (b'{"cells": [], "nbformat": 4, "metadata": {}}', "not a run's"),
         (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": 1}}', "not a run's"),
-        (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": 2}}}', "upgrade"),
+        (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": 2}}}', "schema 2.* A newer"),
+        (
+            b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": 0}}}',
+            "schema 0.* An older",
+        ),
+        (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": true}}}', "It was changed"),
         (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": "x"}}}', "schema 'x'"),
         (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": 1}}}', "how many events"),
     ],

@@ -272,7 +272,10 @@ def a_start(**changes: Any) -> dict[str, Any]:
     [
         ([], "A trajectory is"),
         ({"schema": 1}, "A trajectory is"),
-        ({"schema": 2, "events": []}, "schema 2; this version reads 1"),
+        ({"schema": 2, "events": []}, "schema 2; this version reads 1 only. A newer version"),
+        ({"schema": 0, "events": []}, "schema 0; this version reads 1 only. An older version"),
+        ({"schema": True, "events": []}, "schema True; this version reads 1 only. It was changed"),
+        ({"schema": "1", "events": []}, "schema '1'; this version reads 1 only. It was changed"),
         ({"schema": 1, "events": {}}, "events are a list, not dict"),
         ({"schema": 1, "events": [None]}, "Event 0 of the trajectory: An event is an object"),
         ({"schema": 1, "events": [{"type": "x"}]}, "Unknown event type 'x'; known: run_started"),
