@@ -29,6 +29,7 @@ from collections import deque
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -107,7 +108,8 @@ class Bridge:
         self._queue: deque[_Call] = deque()
         self._sent: dict[int, _Call] = {}
         self._pump_scheduled = False
-        self._barred: dict[int | None, float] = {}
+        # By the thread itself: its number is the next thread's as soon as it has ended
+        self._barred: WeakKeyDictionary[threading.Thread, float] = WeakKeyDictionary()
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
         """Queue calls; safe from any thread.
@@ -130,13 +132,13 @@ class Bridge:
 
     def _is_barred(self) -> bool:
         """Whether the calling thread still works for a cell that was interrupted."""
-        thread = threading.get_ident()
+        thread = threading.current_thread()
         last = self._barred.get(thread)
         if last is None:
             return False
         now = time.monotonic()
         if now - last > QUIET_SECONDS:
-            del self._barred[thread]
+            self._barred.pop(thread, None)
             return False
         self._barred[thread] = now
         return True
@@ -159,9 +161,9 @@ class Bridge:
         prompts in its queue must not go on asking for a cell that was stopped.
         """
         with self._lock:
-            main = threading.main_thread()
-            threads = [thread for thread in threading.enumerate() if thread is not main]
-            self._barred = dict.fromkeys((t.ident for t in threads), time.monotonic())
+            threads = dict.fromkeys(threading.enumerate(), time.monotonic())
+            threads.pop(threading.main_thread(), None)
+            self._barred = WeakKeyDictionary(threads)
             calls = [*self._sent.values(), *self._queue]
             ids = list(self._sent)
             self._sent.clear()
