@@ -35,6 +35,7 @@ class Asked:
         root_prompt: The question, where the context is not the question itself.
         question: What `%rlm runs` lists.
         flags: What the magic line says.
+        asks: Whether models are asked: not in a replay.
     """
 
     rlm: RLM
@@ -42,6 +43,7 @@ class Asked:
     root_prompt: str | None
     question: str
     flags: argparse.Namespace
+    asks: bool = True
 
 
 def ask(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Answer | RunHandle | None:
@@ -148,7 +150,12 @@ def _look_after(run: ShellRun, view: View, asked: Asked) -> None:
 
 def _begin(magics: RLMMagics, asked: Asked) -> ShellRun:
     handle = asked.rlm.start(asked.prompt, asked.root_prompt)
-    return magics.runs.add(handle.trajectory, handle=handle, question=asked.question)
+    return magics.runs.add(
+        handle.trajectory,
+        handle=handle,
+        question=asked.question,
+        models=asked.rlm.config.models if asked.asks else (),
+    )
 
 
 def _end(asked: Asked) -> None:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rlm_ipython.magics import RLMMagics
 
 HOW_TO_CHOOSE = '-m NAME, or for all cells %config RLMMagics.model = "NAME"'
+IMAGE_IS_FOR_CONTAINERS = "--image is for containers: add --docker or --modal."
 
 
 def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, Any]:
@@ -28,9 +29,7 @@ def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, A
     if not model:
         raise UsageError(f"No model is named. Name one: {HOW_TO_CHOOSE} (or set RLM_MODEL).")
     backend = flags.backend or defaults.backend
-    kwargs: dict[str, Any] = {**defaults.backend_kwargs, "model_name": model}
-    if base_url := flags.base_url or defaults.base_url:
-        kwargs["base_url"] = base_url
+    kwargs = {**backend_kwargs(backend, flags.base_url, defaults), "model_name": model}
     arguments: dict[str, Any] = {
         **defaults.extra,
         "backend": backend,
@@ -55,6 +54,22 @@ def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, A
     return arguments
 
 
+def backend_kwargs(backend: str, base_url: str | None, defaults: RLMMagics) -> dict[str, Any]:
+    """Return what a backend's client is made with, beside the model's name.
+
+    Args:
+        backend: The provider.
+        base_url: The API's address, where the magic's line says it.
+        defaults: The magics; what they say of their own backend means nothing to another, whose
+            key would be sent to an address that was meant for the first one's.
+    """
+    own = backend == defaults.backend
+    kwargs = dict(defaults.backend_kwargs) if own else {}
+    if base_url := base_url or (defaults.base_url if own else ""):
+        kwargs["base_url"] = base_url
+    return kwargs
+
+
 def environment_kwargs(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, Any]:
     """Return what the environment is made with.
 
@@ -72,5 +87,5 @@ def environment_kwargs(flags: argparse.Namespace, defaults: RLMMagics) -> dict[s
     if not image:
         return dict(own)
     if environment == "local":
-        raise UsageError("--image is for containers: add --docker or --modal.")
+        raise UsageError(IMAGE_IS_FOR_CONTAINERS)
     return {**own, "image": image}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
@@ -10,6 +10,7 @@ from IPython.core.error import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rlm.core.config import ModelSpec
     from rlm.run_handle import RunHandle
     from rlm.trajectory import Trajectory
 
@@ -28,6 +29,8 @@ class ShellRun:
         question: What was asked, where the trajectory does not say.
         source: The file it was loaded from.
         error: What it ended in, or what kept it from beginning.
+        models: Those that it asks, its root's first: a fork may ask them as well. Empty when
+            its record comes from a file, which may be anybody's.
     """
 
     number: int
@@ -36,6 +39,7 @@ class ShellRun:
     question: str = ""
     source: str = ""
     error: BaseException | None = None
+    models: tuple[ModelSpec, ...] = field(default=(), repr=False)
 
     @property
     def running(self) -> bool:
@@ -67,6 +71,7 @@ class ShellRuns:
         handle: RunHandle | None = None,
         question: str = "",
         source: str = "",
+        models: tuple[ModelSpec, ...] = (),
     ) -> ShellRun:
         """Number a run and keep it; the oldest of many that are over is forgotten.
 
@@ -75,6 +80,7 @@ class ShellRuns:
             handle: As in `ShellRun`.
             question: As in `ShellRun`.
             source: As in `ShellRun`.
+            models: As in `ShellRun`.
         """
         self._last += 1
         run = ShellRun(
@@ -83,6 +89,7 @@ class ShellRuns:
             handle=handle,
             question=question,
             source=source,
+            models=models,
         )
         self._runs[run.number] = run
         over = [number for number, run in self._runs.items() if not run.running]

@@ -122,8 +122,9 @@ commands:
 {listed}
 
 ID is a run's number in `%rlm runs`. The flags are those of %%rlm: `%rlm fork 1 3 -m gpt-5 -o r`;
--v NAME gives the context where the record does not hold it. To ask a question, use %%rlm (two
-percent signs); its manual is %%rlm?."""
+what no flag says is as recorded. -v NAME gives the context where the record does not hold it. A
+replay asks no model, so it takes no flag that names one. To ask a question, use %%rlm (two percent
+signs); its manual is %%rlm?."""
     return function
 
 

@@ -146,6 +146,18 @@ def with_changes(
     return merged
 
 
+def addresses(kwargs: Mapping[str, Any]) -> set[str]:
+    """Return which of a backend's keywords say where a key is sent.
+
+    Args:
+        kwargs: What a log says that its client took.
+    """
+    found = set(filter(_ADDRESS.search, kwargs))
+    if any(map(_ADDRESS.search, kwargs.get("sampling_args") or ())):
+        found.add("sampling_args")  # litellm takes addresses there as well
+    return found
+
+
 def _of_same_backends(recorded: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the log's arguments without the keywords of backends that are to be others now."""
     kept = dict(recorded)

@@ -6,10 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.core.error import UsageError
+from story import Story
+
+from rlm import Trajectory
+from rlm_ipython.changes import changes_of
+from rlm_ipython.flags import parse
 
 LOOK = "```repl\nx = llm_query('hey')\n```"
 DONE = "```repl\nanswer['content'] = str(context)[:9] + x\nanswer['ready'] = True\n```"
 OTHER = "```repl\nanswer['content'] = 'other ' + x\nanswer['ready'] = True\n```"
+MORE = "```repl\nanswer['content'] = llm_query('more') + x\nanswer['ready'] = True\n```"
+
+
+def models(notebook: Any) -> list[str]:
+    """Return which models were asked, in order."""
+    return [request.body["model"] for request in notebook.server.requests]
 
 
 @pytest.mark.parametrize("suffix", ["ipynb", "json"])
@@ -47,9 +59,142 @@ def test_a_context_that_the_record_does_not_hold_is_given(notebook: Any, capsys:
     assert notebook.run("%rlm fork 1 2 -v big") == "other ok"
 
 
+def test_a_fork_asks_the_recorded_sub_model_where_it_was_asked(notebook: Any) -> None:
+    notebook.model([LOOK, DONE, MORE])
+    notebook.run("%config RLMMagics.backend_kwargs = {'api_key': 'sk-of-mine'}")
+    notebook.run("%%rlm -s small ;\nWhat?")
+    notebook.run("%config RLMMagics.base_url = 'http://127.0.0.1:9/elsewhere'")
+    assert notebook.run("%rlm fork 1 2") == "okok"
+    assert models(notebook) == ["m", "small", "m", "m", "small"]
+    keys = {request.headers["authorization"] for request in notebook.server.requests}
+    assert keys == {"Bearer sk-of-mine"}
+
+
+def test_a_fork_may_ask_another_sub_model(notebook: Any) -> None:
+    notebook.model([LOOK, DONE, MORE, MORE])
+    notebook.run("%%rlm ;\nWhat?")
+    assert notebook.run("%rlm fork 1 2 -s small") == "okok"
+    assert notebook.run("%rlm fork 2 2 -s tiny -m big") == "okok"
+    assert models(notebook) == ["m", "m", "m", "m", "small", "big", "tiny"]
+
+
+def test_a_file_says_no_address_unless_the_user_does(
+    notebook: Any, tmp_path: Path, capsys: Any
+) -> None:
+    notebook.model([LOOK, DONE, MORE, MORE])
+    notebook.run(f"%%rlm -s small --save {tmp_path}/run.json ;\nWhat?")
+    assert notebook.run(f"%rlm fork {tmp_path}/run.json 2") == "okok"  # the default address
+    notebook.run("%config RLMMagics.base_url = ''")
+    notebook.run("%config RLMMagics.backend_kwargs = {'api_key': 'sk-of-mine'}")
+    notebook.run(f"%rlm load {tmp_path}/run.json")
+    notebook.run(f"%rlm replay {tmp_path}/run.json ;")
+    asked = len(notebook.server.requests)
+    for run in (f"{tmp_path}/run.json", 3, 4):
+        notebook.fails(f"%rlm fork {run} 2")
+        assert "Your key would be sent there" in capsys.readouterr().out
+        notebook.fails(f"%rlm fork {run} 2 -m other -s other")
+        assert "Your key would be sent there" in capsys.readouterr().out
+    assert len(notebook.server.requests) == asked
+    where = notebook.server.base_url
+    assert notebook.run(f"%rlm fork {tmp_path}/run.json 2 --base-url {where}") == "okok"
+    assert models(notebook)[asked:] == ["m", "small"]
+
+
+def test_tools_of_the_notebook_are_those_of_its_forks(notebook: Any) -> None:
+    notebook.model(["```repl\nx = grow(limit)\n```", DONE, MORE.replace("llm_query", "grow")])
+    notebook["grow"] = lambda text: f"{text}!"
+    tools = "{'custom_tools': {'grow': grow, 'limit': 5}}"
+    notebook.run(f"%config RLMMagics.extra = {tools}")
+    notebook.run("%%rlm ;\nWhat?")
+    assert notebook.run("%rlm fork 1 2") == "more!5!"
+
+
+CONTAINER = {"environment_type": "docker", "environment_kwargs": {"packages": ["pandas"]}}
+SUBS = {
+    "other_backends": ["openai"],
+    "settings": {"models": ["sub"], "other_backend_kwargs": [{"base_url": "http://x"}]},
+}
+HERE = {"base_url": "http://h"}
+
+
+@pytest.mark.parametrize(
+    ("line", "config", "changes"),
+    [
+        ("", {}, {}),
+        ("-b anthropic", {}, {"backend": "anthropic"}),
+        ("--base-url http://h", {}, {"backend_kwargs": HERE}),
+        (
+            "-s small --base-url http://h",
+            {},
+            {
+                "backend_kwargs": HERE,
+                "other_backends": ["openai"],
+                "other_backend_kwargs": [{"model_name": "small", **HERE}],
+            },
+        ),
+        (
+            "-b vllm -s small --base-url http://h",
+            {},
+            {
+                "backend": "vllm",
+                "backend_kwargs": HERE,
+                "other_backends": ["vllm"],
+                "other_backend_kwargs": [{"model_name": "small", **HERE}],
+            },
+        ),
+        ("", SUBS, {}),
+        (
+            "--base-url http://h",
+            SUBS,
+            {
+                "backend_kwargs": HERE,
+                "other_backend_kwargs": [{"model_name": "sub", **HERE}],
+            },
+        ),
+        ("-b vllm --base-url http://h", SUBS, {"backend": "vllm", "backend_kwargs": HERE}),
+        ("--local", CONTAINER, {"environment": "local", "environment_kwargs": {}}),
+        ("--image mine", CONTAINER, {"environment_kwargs": {"image": "mine"}}),
+        (
+            "--docker --image mine",
+            {},
+            {"environment": "docker", "environment_kwargs": {"image": "mine"}},
+        ),
+        ("--modal", {}, {"environment": "modal", "environment_kwargs": {}}),
+        ("--max-depth 2", {}, {"max_depth": 2}),
+        ("--max-iterations 7", {}, {"max_iterations": 7}),
+        ("--budget 0.5", {}, {"max_budget": 0.5}),
+        ("--timeout 60", {}, {"max_timeout": 60.0}),
+        ("--tokens 1000", {}, {"max_tokens": 1000}),
+    ],
+)
+def test_a_flag_of_a_fork_changes_that_and_nothing_else(
+    notebook: Any, line: str, config: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    root = recorded(**config)
+    flags = parse(type(notebook.magics).ask, line)
+    assert changes_of(flags, notebook.magics, root, asks=True) == changes
+
+
+def recorded(**config: Any) -> Any:
+    """Return a run with such a configuration in its record."""
+    story = Story()
+    with story.run(config={"backend": "openai", **config}):
+        pass
+    return Trajectory.from_events(story.events).root
+
+
+def test_a_container_s_image_is_refused_where_there_is_no_container(notebook: Any) -> None:
+    flags = parse(type(notebook.magics).ask, "--image mine")
+    with pytest.raises(UsageError, match="add --docker or --modal"):
+        changes_of(flags, notebook.magics, recorded(), asks=True)
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
+        ("%rlm replay x.ipynb -m gpt-5", "%rlm replay asks no model, so -m has no meaning there"),
+        ("%rlm replay x.ipynb -s gpt-5", "so -s has no meaning there"),
+        ("%rlm replay x.ipynb --base-url http://h", "so --base-url has no meaning there"),
         ("%rlm fork 1 zwei", "TURN is the number of a turn"),
         ("%rlm fork 1", "It is: %rlm fork ID|PATH TURN [flags]"),
         ("%rlm fork 9 2", "There is no run '9'"),

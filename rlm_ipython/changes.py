@@ -1,0 +1,131 @@
+"""What the line of a `%rlm replay` or `%rlm fork` changes of the recorded run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.error import UsageError
+
+from rlm_ipython.settings import IMAGE_IS_FOR_CONTAINERS, backend_kwargs, environment_kwargs
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from rlm.core.config import ModelSpec
+    from rlm.trajectory import RunNode
+    from rlm_ipython.magics import RLMMagics
+
+_TOOLS = ("custom_tools", "custom_sub_tools")
+
+
+def changes_of(
+    flags: argparse.Namespace,
+    magics: RLMMagics,
+    root: RunNode,
+    *,
+    asks: bool,
+    asked: Sequence[ModelSpec] = (),
+) -> dict[str, Any]:
+    """Return the arguments of `RLM` that are to differ from the recorded ones.
+
+    Args:
+        flags: What the line says.
+        magics: Of the shell.
+        root: The recorded run.
+        asks: Whether a model is to be asked.
+        asked: The models that a run of this shell asked, its root's first: who was asked in this
+            notebook may be asked again, wherever that is. Of a file the user has to say it.
+
+    Raises:
+        UsageError: A flag makes no sense for that run.
+        RLMError: The record's configuration cannot be read.
+    """
+    from rlm.replay.arguments import recorded_arguments  # noqa: PLC0415 - needed here alone
+
+    changes: dict[str, Any] = {
+        "max_iterations": flags.max_iterations,
+        "max_depth": flags.max_depth,
+        "max_budget": flags.budget,
+        "max_timeout": flags.timeout,
+        "max_tokens": flags.tokens,
+        # What no log holds comes from where it always comes from.
+        **{name: magics.extra.get(name) for name in _TOOLS},
+    }
+    recorded = recorded_arguments(root, changes)
+    changes |= _environment(flags, magics, recorded)
+    if asks:
+        changes |= _models(flags, magics, recorded, asked)
+        changes["prices"] = {name: tuple(pair) for name, pair in magics.prices.items()} or None
+    if flags.step:
+        from rlm.approval import ask  # noqa: PLC0415 - needed here alone
+
+        changes["approve"] = ask
+    return {name: value for name, value in changes.items() if value is not None}
+
+
+def _environment(
+    flags: argparse.Namespace, magics: RLMMagics, recorded: dict[str, Any]
+) -> dict[str, Any]:
+    if flags.environment:
+        kwargs = environment_kwargs(flags, magics)
+        return {"environment": flags.environment, "environment_kwargs": kwargs}
+    if not flags.image:
+        return {}
+    if recorded["environment"] == "local":
+        raise UsageError(IMAGE_IS_FOR_CONTAINERS)
+    return {"environment_kwargs": {"image": flags.image}}
+
+
+def _models(
+    flags: argparse.Namespace,
+    magics: RLMMagics,
+    recorded: dict[str, Any],
+    asked: Sequence[ModelSpec],
+) -> dict[str, Any]:
+    """Return the backends, and what their clients take beside what the record says."""
+    backend = flags.backend or recorded["backend"]
+    kwargs = _client(backend, flags.base_url, magics, asked[0] if asked else None)
+    found: dict[str, Any] = {"backend": flags.backend, "backend_kwargs": kwargs or None}
+    if flags.sub_model:
+        known = recorded["backend_kwargs"] if backend == recorded["backend"] else {}
+        found["other_backends"] = [backend]
+        found["other_backend_kwargs"] = [{**known, **kwargs, "model_name": flags.sub_model}]
+    else:
+        found["other_backend_kwargs"] = _others(
+            magics, recorded, asked[1:], {backend: flags.base_url}
+        )
+    return found
+
+
+def _others(
+    magics: RLMMagics,
+    recorded: dict[str, Any],
+    asked: Sequence[ModelSpec],
+    addresses_given: dict[str, str | None],
+) -> list[dict[str, Any]] | None:
+    """Return what the clients of the recorded sub-models take.
+
+    None, and so the engine's refusal, when that names an address which only the record knows.
+    """
+    from rlm.replay.arguments import addresses  # noqa: PLC0415 - needed here alone
+
+    found = []
+    names, options = recorded.get("other_backends", ()), recorded.get("other_backend_kwargs", ())
+    for index, (name, recorded_kwargs) in enumerate(zip(names, options, strict=False)):
+        spec = asked[index] if index < len(asked) else None
+        kwargs = _client(name, addresses_given.get(name), magics, spec)
+        if addresses(recorded_kwargs) - kwargs.keys():
+            return None
+        model = recorded_kwargs["model_name"]
+        found.append({**recorded_kwargs, **kwargs, "model_name": model})
+    return found or None
+
+
+def _client(
+    backend: str, base_url: str | None, magics: RLMMagics, spec: ModelSpec | None
+) -> dict[str, Any]:
+    """Return what a backend's client is given now, on top of what it took in this shell's run."""
+    known = spec.backend_kwargs if spec is not None and spec.backend == backend else {}
+    given = backend_kwargs(backend, base_url or known.get("base_url"), magics)
+    return {**known, **given}
