@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rlm.replay.forked import models_before
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 from rlm_kernel.inside.recorded_calls import RecordedCall, RecordedCalls
 
@@ -66,10 +67,7 @@ class RecordedRuns:
         key = call.started.id
         if key not in self._matched:
             calls = self.calls_beside(call)
-            started = call.started
-            self._matched[key] = (
-                None if calls is None else calls.take(started.kind, started.model, started.prompt)
-            )
+            self._matched[key] = None if calls is None else self._taken(calls, call)
         return self._matched[key]
 
     def settle(self, call: SubCallNode, match: RecordedCall) -> None:
@@ -101,6 +99,18 @@ class RecordedRuns:
             calls = [call for place in places for call in self._calls_of(place)]
             self._everywhere = RecordedCalls(calls, self._used)
         return self._everywhere
+
+    def _taken(self, calls: RecordedCalls, call: SubCallNode) -> RecordedCall | None:
+        started = call.started
+        for model in (started.model, *self._models_before):
+            found = calls.take(started.kind, model, started.prompt)
+            if found is not None:
+                return found
+        return None
+
+    @cached_property
+    def _models_before(self) -> list[str]:
+        return models_before(self._root)
 
     def _calls_of(self, place: Container) -> list[RecordedCall]:
         key = place.started.id

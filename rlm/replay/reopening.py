@@ -9,6 +9,7 @@ from rlm.core.config import ModelSpec
 from rlm.errors import ArgumentError, ConfigurationError
 from rlm.replay.arguments import recorded_arguments, with_changes
 from rlm.replay.ends import finished_turns
+from rlm.replay.forked import models_before, models_met
 from rlm.replay.plan import ON_MISS, ReplayPlan
 from rlm.trajectory import TrajectoryError, load
 
@@ -138,9 +139,8 @@ def _subs(root: RunNode, recorded: dict[str, Any]) -> tuple[ModelSpec, ...]:
     settings = root.started.config.get("settings")
     names = settings.get("models") if isinstance(settings, dict) else None
     if not isinstance(names, list) or not names:
-        calls = (call for run in root.walk() for call in run.sub_calls)
-        met = [call.started.model for call in calls if call.started.kind != "tool"]
-        names = [*dict.fromkeys(met), root.started.model]
+        names = [*models_met(root), root.started.model]
+    names = [*names, *models_before(root)]
     return tuple(
         ModelSpec(name=name, backend=recorded["backend"], backend_kwargs={})
         for name in dict.fromkeys(map(str, names))

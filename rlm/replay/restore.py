@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.notebook.side_file import side_folder
 from rlm.replay.context import context_file
+from rlm.replay.forked import models_before
 from rlm.trajectory.files import replace_file
 from rlm_kernel.inside.recorded_calls import PREVIEW, SCHEMA, RecordedCall, code_digest
 
@@ -86,6 +87,7 @@ def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "model": models[0] if isinstance(models, list) else root.started.model,
+        "models_before": models_before(root),
         "recursion": isinstance(depth, int) and root.started.depth + 1 < depth,
         "tools": [
             str(tool.get("name"))

@@ -89,6 +89,8 @@ class RestoredRepl:
     def __init__(self, shell: Any, recorded: dict[str, Any], context: Any) -> None:
         self._shell = shell
         self._model: str = recorded["model"]
+        # Of a fork: whom the run that was forked asked. Notebooks of earlier versions have none.
+        self._models_before: list[str] = recorded.get("models_before", [])
         self._child = "rlm" if recorded["recursion"] else "llm"
         used: set[int] = set()
         self._setup = RecordedCalls(_calls(recorded["setup"], "setup_code"), used)
@@ -159,10 +161,12 @@ class RestoredRepl:
         return future
 
     def _found(self, kind: str, name: str, prompt: Any) -> RecordedCall | None:
+        names = [name] if kind == "tool" else [name, *self._models_before]
         for calls in (self._here, self._everywhere):
-            call = None if calls is None else calls.take(kind, name, prompt)
-            if call is not None:
-                return call
+            for model in names:
+                call = None if calls is None else calls.take(kind, model, prompt)
+                if call is not None:
+                    return call
         return None
 
     # Around each cell

@@ -106,6 +106,20 @@ def test_a_fork_goes_on_with_another_model_from_a_turn(scripted: ScriptedRLM, fo
     assert calls == ["m", "m", "other"]
 
 
+def test_a_fork_with_another_model_is_replayed_and_forked_like_any_run(
+    scripted: ScriptedRLM, fork: Forks
+) -> None:
+    asks = answer("b + llm_query('third')")
+    other = fork(three(scripted), [asks], turn=3, model="other").completion().trajectory
+    with RLM.from_notebook(other, replay=True) as again:
+        assert again.completion().response == "[first][second]live third"
+    assert fork.sub_calls == ["third"]
+    third = fork(other, [asks], turn=3, model="third")
+    assert third.completion().response == "[first][second]live third"
+    assert fork.sub_calls == ["third"]
+    assert [request.body["model"] for request in fork.server.requests] == ["third", "third"]
+
+
 def test_a_fork_may_be_told_something(scripted: ScriptedRLM, fork: Forks) -> None:
     rlm = fork(three(scripted), [answer("'ok'")], turn=2, messages="Mind the second part.")
     rlm.completion()

@@ -130,6 +130,18 @@ async def test_run_all_works_where_the_package_is_not_installed(
     assert differences(trajectory, again) == [()] * (len(TOUR) - 1)
 
 
+def test_a_fork_with_another_model_runs_again(tmp_path: Path) -> None:
+    first = record([cell("x = llm_query('a')\nx"), cell("answer['ready'] = True")])
+    more = cell("print(x, llm_query('b'))\nanswer['content'] = x; answer['ready'] = True")
+    with StandInServer(script([more], lambda prompt: f"{prompt}: live")) as server:
+        kwargs = {"base_url": server.base_url, "api_key": "k"}
+        with RLM.from_notebook(first, turn=2, model="other", backend_kwargs=kwargs) as rlm:
+            trajectory = rlm.completion().trajectory
+    assert [call.started.model for call in trajectory.root.sub_calls] == ["m", "other"]
+    nb = saved(trajectory, tmp_path)
+    assert differences(trajectory, run_all(nb, tmp_path, "python3")) == [(), ()]
+
+
 def test_a_log_that_was_written_as_it_happened_runs_again(tmp_path: Path) -> None:
     book = "Call me Ishmael. " * 10_000
     code = "print(len(context), llm_query('a'))\nanswer['ready'] = True"
