@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
 import sysconfig
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from rlm.core.loop import uncancellable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rlm_kernel.host.session import Session
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def forked_kernel(
     config: RunConfig,
     sandbox: Sandbox,
@@ -79,7 +79,7 @@ class KeptKernel:
         self._session: Session | None = None
         self._handler: CallHandler | None = None
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def turn_of(self, make_sandbox: Any) -> AsyncIterator[Sandbox]:
         """Wait until no other run has the kernel, and keep it; yields its sandbox.
 
@@ -96,7 +96,7 @@ class KeptKernel:
                 await uncancellable(self.close())  # The next run begins with a new one.
                 raise
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def lent(
         self,
         config: RunConfig,
@@ -157,7 +157,9 @@ class KeptKernel:
     async def remember(self, messages: list[Message]) -> None:
         """Keep a conversation in the REPL as one more history."""
         if self._session is not None:
-            await self._session.assign(f"history_{self.histories}", messages)
+            # A kernel that died once it had answered costs no answer: the next run replaces it.
+            with contextlib.suppress(KernelDiedError):
+                await self._session.assign(f"history_{self.histories}", messages)
             self.histories += 1
 
     async def close(self) -> None:
@@ -201,7 +203,7 @@ def _own_folders() -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _placed(
     sandbox: Sandbox, value: Any, on_context: Callable[[ContextValue], None]
 ) -> AsyncIterator[asyncio.Future[PlacedContext]]:

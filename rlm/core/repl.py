@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -127,7 +128,8 @@ class Repl:
 
     async def remember(self, entries: list[dict[str, Any]]) -> None:
         """Append to the REPL's `history`, the full record beside a compacted conversation."""
-        await self._session.assign("history", entries, append=True)
+        with contextlib.suppress(KernelDiedError):  # The next cell finds out, and restarts it.
+            await self._session.assign("history", entries, append=True)
 
     def _finish(self, began: float, status: Any, result: CellResult | None, text: str) -> None:
         self._tree.recorder.tell(

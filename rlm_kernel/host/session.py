@@ -198,8 +198,20 @@ class Session:
             name: The variable; ``history_0`` also binds ``history``.
             value: JSON.
             append: Extend the list that is bound to the name already.
+
+        Raises:
+            ContextError: The kernel refuses it.
+            KernelDiedError: The kernel has died; the one that `restart` starts gets it too.
         """
-        await self._assign(name, value, append=append)
+        try:
+            await self._assign(name, value, append=append)
+        except KernelDiedError:
+            self._keep(name, value, append=append)
+            raise
+        self._keep(name, value, append=append)
+
+    def _keep(self, name: str, value: Any, *, append: bool) -> None:
+        """Keep a value for the kernel that takes this one's place."""
         if append and name in self._assigned:
             self._assigned[name] = [*self._assigned[name], *value]
         else:

@@ -116,17 +116,30 @@ def test_a_dead_persistent_kernel_comes_back_with_its_contexts(scripted: Any) ->
     assert rlm.completion("b").response == "('a', 'b', 4)"
 
 
-def test_a_kernel_that_died_between_completions_is_replaced(scripted: Any) -> None:
+@pytest.mark.parametrize("request_type", ["rlm_assign_request", "rlm_attach_request"])
+def test_a_kernel_that_dies_once_it_has_answered_is_replaced(
+    scripted: Any, request_type: str
+) -> None:
+    """It dies of what it hears next: its own run's history, or the context of the next one."""
     code = (
-        "import os, threading\n"
-        "threading.Timer(0.2, os._exit, [1]).start()\n"
+        "import os\n"
+        f"get_ipython().kernel.shell_handlers[{request_type!r}] = lambda *_: os._exit(1)\n"
         "answer['content'], answer['ready'] = 1, True"
     )
-    rlm = scripted([cell(code), answer("(context_0, context_1)")], persistent=True)
-    rlm.completion("a")
-    threading.Event().wait(0.6)
-    assert rlm.completion("b").response == "('a', 'b')"
+    rlm = scripted([cell(code), answer("(context_0, context_1, len(history_0))")], persistent=True)
+    assert rlm.completion("a").response == "1"
+    assert rlm.completion("b").response == "('a', 'b', 4)"
     assert "variables made there" in scripted.server.requests[-1].prompt
+
+
+def test_a_kernel_that_dies_of_its_history_is_replaced_too(scripted: Any) -> None:
+    code = (
+        "import os\n"
+        "get_ipython().kernel.shell_handlers['rlm_assign_request'] = lambda *_: os._exit(1)"
+    )
+    rlm = scripted([cell(code), cell("1"), answer("len(history)")], compaction=True)
+    assert rlm.completion("c").response == "6"
+    assert "all your variables are gone" in scripted.shown(2)
 
 
 def test_children_of_a_persistent_run_have_kernels_of_their_own(scripted: Any) -> None:
