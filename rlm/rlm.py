@@ -233,7 +233,8 @@ class RLM:
         Args:
             path: The log: a file that `Trajectory.load` reads, or a trajectory; of a persistent
                 RLM a list of them, one for each completion.
-            context: The context, where the log does not hold it.
+            context: The context, where the log does not hold it: the value, or a `pathlib.Path`,
+                which is read as what the context was (text, JSON or bytes).
             turn: The first that a model is asked in. None: the one after the last whole turn, or
                 after the first cell that was edited in the notebook.
             replay: Whether the log answers everything, to its end.

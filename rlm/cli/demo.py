@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm.cli.exit_codes import Exit
@@ -12,16 +14,21 @@ from rlm.demo import model
 from rlm.demo.question import QUESTION, Count, collect, count, read_answer
 from rlm.demo.server import StandInServer
 from rlm.errors import ConfigurationError
+from rlm.trajectory import format_of
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
     from rlm.core.types import RLMChatCompletion
+    from rlm.trajectory import Trajectory
 
 STAND_IN = """\
 The model is a STAND-IN, not a language model: a fixed policy that reads what it is sent, served
 over HTTP on this machine. The run is real: the engine, the kernels, every call and the count."""
+
+_REPLAYED = (".ipynb", ".json")
+"""Of the suffixes of `--save`: what finds its input beside it when it is run again."""
 
 REAL = "OPENAI_API_KEY=... rlm demo --backend openai --model gpt-5-mini"
 
@@ -62,9 +69,11 @@ def demo(options: argparse.Namespace) -> int:
     sys.stdout.write(f"{result.response}\n")
     sys.stdout.flush()
     agrees = _check(result.response, sources)
-    _report(result, options.save, logger.log_file_path)
+    again = _report(result, options.save, logger.log_file_path, sources)
     if real is None:
         _say(f"\nThe same with a real model (it costs money):\n  {REAL}")
+    if again:
+        _say(f"\nThe same run again, from its log (no model, no network, no key):\n  {again}")
     return Exit.ANSWER if agrees or real else Exit.ERROR
 
 
@@ -104,14 +113,42 @@ def _check(answer: str, sources: Mapping[str, str]) -> bool:
     return False
 
 
-def _report(result: RLMChatCompletion, save: str | None, log: str | None) -> None:
+def _report(
+    result: RLMChatCompletion, save: str | None, log: str | None, sources: Mapping[str, str]
+) -> str | None:
+    """Say what the run took and where it is; return the command that runs it again."""
     from rlm.logger.outline import summary  # noqa: PLC0415 - after the run that needed it first
 
+    again = None
     if result.trajectory is not None and result.trajectory.root is not None:
         _say(f"Took: {summary(result.trajectory.root)}")
         if save:
-            _say(f"Saved: {result.trajectory.save(save)}")
+            again = _save(result.trajectory, Path(save), sources)
     _say(f"Log: {log}")
+    return again
+
+
+def _save(trajectory: Trajectory, path: Path, sources: Mapping[str, str]) -> str | None:
+    """Save the run, and beside it what no log holds: its 10 MB of input."""
+    # Here, not above: `rlm --help` must not wait for them.
+    from rlm.notebook.side_file import CONTEXT_SUFFIXES, may_be_kept, write_context  # noqa: PLC0415
+    from rlm.trajectory.redacted import Redaction  # noqa: PLC0415 - same
+    from rlm_kernel.host.payload import context_value  # noqa: PLC0415 - same
+
+    about, found, value = None, format_of(path), context_value(sources)
+    if (
+        found is not None
+        and found.suffix in _REPLAYED
+        and value.form in CONTEXT_SUFFIXES
+        and may_be_kept(value, Redaction().text)
+    ):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        about = write_context(value, path)
+    _say(f"Saved: {trajectory.save(path)}")
+    if about is None:
+        return None
+    _say(f"Its input: {path.parent / about['path']}")
+    return f"rlm replay {shlex.quote(str(path))}"
 
 
 def _figures(found: Count) -> str:

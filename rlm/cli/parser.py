@@ -225,7 +225,11 @@ def _add_demo(commands: Any) -> None:
     demo.add_argument("--backend", metavar="NAME", help="ask a real model of this backend")
     demo.add_argument("--model", metavar="NAME", help="the real model's name")
     demo.add_argument("--base-url", metavar="URL", help="the API's address, if not the usual one")
-    demo.add_argument("--save", metavar="PATH", help="save the run: .json, .ipynb, .html, ...")
+    demo.add_argument(
+        "--save",
+        metavar="PATH",
+        help="save the run: .ipynb or .json (with its input, for `rlm replay`), .html, ...",
+    )
     demo.add_argument(
         "--log-dir", metavar="DIR", default="runs", help="where the log goes (default: runs)"
     )

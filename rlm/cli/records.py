@@ -103,7 +103,8 @@ def _add_replay(commands: Any) -> None:
     replay.add_argument(
         "--context",
         metavar="FILE|DIR",
-        help="what the run was about, when the log does not hold it; its hash must match",
+        help="what the run was about, when the log does not hold it: text, JSON or bytes, as it "
+        "was given; its hash must match",
     )
     replay.add_argument(
         "--environment", metavar="NAME", help="where the code runs (default: as recorded)"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import binascii
+import re
+import shlex
 from base64 import b64decode
 from dataclasses import replace
 from pathlib import Path
@@ -15,13 +17,35 @@ from rlm.notebook.side_file import CONTEXT_SUFFIXES, side_folder
 from rlm.replay.plan import NOT_GIVEN
 from rlm_kernel.host.payload import context_value
 from rlm_kernel.inside.loading import load
-from rlm_kernel.inside.reading import read_path
+from rlm_kernel.inside.reading import form_of, readings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rlm.core.context import ContextInfo
     from rlm.trajectory import RunNode
+
+_SAME = "Give the very same text, bytes or value; an edited file is another."
+
+_ADVICE = {
+    "json": "A file is read as JSON; what was made of it otherwise is given as the value itself.",
+    "pickle": (
+        "It was pickled: give the object itself; another version of its library may pickle it "
+        "differently."
+    ),
+}
+
+_UNSAID = (None, "", 0, "unknown")
+"""What stands for what the reference's log does not say of a context."""
+
+_BEGINNING = 60
+"""Characters of a context that a message shows."""
+
+_LINE = 1000
+"""Characters of a description that a message shows."""
+
+_BEFORE = 20
+"""Characters before a difference that a message shows."""
 
 
 def context_file(about: Mapping[str, Any], log: Path) -> Path | None:
@@ -43,7 +67,8 @@ def context_of(run: RunNode, given: Any, log: Path | None = None) -> tuple[Any, 
 
     Args:
         run: The recorded run.
-        given: What was given in its place; `NOT_GIVEN` takes the log's own. A `Path` is read.
+        given: What was given in its place; `NOT_GIVEN` takes the log's own. A `Path` is read as
+            what the context was: text, bytes, or JSON.
         log: The log's file: the context may be in a file beside it.
 
     Raises:
@@ -53,22 +78,33 @@ def context_of(run: RunNode, given: Any, log: Path | None = None) -> tuple[Any, 
     about = run.context
     if given is NOT_GIVEN:
         beside = None if log is None else context_file(about, log)
-        value = _inline(about) if beside is None else load(str(beside), str(about["form"]))
+        found = _inline(about) if beside is None else _beside(beside, str(about["form"]))
+        values, origin = iter([found]), "" if beside is None else f", read from {str(beside)!r}"
+    elif isinstance(given, Path):
+        values, origin = readings(given, form_of(about)), f", read from {str(given)!r}"
     else:
-        value = read_path(given)[0] if isinstance(given, Path) else given
-    _check(about, value)
+        values, origin = iter([given]), ""
+    first = value = next(values)
+    while not _is_recorded(about, value):
+        try:
+            value = next(values)
+        except StopIteration:
+            raise _mismatch(about, first, origin) from None
     return value, replace(describe(value), description=str(about.get("description", "")))
+
+
+def _beside(file: Path, form: str) -> Any:
+    """Return the context that is in a file beside the log; a damaged one's bytes."""
+    try:
+        return load(str(file), form)
+    except (ValueError, RecursionError):
+        return file.read_bytes()
 
 
 def _inline(about: dict[str, Any]) -> Any:
     """Return the context that is in the log itself."""
     if "value" not in about:
-        raise ContextError(
-            f"The log does not hold its context, {_named(about)}: it is too long, of a "
-            "kind that logs do not hold, or has a secret in it. Give it: context=..., a value or a "
-            "pathlib.Path"
-            f"{_hash_named(about)}."
-        )
+        raise ContextError(_asked_for(about))
     value = about["value"]
     if about.get("form") != "bytes":
         return value
@@ -78,41 +114,79 @@ def _inline(about: dict[str, Any]) -> Any:
         raise ContextError(f"The log's own context is no Base64 text: {error}.") from error
 
 
-def _check(about: dict[str, Any], value: Any) -> None:
-    """Compare a context with what the log says of it.
-
-    Raises:
-        ContextMismatchError: It is another.
-    """
-    expected = about.get("sha256")
-    if expected is None:  # Killed before it was hashed, or the reference's own log.
-        now = describe(value)
-        known = {name: about.get(name) for name in ("type", "length", "preview")}
-        if all(what in {None, "", 0, getattr(now, name)} for name, what in known.items()):
-            return
-        raise ContextMismatchError(
-            f"The run was about {_named(about)}, and the context given is {now.description}."
+def _asked_for(about: Mapping[str, Any]) -> str:
+    """Say which context a log does not hold, and how to give it."""
+    preview, digest, form = about.get("preview"), about.get("sha256"), form_of(about)
+    what = f"It was {_named(about)}"
+    what += f"; it begins {_beginning(preview)}" if preview else ""
+    what += f". Its SHA-256 is {_line(digest)}" if digest else ""
+    if form == "pickle" or (not form and about.get("type") not in _UNSAID):
+        return (
+            f"The log does not hold its context: logs hold text, JSON and bytes only. {what}.\n"
+            "Give the object itself, in Python: context=..."
         )
-    found = fingerprint(context_value(value))
-    if found.sha256 == expected:
-        return
-    raise ContextMismatchError(
-        f"The context is not the one that the run was about, {_named(about)}: its SHA-256 is "
-        f"{found.sha256}, and the log says {expected}. "
-        + (
-            "It was pickled, and another version of its library may pickle the same value "
-            "differently."
-            if about.get("form") == "pickle"
-            else "Give the very same text, bytes or value; an edited file is another."
-        ),
-        expected=str(expected),
-        found=found.sha256,
+    name = re.search(r"the (?:file|text files of the folder) '([^'\\]+)'(?!\.)", _named(about))
+    file = name[1] if name else "FILE" + CONTEXT_SUFFIXES.get(form, "")
+    return (
+        "The log does not hold its context: it was longer than 64 KB, has a secret in it, or was "
+        "to be kept out. "
+        f"{what}.\nGive it: context=Path({file!r}), or the value; on the command line: "
+        f"--context {shlex.quote(file)}"
     )
 
 
-def _named(about: dict[str, Any]) -> str:
-    return str(about.get("description") or "a value of which it says nothing")
+def _is_recorded(about: Mapping[str, Any], value: Any) -> bool:
+    """Whether a value is what a log says that its run was about."""
+    expected = about.get("sha256")
+    if expected is not None:
+        return fingerprint(context_value(value)).sha256 == str(expected)
+    # Killed before it was hashed, or the reference's own log.
+    now = describe(value)
+    known = {name: about.get(name) for name in ("type", "length", "preview")}
+    return all(what in (*_UNSAID, getattr(now, name)) for name, what in known.items())
 
 
-def _hash_named(about: dict[str, Any]) -> str:
-    return f" whose SHA-256 is {about['sha256']}" if about.get("sha256") else ""
+def _mismatch(about: Mapping[str, Any], value: Any, origin: str) -> ContextMismatchError:
+    """Say how a value differs from what a run was about."""
+    now, expected = describe(value, origin), about.get("sha256")
+    text = (
+        f"The context given is not the one that the run was about: it is {now.description}, and "
+        f"the run's was {_named(about)}."
+    )
+    recorded = about.get("preview")
+    if recorded and isinstance(recorded, str) and now.type == about.get("type"):
+        text += f" {_difference(recorded, now.preview)}"
+    if expected is None:
+        return ContextMismatchError(text)
+    found = fingerprint(context_value(value)).sha256
+    advice, recorded = _ADVICE.get(form_of(about), _SAME), _line(str(expected))
+    return ContextMismatchError(
+        f"{text} Its SHA-256 is {found}, and {recorded} was recorded.\n{advice}",
+        expected=str(expected),
+        found=found,
+    )
+
+
+def _difference(recorded: str, now: str) -> str:
+    """Say where the beginnings of two contexts part."""
+    if recorded == now:
+        return "Both begin alike."
+    pairs = zip(recorded, now, strict=False)
+    shared = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(recorded), len(now)))
+    start = max(shared - _BEFORE, 0)
+    return f"Given is {_beginning(now[start:])} where {_beginning(recorded[start:])} was recorded."
+
+
+def _named(about: Mapping[str, Any]) -> str:
+    return _line(about.get("description")) or "a value of which it says nothing"
+
+
+def _line(text: object) -> str:
+    """Return a log's text for a message: the log may be anybody's, and say anything."""
+    shown = text[:_LINE] if isinstance(text, str) else ""
+    return "".join(c if c.isprintable() else "?" for c in shown)
+
+
+def _beginning(text: object) -> str:
+    shown = str(text)
+    return repr(shown) if len(shown) <= _BEGINNING else f"{shown[:_BEGINNING]!r}..."

@@ -33,8 +33,9 @@ _HEAD = """\
 # Gives this kernel what the run's REPL had (context, answer, llm_query, ...), so that the cells
 # below run again with the recorded replies: Run All, offline and without a key. Needs rlm-kernel.
 # The payload is compressed JSON: data only.
-from rlm_kernel.inside.restored import restore
 """
+
+_IMPORT = "from rlm_kernel.inside.restored import restore\n"
 
 
 def restore_cell(trajectory: Trajectory, path: Path) -> str:
@@ -69,7 +70,8 @@ def restore_cell(trajectory: Trajectory, path: Path) -> str:
         replace_file(file, data)
         name, digest = f"{file.parent.name}/{file.name}", hashlib.sha256(data).hexdigest()
         call = f"restore(\n    file={name!r},\n    sha256={digest!r}{missing},\n)\n"
-    return f"{_HEAD}\n{call}{tail}".rstrip()
+    path_too = "import pathlib\n\n" if missing else ""
+    return f"{_HEAD}{path_too}{_IMPORT}\n{call}{tail}".rstrip()
 
 
 def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.errors import ContextError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 NAMES = 20
 """Names of files or columns that a description lists."""
 
 NAME_LENGTH = 40
 """Characters of such a name."""
+
+_MARK = "\ufeff"
+"""The byte order mark, which some editors put before UTF-8 text."""
 
 _LEFT_OUT_FOLDERS = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".tox", ".mypy_cache"}
@@ -28,18 +35,72 @@ def read_path(path: Path) -> tuple[Any, str]:
     Raises:
         ContextError: There is no such file or folder, or it cannot be read.
     """
-    try:
-        if path.is_dir():
-            return _read_folder(path)
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise ContextError(f"The context {str(path)!r} does not exist.") from error
-    except OSError as error:
-        raise ContextError(f"The context {str(path)!r} cannot be read: {error}.") from error
+    data = _content(path)
+    if data is None:
+        return _read_folder(path)
     try:
         return data.decode(), f", read from the file {quoted(path.name)}"
     except UnicodeDecodeError:
         return data, f", read from the file {quoted(path.name)}, which is not UTF-8 text"
+
+
+def form_of(about: Mapping[str, Any]) -> str:
+    """Return how a recorded run's context travelled; ``""`` where its log does not say.
+
+    Args:
+        about: What the log says of it: `form`; a run that was killed early has its `type` only.
+    """
+    by_type = {"str": "text", "bytes": "bytes", "list": "json", "dict": "json"}
+    return str(about.get("form") or by_type.get(str(about.get("type")), ""))
+
+
+def readings(path: Path, form: str) -> Iterator[Any]:
+    """Yield what a path may have stood for as the context of a recorded run, likely ones first.
+
+    Only its hash tells whether it is that: text may have been read with its line ends and its byte
+    order mark, as `read_path` does, or without them, as `open(path).read()` does.
+
+    Args:
+        path: A file, or a folder.
+        form: How the recorded context travelled: ``"text"``, ``"bytes"`` or ``"json"``. A file
+            that is no such thing, and any of another form, is what `read_path` says.
+
+    Raises:
+        ContextError: There is no such file or folder, or it cannot be read.
+    """
+    data = _content(path)
+    if data is None or form not in {"text", "bytes", "json"}:
+        yield read_path(path)[0]
+        return
+    if form == "bytes":
+        yield data
+        return
+    try:
+        value = json.loads(data) if form == "json" else data.decode("utf-8", "surrogatepass")
+    except (ValueError, RecursionError):
+        yield read_path(path)[0]
+        return
+    yield value
+    if form == "text":
+        yield from _read_otherwise(value)
+
+
+def _read_otherwise(text: str) -> Iterator[str]:
+    if "\r" in text:
+        yield text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.startswith(_MARK):
+        yield text[1:]
+        yield from _read_otherwise(text[1:])
+
+
+def _content(path: Path) -> bytes | None:
+    """Return a file's bytes; None for a folder."""
+    try:
+        return None if path.is_dir() else path.read_bytes()
+    except FileNotFoundError as error:
+        raise ContextError(f"The context {str(path)!r} does not exist.") from error
+    except OSError as error:
+        raise ContextError(f"The context {str(path)!r} cannot be read: {error}.") from error
 
 
 def _read_folder(folder: Path) -> tuple[dict[str, str], str]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_kernel.errors import RLMError
 from rlm_kernel.inside import cell_asyncio
 from rlm_kernel.inside.queries import Queries, ToolError
-from rlm_kernel.inside.reading import read_path
+from rlm_kernel.inside.reading import form_of, readings
 from rlm_kernel.inside.recorded_calls import (
     SCHEMA,
     RecordedCall,
@@ -266,8 +266,8 @@ def _read(data: bytes) -> dict[str, Any]:
 def _context(about: dict[str, Any], given: Any) -> Any:
     """Return the run's context: the one given, the payload's own, or that of the side file."""
     if given is not _NOT_GIVEN:
-        value = read_path(given)[0] if isinstance(given, Path) else given
-        return _checked(about, value)
+        is_path = isinstance(given, Path)
+        return _checked(about, readings(given, form_of(about)) if is_path else (given,))
     if "value" in about:
         value = about["value"]
         return b64decode(value) if about.get("form") == "bytes" else value
@@ -287,22 +287,29 @@ def _loaded(data: bytes, form: str) -> Any:
     return text if form == "text" else json.loads(text)
 
 
-def _checked(about: dict[str, Any], value: Any) -> Any:
-    """Compare a given context with what the log says of it; a pickled one's type only."""
+def _checked(about: dict[str, Any], values: Iterable[Any]) -> Any:
+    """Return the one of the values given that the run was about."""
+    kinds = []
+    for value in values:
+        if _is_recorded(about, value):
+            return value
+        kinds.append(type(value).__name__)
+    digest = f", SHA-256 {about['sha256']}" if about.get("sha256") else ""
+    raise RestoreError(
+        f"The context given, a {kinds[0]}, is not the one that the run was about: "
+        f"{about.get('description')}{digest}."
+    )
+
+
+def _is_recorded(about: dict[str, Any], value: Any) -> bool:
+    """Whether a context is what the log says of it; of a pickled one its type decides."""
     expected, form = about.get("sha256"), about.get("form")
     if form == "pickle" or not expected:
-        wrong = type(value).__name__ != str(about.get("type", "")).rpartition(".")[2]
-    else:
-        kinds = {"text": str, "bytes": bytes}
-        wrong = form in kinds and not isinstance(value, kinds[form])
-        wrong = wrong or hashlib.sha256(_canonical(value)).hexdigest() != expected
-    if wrong:
-        raise RestoreError(
-            f"The context given, a {type(value).__name__}, is not the one that the run "
-            f"was about: {about.get('description')}"
-            + (f", SHA-256 {expected}." if expected else ".")
-        )
-    return value
+        return bool(type(value).__name__ == str(about.get("type", "")).rpartition(".")[2])
+    kinds = {"text": str, "bytes": bytes}
+    if form in kinds and not isinstance(value, kinds[form]):
+        return False
+    return bool(hashlib.sha256(_canonical(value)).hexdigest() == expected)
 
 
 def _canonical(value: Any) -> bytes:

@@ -23,7 +23,7 @@ TURNS = [
 ]
 
 
-def saved(path: Path, context: str = "Call me Ishmael.", turns: list[str] = TURNS) -> Path:
+def saved(path: Path, context: Any = "Call me Ishmael.", turns: list[str] = TURNS) -> Path:
     with StandInServer(script(turns, str.upper)) as server:
         kwargs = {"model_name": "m", "base_url": server.base_url}
         with RLM("vllm", kwargs) as rlm:
@@ -60,6 +60,30 @@ def test_a_context_that_is_not_in_the_log_is_asked_for(
     assert main(["replay", str(path), "--context", str(book)]) == 1
     assert "is not the one that the run was about" in capsys.readouterr().err
     assert main(["replay", str(path), "--context", str(tmp_path / "none.txt")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("context", "content"),
+    [
+        ([{"row": n} for n in range(10_000)], json.dumps([{"row": n} for n in range(10_000)])),
+        ({"ä": "Call me Ishmael. " * 10_000}, '{"ä": "' + "Call me Ishmael. " * 10_000 + '"}'),
+        (b"plain" * 20_000, "plain" * 20_000),
+        ("line\n" * 20_000, "\ufeff" + "line\r\n" * 20_000),
+    ],
+)
+def test_a_file_brings_back_a_context_of_any_form(
+    tmp_path: Path, context: Any, content: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = saved(tmp_path / "run.ipynb", context)
+    file = tmp_path / "file"
+    file.write_bytes(content.encode())
+    assert main(["replay", str(path), "--context", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["answer"] == f"{len(context)} characters"
+    file.write_bytes(content.encode()[:-3])
+    assert main(["replay", str(path), "--context", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert "is not the one that the run was about" in said
+    assert f"a {type(context).__name__} of" in said
 
 
 def test_a_fork_asks_the_model_from_its_turn_on(

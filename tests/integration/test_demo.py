@@ -3,20 +3,48 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import shlex
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
 
+import nbclient
+import nbformat
 import pytest
 
-from rlm import RLM
+from rlm import RLM, Trajectory
 from rlm.cli import main
 from rlm.demo import model
 from rlm.demo.question import QUESTION, Count, count, read_answer
+from rlm.trajectory.comparison import compare_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from rlm.demo.server import StandInServer
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The demo was run and saved: the folder of `the demo.ipynb`, and what it said."""
+    folder = tmp_path_factory.mktemp("demo")
+    done = rlm("demo", "--save", "the demo.ipynb", folder=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stderr
+
+
+def rlm(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in a folder, as a person does."""
+    return subprocess.run(
+        [sys.executable, "-m", "rlm", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
 
 
 def test_the_demo_answers_about_10_mb_and_a_plain_count_agrees(
@@ -35,7 +63,88 @@ def test_the_demo_answers_about_10_mb_and_a_plain_count_agrees(
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert [line["type"] for line in lines] == ["metadata"] + ["iteration"] * 4
     assert log.stat().st_size < 5_000_000, "the log must not hold the context"
-    assert (tmp_path / "run.json").exists()
+    assert f"rlm replay {tmp_path / 'run.json'}" in printed.err
+    assert main(["replay", str(tmp_path / "run.json")]) == 0
+    assert capsys.readouterr().out == printed.out
+
+
+def test_the_demo_replays_by_the_command_that_it_prints(saved: tuple[Path, str]) -> None:
+    folder, said = saved
+    command = shlex.split(said.splitlines()[-1])
+    assert command == ["rlm", "replay", "the demo.ipynb"]
+    done = rlm(*command[1:], "--save", "again.json", folder=folder)
+    assert done.returncode == 0, done.stderr
+    assert "gave other output than recorded" not in done.stderr
+    recorded = Trajectory.load(folder / "the demo.ipynb")
+    same = recorded.same_as(Trajectory.load(folder / "again.json"))
+    assert same, str(same)
+    assert recorded.root is not None
+    assert done.stdout == f"{recorded.root.answer}\n"
+
+
+def test_the_demo_replays_in_every_environment(
+    saved: tuple[Path, str], environment: str, request: pytest.FixtureRequest
+) -> None:
+    path = saved[0] / "the demo.ipynb"
+    options = request.getfixturevalue("docker") if environment == "docker" else {}
+    kwargs: dict[str, Any] = {"environment": environment, "environment_kwargs": options}
+    with RLM.from_notebook(path, replay=True, **kwargs) as again:
+        same = Trajectory.load(path).same_as(again.completion().trajectory)
+    assert same, str(same)
+
+
+def test_the_demo_is_forked_from_the_command_line(
+    saved: tuple[Path, str], server: Callable[..., StandInServer]
+) -> None:
+    live = server(model.reply)
+    arguments = ("the demo.ipynb", "--turn", "3", "--base-url", live.base_url)
+    done = rlm("replay", *arguments, folder=saved[0])
+    assert done.returncode == 0, done.stderr
+    assert read_answer(done.stdout) is not None
+    assert next(each.turn for each in live.requests if each.is_root) == 3
+
+
+@pytest.mark.parametrize("kernel", ["rlm", "python3"])
+def test_the_demos_notebook_runs_again_from_top_to_bottom(
+    saved: tuple[Path, str], kernel: str
+) -> None:
+    path = saved[0] / "the demo.ipynb"
+    again = nbformat.read(path, as_version=4)
+    recorded = Trajectory.load(path).root
+    assert recorded is not None
+    nbclient.NotebookClient(
+        again,
+        kernel_name=kernel,
+        timeout=60,
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--IPKernelApp.log_level=ERROR"],
+    ).execute()
+    cells = [each for each in again.cells if each.cell_type == "code" and each.id != "restore"]
+    for cell, now in zip(recorded.cells, cells, strict=True):
+        assert compare_outputs(cell.outputs, now.outputs) == ()
+
+
+def test_a_demo_whose_input_is_not_beside_it_is_given_it(
+    saved: tuple[Path, str], tmp_path: Path
+) -> None:
+    shutil.copy(saved[0] / "the demo.ipynb", tmp_path / "moved.ipynb")
+    done = rlm("replay", "moved.ipynb", folder=tmp_path)
+    assert done.returncode == 1
+    assert "--context FILE.json" in done.stderr
+    file = saved[0] / "the demo.rlm" / "context.json"
+    done = rlm("replay", "moved.ipynb", "--context", str(file), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    file = next((saved[0] / "runs").glob("*.jsonl"))
+    done = rlm("replay", "moved.ipynb", "--context", str(file), folder=tmp_path)
+    assert done.returncode == 1
+    assert "is not the one that the run was about" in done.stderr
+
+
+def test_a_page_of_the_demo_has_no_input_beside_it(tmp_path: Path) -> None:
+    done = rlm("demo", "--save", "page.html", "--quiet", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "rlm replay" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["page.html", "runs"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
 import nbclient
@@ -181,11 +182,33 @@ def test_a_context_that_the_notebook_does_not_hold_is_asked_for(tmp_path: Path) 
         run_all(nb, tmp_path, "rlm")
     (tmp_path / "book.txt").write_text(book)
     source = nb.cells[1].source
-    nb.cells[1].source = "import pathlib\n" + source.replace("# context=", "context=").replace(
-        "FILE", "book.txt"
-    )
+    nb.cells[1].source = source.replace("# context=", "context=").replace("FILE", "book.txt")
     run_all(nb, tmp_path, "rlm")
     (tmp_path / "book.txt").write_text("Call me Ahab.")
+    with pytest.raises(CellExecutionError, match="is not the one that the run was about"):
+        run_all(nb, tmp_path, "rlm")
+
+
+@pytest.mark.parametrize(
+    ("context", "content"),
+    [
+        ([{"row": n} for n in range(10_000)], json.dumps([{"row": n} for n in range(10_000)])),
+        (b"plain" * 20_000, "plain" * 20_000),
+        ("line\n" * 20_000, "line\r\n" * 20_000),
+    ],
+)
+def test_a_file_given_in_the_notebook_is_read_as_what_the_context_was(
+    tmp_path: Path, context: Any, content: str
+) -> None:
+    code = "print(type(context), len(context), SHOW_VARS())\nanswer['ready'] = True"
+    trajectory = record([cell(code)], context)
+    nb = saved(trajectory, tmp_path)
+    (tmp_path / "file").write_bytes(content.encode())
+    nb.cells[1].source = (
+        nb.cells[1].source.replace("# context=", "context=").replace("FILE", "file")
+    )
+    assert differences(trajectory, run_all(nb, tmp_path, "rlm")) == [()]
+    (tmp_path / "file").write_bytes(content.encode()[:-3])
     with pytest.raises(CellExecutionError, match="is not the one that the run was about"):
         run_all(nb, tmp_path, "rlm")
 
