@@ -220,19 +220,14 @@ class RunHandle:
     def _attach(self, delivery: Delivery) -> None:
         for event in self.trajectory.events:
             delivery.emit(event)
-        if self.done:
-            delivery.forget()
-        else:
-            self._recorder.listen(delivery.emit)
+        self._recorder.listen(delivery.emit)
+        # Not before the past is told: the run may have ended since the reader came.
+        self._job.future.add_done_callback(lambda _: delivery.forget())
 
     def _release(self, _: object) -> None:
         """Let go of what only a run that goes on needs; on the engine's thread."""
         _going.discard(self)
         self._rlm = None
-        with self._lock:
-            deliveries = list(self._deliveries.values())
-        for delivery in deliveries:
-            delivery.forget()
 
 
 _going: set[RunHandle] = set()

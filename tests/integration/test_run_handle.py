@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rlm import RLM, ArgumentError, BudgetExceededError, CancellationError
+from rlm.core.loop import engine_loop
 from rlm.demo.server import LMRequest, script
 
 ANSWER = "```repl\nanswer['content'] = context\nanswer['ready'] = True\n```"
@@ -136,6 +137,27 @@ def test_a_reader_that_comes_late_is_told_everything_once(scripted: Any) -> None
     for reader in (early, late, after):
         assert reader.over.wait(30)
         assert tuple(reader.events) == handle.trajectory.events
+
+
+def test_a_reader_that_comes_while_the_run_ends_is_told_everything(scripted: Any) -> None:
+    handle = scripted([ANSWER]).start("text")
+    reader, held, added = Reader(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        """Hold the engine's loop once the run is over and before its handle hears of it."""
+        if handle._job._task is None or not handle._job._task.done():
+            engine_loop().call(hold)
+            return
+        held.set()
+        added.wait(30)
+
+    engine_loop().call(hold)
+    assert held.wait(30)
+    assert not handle.done
+    handle.add_reader(reader)
+    added.set()
+    assert reader.over.wait(30)
+    assert tuple(reader.events) == handle.trajectory.events
 
 
 def test_a_reader_that_is_removed_is_told_nothing_more(scripted: Any) -> None:
