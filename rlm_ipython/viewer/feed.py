@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ MANY = 500
 
 
 class Feed:
-    """A tree's events, ready to travel.
+    """A tree's events, ready to travel; to be told, asked and rewound from any thread.
 
     Attributes:
         track: 0 for the run that is shown, 1 for one that it is compared with.
@@ -35,6 +36,8 @@ class Feed:
         self.trajectory = trajectory
         self.next = 0
         self._forest = Forest()
+        # A batch takes a while: what is rewound meanwhile must not be gone on behind.
+        self._lock = threading.Lock()
         # What travels may be saved with the notebook, as the state of a widget.
         self._redaction = Redaction()
 
@@ -50,20 +53,26 @@ class Feed:
         Args:
             event: As it was told to a reader.
         """
-        tree = self._forest.add(event)
-        if tree is None or tree is self.trajectory:
-            return
-        if event.parent_id is None and tree.root is not None and tree.root.started is event:
-            self._forest.drop(self.trajectory)
-            self.trajectory, self.next = tree, 0
-            self.epoch += 1
+        with self._lock:
+            tree = self._forest.add(event)
+            if tree is None or tree is self.trajectory:
+                return
+            if event.parent_id is None and tree.root is not None and tree.root.started is event:
+                self._forest.drop(self.trajectory)
+                self.trajectory, self.next = tree, 0
+                self.epoch += 1
 
     def rewind(self, epoch: int, number: int) -> None:
         """Go back to what a front end says that it lacks; never forward, others may listen."""
-        self.next = min(self.next, number if epoch == self.epoch else 0)
+        with self._lock:
+            self.next = min(self.next, number if epoch == self.epoch else 0)
 
     def batch(self) -> str | None:
         """Return the next events as JSON, and go on behind them; None when there are none."""
+        with self._lock:
+            return self._batch()
+
+    def _batch(self) -> str | None:
         events = self.trajectory.events
         first, waiting = self.next, events[self.next :]
         if not waiting:

@@ -8,6 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from story import Story, a_whole_story, stdout
@@ -79,6 +80,54 @@ def test_a_newer_tree_takes_the_place_of_the_one_shown() -> None:
     assert (batch["epoch"], batch["first"]) == (2, 0)
     feed.rewind(1, 30)  # said of the first tree
     assert feed.next == 0
+
+
+class Slow(dict[str, Any]):
+    """An output that takes its time to be written out: as long as the gate is shut."""
+
+    def __init__(self) -> None:
+        super().__init__(output_type="stream", name="stdout", text="slow")
+        self.reached, self.gate = threading.Event(), threading.Event()
+
+    def items(self) -> Any:
+        self.reached.set()
+        self.gate.wait(30)
+        return super().items()
+
+
+@pytest.mark.parametrize("what", ["a page is opened anew", "a newer tree begins"])
+def test_what_comes_while_a_batch_is_written_is_not_lost(what: str) -> None:
+    slow = Slow()
+    story = Story()
+    with story.run(), story.turn(), story.cell("print()", slow):
+        pass
+    newer = a_whole_story("newer").events
+    feed = Feed(Trajectory())
+    for event in story.events:
+        feed.fold(event)
+
+    def come() -> None:
+        if what == "a page is opened anew":
+            feed.rewind(feed.epoch, 0)
+        else:
+            feed.fold(newer[0])
+
+    told: list[dict[str, Any]] = []
+    writer = threading.Thread(target=lambda: told.append(json.loads(feed.batch() or "")))
+    other = threading.Thread(target=come)
+    writer.start()
+    assert slow.reached.wait(30)
+    other.start()
+    other.join(0.2)  # it waits for the batch; were it not to, it would be over
+    slow.gate.set()
+    writer.join()
+    other.join()
+    told += batches(feed)
+    first, second = told
+    assert (first["epoch"], first["first"], len(first["events"])) == (1, 0, len(story.events))
+    expected = (1, len(story.events)) if what == "a page is opened anew" else (2, 1)
+    assert (second["epoch"], second["first"]) == (expected[0], 0)
+    assert len(second["events"]) == expected[1]
 
 
 def test_a_body_up_to_its_limit_travels_whole() -> None:
