@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from jupyter_client.blocking.client import BlockingKernelClient
 
+    from rlm.trajectory import Trajectory
+
 TURNS = ("Look.\n```repl\nprint(len(context))\n```", "Done.\n```repl\nanswer['ready'] = True\n```")
 
 
@@ -29,9 +31,13 @@ class FrontEnd:
 
     def __init__(self, viewer: TrajectoryViewer) -> None:
         self.batches: list[dict[str, Any]] = []
-        self._complete = threading.Event()
-        self._lock = threading.Lock()
-        viewer.observe(self._take, [name for name in viewer.keys if name.startswith("_slot_")])
+        self._news = threading.Condition()
+        names = [name for name in viewer.keys if name.startswith("_slot_")]
+        with self._news:
+            viewer.observe(self._take, names)
+            # As a page does: what the viewer has said already is still there.
+            self._read = [text for name in names if (text := getattr(viewer, name))]
+            self.batches += sorted(map(json.loads, self._read), key=lambda batch: batch["first"])
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -42,17 +48,24 @@ class FrontEnd:
             told += batch["events"]
         return told
 
-    def wait(self) -> None:
-        assert self._complete.wait(30)
+    def wait(self, run: Trajectory | None) -> None:
+        """Wait until it has been told of the end of a run that is over."""
+        assert run is not None
+        assert run.root is not None
+        last = ("run_finished", run.root.started.id)
+
+        def told() -> bool:
+            events = (event for batch in self.batches for event in batch["events"])
+            return any((event["type"], event["id"]) == last for event in events)
+
+        with self._news:
+            assert self._news.wait_for(told, 30)
 
     def _take(self, change: Any) -> None:
-        if not change["new"]:
-            return
-        with self._lock:
-            batch = json.loads(change["new"])
-            self.batches.append(batch)
-        if any(e["type"] == "run_finished" and not e["parent_id"] for e in batch["events"]):
-            self._complete.set()
+        with self._news:
+            if change["new"] and not any(change["new"] is text for text in self._read):
+                self.batches.append(json.loads(change["new"]))
+                self._news.notify_all()
 
 
 @contextmanager
@@ -70,11 +83,14 @@ def test_a_run_reaches_the_front_end_whole_and_in_order(
         viewer = TrajectoryViewer(handle)
         front_end = FrontEnd(viewer)
         handle.result()
-        viewer._heard(viewer, {"kind": "hello", "from": {}}, [])
+        front_end.wait(handle.trajectory)
+        events = [(e.type, e.id) for e in handle.trajectory.events]
+        assert [(e["type"], e["id"]) for e in front_end.events] == events
+        # All has been sent: a page that is opened now gets it again, and once.
         front_end.batches.clear()
         viewer._heard(viewer, {"kind": "hello", "from": {}}, [])
-        front_end.wait()
-    assert [e["id"] for e in front_end.events] == [e.id for e in handle.trajectory.events]
+        front_end.wait(handle.trajectory)
+        assert [(e["type"], e["id"]) for e in front_end.events] == events
     viewer.close()
 
 
@@ -85,7 +101,7 @@ def test_thousands_of_events_become_few_messages(server: Callable[..., StandInSe
         viewer = TrajectoryViewer(handle)
         front_end = FrontEnd(viewer)
         handle.result()
-        front_end.wait()
+        front_end.wait(handle.trajectory)
     assert len(front_end.events) == len(handle.trajectory.events) > 4000
     assert len(front_end.batches) < 200
     viewer.close()
@@ -97,8 +113,7 @@ def test_as_a_reader_it_shows_the_newest_run(server: Callable[..., StandInServer
     with scripted(server, *TURNS, *TURNS, logger=viewer) as rlm:
         rlm.completion("one", "First?")
         second = rlm.completion("two", "Second?")
-    front_end.wait()
-    assert viewer.trajectory.root is not None
+    front_end.wait(second.trajectory)
     assert second.trajectory is not None
     assert viewer.trajectory.events == second.trajectory.events
     epochs = [batch["epoch"] for batch in front_end.batches]
