@@ -32,7 +32,7 @@ class FrontEnd:
     def __init__(self, viewer: TrajectoryViewer) -> None:
         self.batches: list[dict[str, Any]] = []
         self._news = threading.Condition()
-        names = [name for name in viewer.keys if name.startswith("_slot_")]
+        names = [name for name in viewer.trait_names() if name.startswith("_slot_")]
         with self._news:
             viewer.observe(self._take, names)
             # As a page does: what the viewer has said already is still there.
