@@ -14,7 +14,7 @@ from rlm.core.desk import open_desk
 from rlm.core.environments import unknown_arguments
 from rlm.core.held import Held
 from rlm.core.loop import Job, engine_loop
-from rlm.core.outcome import FLUSH_SECONDS, cancelled, settled
+from rlm.core.outcome import FLUSH_SECONDS, cancelled, ended, settled
 from rlm.core.readers import Audience
 from rlm.core.recorder import Recorder
 from rlm.core.watching import watched
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
     from pathlib import Path
 
+    from rlm.core.outcome import AtEnd
     from rlm.core.types import RLMChatCompletion
     from rlm.errors import RLMError
     from rlm.events import Event, Message
@@ -326,7 +327,13 @@ class RLM:
         await asyncio.to_thread(self._audience.flush, FLUSH_SECONDS)
         return settled(outcome, self._audience)
 
-    def start(self, prompt: Any = NOT_GIVEN, root_prompt: str | None = None) -> RunHandle:
+    def start(
+        self,
+        prompt: Any = NOT_GIVEN,
+        root_prompt: str | None = None,
+        *,
+        at_end: AtEnd | None = None,
+    ) -> RunHandle:
         """Begin a run in the background and return at once.
 
         It goes on until it is over, also when nobody keeps the handle; `close` (so also the end
@@ -335,13 +342,14 @@ class RLM:
         Args:
             prompt: As for `completion`.
             root_prompt: As for `completion`.
+            at_end: Awaited with the result or error before the run is `done`; must not block.
 
         Returns:
             The run: to watch, to wait for, to stop.
         """
         from rlm.run_handle import RunHandle  # noqa: PLC0415 - it is about an RLM's runs
 
-        job, recorder = self._job(prompt, root_prompt)
+        job, recorder = self._job(prompt, root_prompt, at_end=at_end)
         return RunHandle(job, recorder, self._audience, self)
 
     def stream(
@@ -380,7 +388,11 @@ class RLM:
         )
 
     def _job(
-        self, prompt: Any, root_prompt: str | None, *listeners: Callable[[Event], object]
+        self,
+        prompt: Any,
+        root_prompt: str | None,
+        *listeners: Callable[[Event], object],
+        at_end: AtEnd | None = None,
     ) -> tuple[Job[RLMChatCompletion | RLMError], Recorder]:
         """Prepare one completion; nothing has begun yet."""
         if prompt is NOT_GIVEN and self.config.replay is None:
@@ -389,11 +401,9 @@ class RLM:
             raise ArgumentError(f"root_prompt must be a str, not {type(root_prompt).__name__}.")
         loop = engine_loop()
         delivery = self._audience.delivery()
-        on_context = None
         if delivery is not None:
             listeners = (delivery.emit, *listeners)
-            on_context = delivery.give_context
-        recorder = Recorder(listeners, on_context)
+        recorder = Recorder(listeners, None if delivery is None else delivery.give_context)
         request = Request(prompt=prompt, root_prompt=root_prompt, started=time.perf_counter())
-        holdings = self._held.on(loop)
-        return Job(loop, complete(self.config, holdings, request, recorder)), recorder
+        run = ended(at_end, complete, self.config, self._held.on(loop), request, recorder)
+        return Job(loop, run), recorder

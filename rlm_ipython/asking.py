@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.error import UsageError
+
 from rlm.errors import RLMError
 from rlm_ipython.answer import Answer
+from rlm_ipython.background import Background
 from rlm_ipython.failure import told_in_a_paragraph
 from rlm_ipython.result import result_of
 from rlm_ipython.saving import refuse_unwritable, save
@@ -18,7 +21,10 @@ from rlm_ipython.waiting import wait_for
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
+    from rlm.core.outcome import AtEnd
+    from rlm.core.types import RLMChatCompletion
     from rlm.rlm import RLM
     from rlm.run_handle import RunHandle
     from rlm_ipython.magics import RLMMagics
@@ -61,12 +67,43 @@ def ask(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Answer |
         UsageError: A flag names what is not there.
         RLMError: What the run ended in, or could not begin for.
     """
-    try:
+    with refusing(magics, flags):
         asked = _checked(magics, flags, filled(question, magics.shell))
+    return answered(magics, asked)
+
+
+@contextmanager
+def refusing(magics: RLMMagics, flags: argparse.Namespace) -> Iterator[None]:
+    """Say in a paragraph why a run cannot begin; `-o` has it too, instead of an older result.
+
+    Args:
+        magics: Of the shell that asks.
+        flags: What its magic line says.
+
+    Raises:
+        UsageError: As it was raised.
+        RLMError: As it was raised, or of an `OSError`.
+    """
+    try:
+        yield
+    except UsageError as error:
+        _bind(magics, flags, error)
+        raise
     except (RLMError, OSError) as error:
         magics.last_error = error
-        raise told_in_a_paragraph(error) from None
-    return answered(magics, asked)
+        told = told_in_a_paragraph(error)
+        _bind(magics, flags, told)
+        raise told from None
+
+
+def _bind(
+    magics: RLMMagics,
+    flags: argparse.Namespace,
+    outcome: RLMChatCompletion | RLMError | UsageError,
+    prompt: Any = None,
+) -> None:
+    if flags.out:
+        magics.shell.push({flags.out: result_of(outcome, prompt)})
 
 
 def answered(magics: RLMMagics, asked: Asked) -> Answer | RunHandle | None:
@@ -109,47 +146,52 @@ def _here(magics: RLMMagics, asked: Asked) -> Answer | None:
             outcome = wait_for(handle, lambda: _view(handle, magics, flags), desk)
     finally:
         _end(asked)
-    if flags.out:
-        magics.shell.push({flags.out: result_of(outcome, asked.prompt)})
-    if flags.save:
-        save(run.trajectory, flags.save)
+    _bind(magics, flags, outcome, asked.prompt)
+    _finished(magics, asked, run, outcome)
     if isinstance(outcome, RLMError):
-        run.error = magics.last_error = outcome
-        raise told_in_a_paragraph(outcome, out=flags.out, number=run.number) from None
+        raise outcome from None
     return None if flags.quiet else Answer(outcome.response, run.trajectory.root)
 
 
 def _in_background(magics: RLMMagics, asked: Asked) -> RunHandle | None:
     """Return at once; a thread looks after the run."""
     flags = asked.flags
-    run = _begin(magics, asked)
+    background = Background()
+    run = _begin(magics, asked, at_end=background.at_end)
     handle = run.handle
     assert handle is not None
-    # In a terminal it would write over what the user types: there `%rlm show` shows it.
-    quiet = flags.quiet or not in_notebook(magics.shell)
-    view = Silent() if quiet else view_of(handle, magics.shell)
-    if flags.out:
-        magics.shell.push({flags.out: handle})
-    threading.Thread(
-        target=_look_after, args=(run, view, asked), name=f"rlm-bg-{run.number}", daemon=True
-    ).start()
+    try:
+        # In a terminal it would write over what the user types: there `%rlm show` shows it.
+        quiet = flags.quiet or not in_notebook(magics.shell)
+        view = Silent() if quiet else view_of(handle, magics.shell)
+        if flags.out:
+            magics.shell.push({flags.out: handle})
+        background.look_after(
+            handle,
+            view,
+            finish=lambda outcome: _finished(magics, asked, run, outcome),
+            free=lambda: _end(asked),
+        )
+    except BaseException:
+        background.let_go()
+        raise
     return None if flags.quiet else handle
 
 
-def _look_after(run: ShellRun, view: View, asked: Asked) -> None:
-    """See a background run to its end: what it shows, its file, and what it holds."""
-    assert run.handle is not None
-    while not run.handle.wait(0.25):
-        view.tick()
-    run.error = run.handle.error
-    view.end()
+def _finished(
+    magics: RLMMagics, asked: Asked, run: ShellRun, outcome: RLMChatCompletion | RLMError
+) -> None:
+    """Save what a run came to, and have an error shown as a paragraph where it is raised."""
     if asked.flags.save:
         save(run.trajectory, asked.flags.save)
-    _end(asked)
+    if isinstance(outcome, RLMError):
+        run.error = magics.last_error = told_in_a_paragraph(
+            outcome, out=asked.flags.out, number=run.number
+        )
 
 
-def _begin(magics: RLMMagics, asked: Asked) -> ShellRun:
-    handle = asked.rlm.start(asked.prompt, asked.root_prompt)
+def _begin(magics: RLMMagics, asked: Asked, *, at_end: AtEnd | None = None) -> ShellRun:
+    handle = asked.rlm.start(asked.prompt, asked.root_prompt, at_end=at_end)
     return magics.runs.add(
         handle.trajectory,
         handle=handle,
@@ -165,4 +207,6 @@ def _end(asked: Asked) -> None:
 
 
 def _view(handle: RunHandle, magics: RLMMagics, flags: argparse.Namespace) -> View:
-    return Silent() if flags.quiet else view_of(handle, magics.shell, step=flags.step)
+    if flags.quiet:
+        return Silent()
+    return view_of(handle, magics.shell, step=flags.step)

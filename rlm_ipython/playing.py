@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from rlm.errors import RLMError
-from rlm_ipython.asking import Asked, answered
+from rlm_ipython.asking import Asked, answered, refusing
 from rlm_ipython.changes import changes_of
-from rlm_ipython.failure import told_in_a_paragraph
 from rlm_ipython.saving import refuse_unwritable
 from rlm_ipython.variables import context_of
 
@@ -41,11 +39,12 @@ def replay(magics: RLMMagics, flags: argparse.Namespace, path: str) -> Answer | 
         UsageError: A flag says which model to ask: none is.
     """
     given = [flag for name, flag in _OF_A_MODEL.items() if getattr(flags, name)]
-    if given:
-        raise UsageError(
-            f"%rlm replay asks no model, so {given[0]} has no meaning there: "
-            "%rlm fork PATH TURN goes on with one."
-        )
+    with refusing(magics, flags):
+        if given:
+            raise UsageError(
+                f"%rlm replay asks no model, so {given[0]} has no meaning there: "
+                "%rlm fork PATH TURN goes on with one."
+            )
     return _played(magics, flags, Path(path).expanduser(), turn=None)
 
 
@@ -60,13 +59,13 @@ def fork(
         name: The run's number, its id, or the file it was saved to.
         turn: The first turn that a model is asked in.
     """
-    if not turn.isdecimal() or int(turn) < 1:
-        raise UsageError(f"%rlm fork {name} {turn}: TURN is the number of a turn, from 1 on.")
-    path = Path(name).expanduser()
-    if path.suffix and path.exists():
-        return _played(magics, flags, path, turn=int(turn))
-    run = magics.runs.named(name)
-    return _played(magics, flags, run.trajectory, turn=int(turn), models=run.models)
+    with refusing(magics, flags):
+        if not turn.isdecimal() or int(turn) < 1:
+            raise UsageError(f"%rlm fork {name} {turn}: TURN is the number of a turn, from 1 on.")
+        path = Path(name).expanduser()
+        run = None if path.suffix and path.exists() else magics.runs.named(name)
+    log, models = (path, ()) if run is None else (run.trajectory, run.models)
+    return _played(magics, flags, log, turn=int(turn), models=models)
 
 
 def _played(
@@ -77,11 +76,8 @@ def _played(
     turn: int | None,
     models: Sequence[ModelSpec] = (),
 ) -> Answer | RunHandle | None:
-    try:
+    with refusing(magics, flags):
         asked = _reopened(magics, flags, log, turn, models)
-    except (RLMError, OSError) as error:
-        magics.last_error = error
-        raise told_in_a_paragraph(error) from None
     return answered(magics, asked)
 
 

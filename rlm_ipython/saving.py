@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rlm.errors import ConfigurationError, RLMError
+from rlm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rlm.trajectory import Trajectory
@@ -51,5 +51,5 @@ def save(trajectory: Trajectory, path: str) -> None:
         return
     try:
         trajectory.save(Path(path).expanduser())
-    except (OSError, RLMError) as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the answer is paid for
         sys.stderr.write(f"rlm: The run could not be saved to {path}: {error}\n")

@@ -2,20 +2,61 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import warnings
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, ParamSpec
 
+from rlm.core.loop import uncancellable
 from rlm.errors import CancellationError, ReplayWarning, RLMError
 from rlm.events import Note
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from typing import Any, TypeAlias
+
     from rlm.core.readers import Audience
     from rlm.core.recorder import Recorder
     from rlm.core.types import RLMChatCompletion
     from rlm.trajectory import Trajectory
 
+    Outcome: TypeAlias = RLMChatCompletion | RLMError
+    AtEnd: TypeAlias = Callable[[Outcome], Coroutine[Any, Any, object]]
+
+P = ParamSpec("P")
+
+_log = logging.getLogger(__name__)
+
 FLUSH_SECONDS = 2.0
 """How long a result is held back until the user's readers have been told of it."""
+
+
+async def ended(
+    at_end: AtEnd | None,
+    run: Callable[P, Coroutine[Any, Any, Outcome]],
+    *args: P.args,
+    **kwargs: P.kwargs,
+) -> Outcome:
+    """Run, and have what is to be done at the end done before anybody sees the run as over.
+
+    Args:
+        at_end: Is given what it came to; what goes wrong in it costs nobody the answer.
+        run: The run.
+        args: Its arguments.
+        kwargs: Same.
+    """
+    outcome = await run(*args, **kwargs)
+    if at_end is not None:
+        try:
+            # What is over is over: a cancellation that comes now changes nothing.
+            with suppress(asyncio.CancelledError):
+                await uncancellable(at_end(outcome))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the answer is paid for
+            _log.warning(
+                "At the end of a run: %s: %s.", type(error).__name__, error, exc_info=error
+            )
+    return outcome
 
 
 def settled(outcome: RLMChatCompletion | RLMError, audience: Audience) -> RLMChatCompletion:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import pickle
 from pathlib import Path
@@ -9,7 +10,13 @@ from typing import Any
 
 import pytest
 
+from rlm import RLM, approval
 from rlm.trajectory import load
+from rlm_ipython.flags import parse
+from rlm_ipython.settings import rlm_arguments
+from rlm_kernel.docker.engine import engine, engine_address
+from rlm_kernel.docker.images import Images
+from rlm_kernel.docker.options import docker_options
 
 LOOK = "```repl\nprint(type(context).__name__)\n```"
 DONE = "```repl\nanswer['content'] = {}\nanswer['ready'] = True\n```"
@@ -144,6 +151,24 @@ def test_a_failed_run_is_bound_too_with_its_error(notebook: Any, capsys: Any) ->
     assert "Traceback" not in told
 
 
+@pytest.mark.parametrize(
+    ("line", "error"),
+    [
+        ("-b anthropic", "MissingKeyError: "),
+        ("--budget 1", "ConfigurationError: max_budget=1.0 cannot be kept"),
+        ("-v nothing", "UsageError: "),
+        ("--image x", "UsageError: --image is for containers"),
+        ("--bg --save r.pdf", "ConfigurationError: --save r.pdf"),
+    ],
+)
+def test_a_run_that_is_refused_leaves_no_older_result(notebook: Any, line: str, error: str) -> None:
+    notebook.model([done()])
+    notebook["r"] = "an older result"
+    notebook.fails(f"%%rlm -o r {line}\n?")
+    assert notebook["r"].error.startswith(error)
+    assert (notebook["r"].answer, notebook["r"].trajectory) == ("", None)
+
+
 def test_a_run_is_saved_when_asked_and_a_bad_path_is_refused_first(
     notebook: Any, tmp_path: Path, capsys: Any
 ) -> None:
@@ -240,6 +265,139 @@ def test_defaults_come_from_traits_and_flags_win(notebook: Any) -> None:
     notebook.run("%%rlm\n?")
     notebook.run("%%rlm --model other\n?")
     assert [r.body["model"] for r in notebook.server.requests] == ["mine", "other"]
+
+
+ARGUMENTS: dict[str, Any] = {
+    "backend": "openai",
+    "backend_kwargs": {"model_name": "m"},
+    "environment": "local",
+    "environment_kwargs": {},
+    "max_depth": 1,
+    "max_iterations": 30,
+    "max_budget": None,
+    "max_timeout": None,
+    "max_tokens": None,
+    "prices": None,
+    "persistent": False,
+}
+AT = {"base_url": "http://h"}
+MINE = {"image": "mine"}
+
+
+@pytest.mark.parametrize(
+    ("line", "defaults", "arguments"),
+    [
+        ("", {}, {}),
+        ("-b anthropic", {}, {"backend": "anthropic"}),
+        ("--backend vllm --base-url http://h", {}, {"backend": "vllm", "backend_kwargs": AT}),
+        (
+            "",
+            {"backend": "vllm", "base_url": "http://h"},
+            {"backend": "vllm", "backend_kwargs": AT},
+        ),
+        # Another backend's key is not sent to the address of the default one.
+        ("-b anthropic", AT, {"backend": "anthropic"}),
+        ("-b anthropic", {"backend_kwargs": {"api_key": "k"}}, {"backend": "anthropic"}),
+        ("-m big", {}, {"backend_kwargs": {"model_name": "big"}}),
+        (
+            "-s small",
+            AT,
+            {
+                "backend_kwargs": AT,
+                "other_backends": ["openai"],
+                "other_backend_kwargs": [{"model_name": "small", **AT}],
+            },
+        ),
+        ("--docker", {}, {"environment": "docker"}),
+        ("--modal", {}, {"environment": "modal"}),
+        ("--local", {"environment": "docker", "image": "mine"}, {}),
+        (
+            "--docker --image mine",
+            {"image": "other"},
+            {"environment": "docker", "environment_kwargs": MINE},
+        ),
+        ("--modal", {"image": "mine"}, {"environment": "modal", "environment_kwargs": MINE}),
+        ("", {"image": "mine"}, {}),
+        (
+            "--docker",
+            {"environment": "docker", "environment_kwargs": {"cpus": 1}},
+            {"environment": "docker", "environment_kwargs": {"cpus": 1}},
+        ),
+        (
+            "--modal",
+            {"environment": "docker", "environment_kwargs": {"cpus": 1}},
+            {"environment": "modal"},
+        ),
+        ("--max-depth 3", {"max_depth": 2}, {"max_depth": 3}),
+        ("--max-iterations 7", {"max_iterations": 2}, {"max_iterations": 7}),
+        ("--budget 0.5", {"budget": 1.0}, {"max_budget": 0.5}),
+        ("--timeout 60", {"timeout": 1.0}, {"max_timeout": 60.0}),
+        ("--tokens 1000", {"tokens": 1}, {"max_tokens": 1000}),
+        (
+            "",
+            {"max_depth": 2, "max_iterations": 9, "budget": 1.0, "timeout": 2.0, "tokens": 3},
+            {
+                "max_depth": 2,
+                "max_iterations": 9,
+                "max_budget": 1.0,
+                "max_timeout": 2.0,
+                "max_tokens": 3,
+            },
+        ),
+        ("", {"prices": {"m": [1, 2]}}, {"prices": {"m": (1, 2)}}),
+        ("--persistent", {}, {"persistent": True}),
+        ("--step", {}, {"approve": approval.ask}),
+        ("", {"extra": {"max_errors": 2}}, {"max_errors": 2}),
+    ],
+)
+def test_a_line_and_the_defaults_are_the_arguments_of_rlm(
+    notebook: Any, line: str, defaults: dict[str, Any], arguments: dict[str, Any]
+) -> None:
+    notebook.magics.model = "m"
+    for name, value in defaults.items():
+        setattr(notebook.magics, name, value)
+    found = rlm_arguments(parse(type(notebook.magics).ask, line), notebook.magics)
+    expected = {**ARGUMENTS, **arguments}
+    expected["backend_kwargs"] = {"model_name": "m", **expected["backend_kwargs"]}
+    assert found == expected
+    inspect.signature(RLM).bind(**found)
+
+
+def test_limits_of_a_line_end_the_run(notebook: Any) -> None:
+    forever = "```repl\nwhile True: pass\n```"
+    notebook.model([LOOK, "It is a str."])
+    assert notebook.run("%%rlm --max-iterations 1\n?") == "It is a str."
+    notebook.model([forever])
+    error = notebook.fails("%%rlm --timeout 0.2 -o r\n?")
+    assert type(error).__name__ == "TimeoutExceededError"
+    assert notebook["r"].trajectory.root.finished.status == "limit"
+
+
+def test_a_child_has_a_kernel_where_the_depth_allows_it(notebook: Any) -> None:
+    asks = "answer['content'] = rlm_query('child') if context == 'root' else context"
+    notebook.model(lambda _: f"```repl\n{asks}\nanswer['ready'] = True\n```")
+    assert notebook.run("%%rlm --max-depth 2 -o r\nroot") == "child"
+    assert len(list(notebook["r"].trajectory.root.walk())) == 2
+
+
+def test_another_backend_is_asked_in_its_own_way(notebook: Any, monkeypatch: Any) -> None:
+    notebook.model([done()])
+    where = notebook.server.url
+    notebook.run("%config RLMMagics.base_url = 'http://127.0.0.1:9'")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-of-mine")
+    assert notebook.run(f"%%rlm -b anthropic -m claude --base-url {where}\nWhat?") == "What?"
+    [request] = notebook.server.requests
+    assert (request.path, request.model) == ("/v1/messages", "claude")
+
+
+def test_docker_is_where_the_models_code_runs(notebook: Any, docker: dict[str, Any]) -> None:
+    address = engine_address()
+    image = Images(engine(address), address).resolve(docker_options(docker)).name
+    notebook.model([done("open('/.dockerenv').read() or __import__('os').getuid()")])
+    assert notebook.run(f"%%rlm --docker --image {image} -o r\n?") == "65534"
+    config = notebook["r"].trajectory.root.started.config
+    assert config["environment_type"] == "docker"
+    assert config["environment_kwargs"] == {"image": image}
 
 
 def test_a_sub_model_answers_sub_calls(notebook: Any) -> None:

@@ -86,8 +86,9 @@ def test_where_there_are_no_widgets_one_output_is_rewritten(kernel: LiveKernel, 
     last = [m for m in messages if m["type"] == "update_display_data"][-1]
     assert last["data"]["text/html"].startswith("<details>")
     assert "<b>hey</b>" not in last["data"]["text/html"]
-    shown_again = kernel.run("%rlm show 1")
-    assert "answered · 2 turns · " in shown(shown_again)[0]
+    messages += kernel.run("%rlm show 1")
+    assert "answered · 2 turns · " in shown(messages)[-1]
+    assert not [m for m in messages if "application/vnd.jupyter.widget-view+json" in str(m)]
 
 
 def test_the_interrupt_button_stops_the_run_and_keeps_its_record(
@@ -123,6 +124,34 @@ def test_a_background_run_returns_at_once_and_can_be_awaited(
     gate.set()
     assert kernel.value("(await r).answer") == "'What?'"
     assert kernel.value("r.answer, r.error") == "('What?', None)"
+
+
+def test_a_background_run_that_fails_is_a_paragraph_for_who_waits_for_it(
+    kernel: LiveKernel, model: Any
+) -> None:
+    model([DONE])
+    kernel.run("%%rlm --bg -o r --tokens 10\nWhat?")
+    for cell in ("await r", "r.result()"):
+        error = next(m for m in kernel.run(cell) if m["type"] == "error")
+        assert error["ename"] == "TokenLimitExceededError"
+        [told] = error["traceback"]
+        assert "Allow more with --tokens N." in told
+        assert "r.trajectory" in told
+        assert "\n" not in told
+    assert "Traceback (most recent call last)" in shown(kernel.run("%rlm traceback"))[0]
+    assert kernel.value("r.error is get_ipython().magics_manager.registry['RLMMagics'].last_error")
+
+
+def test_who_waits_for_a_background_run_finds_it_saved_and_shown(
+    kernel: LiveKernel, model: Any, tmp_path: Path
+) -> None:
+    model([DONE])
+    file = tmp_path / "r.json"
+    messages = kernel.run(f"%%rlm --bg -o r --save {file}\nWhat?")
+    messages += kernel.run(f"import os\nawait r\nos.path.getsize({str(file)!r}) > 0")
+    assert shown(messages)[-1] == "True"
+    updates = [m for m in messages if m["type"] == "update_display_data"]
+    assert updates[-1]["data"]["text/html"].startswith("<details>")
 
 
 def test_several_background_runs_go_on_beside_each_other(kernel: LiveKernel, model: Any) -> None:

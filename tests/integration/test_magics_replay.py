@@ -209,6 +209,13 @@ def test_what_cannot_work_is_said_in_one_line(
     assert told in capsys.readouterr().err
 
 
+def test_what_cannot_be_played_leaves_no_older_result(notebook: Any) -> None:
+    for line in ("fork 9 2", "fork 1 x", "replay x.ipynb -m y", "replay nothing.ipynb"):
+        notebook["r"] = "an older result"
+        notebook.fails(f"%rlm {line} -o r")
+        assert ": " in notebook["r"].error
+
+
 def test_a_file_that_is_not_there_is_a_paragraph(notebook: Any, capsys: Any) -> None:
     notebook.fails("%rlm replay nothing.ipynb")
     told = capsys.readouterr().out

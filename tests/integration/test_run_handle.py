@@ -227,3 +227,45 @@ def test_the_log_is_on_the_result_as_with_completion(scripted: Any) -> None:
 
     handle = scripted([ANSWER], logger=RLMLogger()).start("text")
     assert handle.result().metadata["iterations"][0]["final_answer"] == "text"
+
+
+def test_what_is_to_be_done_at_the_end_is_done_before_the_run_is_done(scripted: Any) -> None:
+    begun, gate, seen = threading.Event(), threading.Event(), []
+
+    async def at_end(outcome: Any) -> None:
+        begun.set()
+        await asyncio.to_thread(gate.wait, 30)
+        seen.append(outcome)
+
+    handle = scripted([ANSWER]).start("text", at_end=at_end)
+    assert begun.wait(30)
+    assert handle.trajectory.root.finished is not None
+    assert not handle.done
+    handle.stop()  # It is over, with an answer that is paid for.
+    gate.set()
+    assert handle.result().answer == "text"
+    assert seen == [handle.result()]
+
+
+def test_what_goes_wrong_at_the_end_costs_nobody_the_answer(scripted: Any, caplog: Any) -> None:
+    async def at_end(_: Any) -> None:
+        raise OSError("no space left")
+
+    assert scripted([ANSWER]).start("text", at_end=at_end).result().answer == "text"
+    assert "At the end of a run: OSError: no space left" in caplog.text
+
+
+def test_who_is_told_at_the_end_is_told_of_failures_as_well(scripted: Any) -> None:
+    seen = []
+
+    async def at_end(outcome: Any) -> None:
+        seen.append(outcome)
+
+    gate = Gate()
+    handle = scripted(gate).start("text", at_end=at_end)
+    assert gate.asked.wait(30)
+    handle.stop()
+    gate.open.set()
+    with pytest.raises(CancellationError) as caught:
+        handle.result()
+    assert seen == [caught.value]
