@@ -163,7 +163,7 @@ def _in_background(magics: RLMMagics, asked: Asked) -> RunHandle | None:
     try:
         # In a terminal it would write over what the user types: there `%rlm show` shows it.
         quiet = flags.quiet or not in_notebook(magics.shell)
-        view = Silent() if quiet else view_of(handle, magics.shell)
+        view = Silent() if quiet else view_of(handle, magics.shell, widget=magics.widget)
         if flags.out:
             magics.shell.push({flags.out: handle})
         background.look_after(
@@ -209,4 +209,4 @@ def _end(asked: Asked) -> None:
 def _view(handle: RunHandle, magics: RLMMagics, flags: argparse.Namespace) -> View:
     if flags.quiet:
         return Silent()
-    return view_of(handle, magics.shell, step=flags.step)
+    return view_of(handle, magics.shell, widget=magics.widget, step=flags.step)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 from IPython.core.magic_arguments import magic_arguments
-from traitlets import Dict, Enum, Float, Int, Unicode, default
+from traitlets import Bool, Dict, Enum, Float, Int, Unicode, default
 
 from rlm_ipython import flags, subcommands
 from rlm_ipython.asking import ask
@@ -55,6 +55,10 @@ class RLMMagics(Magics):
     timeout = Float(None, allow_none=True, min=0, help="Seconds for a run's tree.").tag(config=True)
     tokens = Int(None, allow_none=True, min=1, help="Tokens for a run's tree.").tag(config=True)
     prices = Dict(help="Model to (USD per 1M input tokens, per 1M output tokens).").tag(config=True)
+    widget = Bool(
+        default_value=True,
+        help="Show runs in the viewer; False, where a front end has no widgets: as text and HTML.",
+    ).tag(config=True)
     extra = Dict(help="Further arguments of `rlm.RLM`, by name.").tag(config=True)
 
     def __init__(self, shell: InteractiveShell) -> None:

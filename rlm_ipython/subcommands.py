@@ -14,6 +14,7 @@ from IPython.core.error import UsageError
 from rlm_ipython import flags, playing
 from rlm_ipython.failure import full_traceback, told_in_a_paragraph
 from rlm_ipython.overviews import cost_table, model_table, run_table, status
+from rlm_ipython.views import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -129,7 +130,7 @@ signs); its manual is %%rlm?."""
 
 
 def _show(magics: RLMMagics, name: str = "") -> None:
-    _the_run(magics, name).trajectory.view()
+    show(_the_run(magics, name).trajectory, magics.shell, widget=magics.widget)
 
 
 def _stop(magics: RLMMagics, name: str = "") -> None:
@@ -157,7 +158,7 @@ def _load(magics: RLMMagics, path: str) -> Trajectory:
 
     trajectory = load(Path(path).expanduser())
     magics.runs.add(trajectory, source=path)
-    trajectory.view()
+    show(trajectory, magics.shell, widget=magics.widget)
     return trajectory
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from rlm.events import Event
     from rlm.run_handle import RunHandle
+    from rlm.trajectory import Trajectory
 
 
 class View(Protocol):
@@ -33,23 +34,46 @@ def in_notebook(shell: InteractiveShell) -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def view_of(handle: RunHandle, shell: InteractiveShell, *, step: bool = False) -> View:
+def view_of(
+    handle: RunHandle, shell: InteractiveShell, *, widget: bool, step: bool = False
+) -> View:
     """Begin to show a run where the user looks.
 
     Args:
         handle: The run.
         shell: The user's.
+        widget: Whether a notebook shows widgets: a kernel cannot know what its front end can.
         step: Whether the user is asked in between, so that nothing must move under the question.
     """
-    if in_notebook(shell):
-        try:
-            from rlm_ipython.viewer import LiveView  # noqa: PLC0415 - for notebooks alone
-        except ImportError:  # anywidget comes with the extra `notebook`
-            from rlm_ipython.progress import Progress  # noqa: PLC0415 - same
+    if not in_notebook(shell):
+        return InTerminal(handle, moving=not step)
+    from rlm_ipython.progress import Progress  # noqa: PLC0415 - for notebooks alone
 
-            return Progress(handle)
-        return LiveView(handle)
-    return InTerminal(handle, moving=not step)
+    if not widget:
+        return Progress(handle)
+    try:
+        from rlm_ipython.viewer import LiveView  # noqa: PLC0415 - same
+    except ImportError:  # anywidget comes with the extra `notebook`
+        return Progress(handle)
+    return LiveView(handle)
+
+
+def show(trajectory: Trajectory, shell: InteractiveShell, *, widget: bool) -> None:
+    """Show a run that is over, or as far as it is.
+
+    Args:
+        trajectory: Its record.
+        shell: The user's.
+        widget: As for `view_of`.
+    """
+    if widget or not in_notebook(shell):
+        trajectory.view()
+        return
+    from IPython.display import display  # noqa: PLC0415 - for notebooks alone
+
+    from rlm.logger.view import as_output  # noqa: PLC0415 - same
+
+    display(as_output(trajectory), raw=True)
 
 
 class Silent:

@@ -67,8 +67,13 @@ def test_a_front_end_is_sent_one_line_that_opens_and_the_answer(
     assert not [m for m in messages if m["type"] == "stream"]
 
 
-def test_where_there_are_no_widgets_one_output_is_rewritten(kernel: LiveKernel, model: Any) -> None:
-    kernel.run("import sys; sys.modules['anywidget'] = None")
+@pytest.mark.parametrize(
+    "how", ["import sys; sys.modules['anywidget'] = None", "%config RLMMagics.widget = False"]
+)
+def test_where_there_are_no_widgets_one_output_is_rewritten(
+    kernel: LiveKernel, model: Any, how: str
+) -> None:
+    kernel.run(how)
     told = threading.Event()
 
     def slow(_: str) -> str:
