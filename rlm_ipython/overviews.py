@@ -73,14 +73,8 @@ def cost_table(magics: RLMMagics) -> Table:
         magics: Of the shell.
     """
     from rlm.core.types import UsageSummary  # noqa: PLC0415 - the engine is loaded when needed
-    from rlm.trajectory.tally import Tally  # noqa: PLC0415 - same
 
-    total = Tally()
-    runs = [run for run in magics.runs if run.handle is not None]
-    for run in runs:
-        for node in run.trajectory.root.walk() if run.trajectory.root is not None else ():
-            total.merge(node.tally)
-    usage = UsageSummary(total.summaries())
+    usage = UsageSummary(magics.runs.tally.summaries())
     rows = [
         (
             model,

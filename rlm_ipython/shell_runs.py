@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rlm.core.config import ModelSpec
     from rlm.run_handle import RunHandle
     from rlm.trajectory import Trajectory
+    from rlm.trajectory.tally import Tally
 
 KEPT = 200
 """How many runs that are over are kept: each holds its whole record."""
@@ -56,12 +57,19 @@ class ShellRun:
             return str(root.finished.status)
         return "unfinished" if self.handle is None else "error"
 
+    @property
+    def tally(self) -> Tally:
+        """What its tree took so far; nothing of a run that was loaded from a file."""
+        root = self.trajectory.root if self.handle is not None else None
+        return _sum(*(node.tally for node in root.walk())) if root is not None else _sum()
+
 
 class ShellRuns:
     """The runs of one shell, oldest first."""
 
     def __init__(self) -> None:
         self._runs: dict[int, ShellRun] = {}
+        self._forgotten: Tally | None = None
         self._last = 0
 
     def add(
@@ -73,7 +81,7 @@ class ShellRuns:
         source: str = "",
         models: tuple[ModelSpec, ...] = (),
     ) -> ShellRun:
-        """Number a run and keep it; the oldest of many that are over is forgotten.
+        """Number a run and keep it; of many that are over only the cost of the oldest is kept.
 
         Args:
             trajectory: As in `ShellRun`.
@@ -94,7 +102,7 @@ class ShellRuns:
         self._runs[run.number] = run
         over = [number for number, run in self._runs.items() if not run.running]
         for number in over[: max(len(self._runs) - KEPT, 0)]:
-            del self._runs[number]
+            self._forgotten = _sum(self._forgotten, self._runs.pop(number).tally)
         return run
 
     def named(self, name: str) -> ShellRun:
@@ -116,6 +124,11 @@ class ShellRuns:
         raise UsageError(f"{trouble}; `%rlm runs` lists those of this notebook: {known}.")
 
     @property
+    def tally(self) -> Tally:
+        """What all runs that the shell started took, those that are forgotten included."""
+        return _sum(self._forgotten, *(run.tally for run in self))
+
+    @property
     def running(self) -> list[ShellRun]:
         """Those that go on."""
         return [run for run in self if run.running]
@@ -130,3 +143,13 @@ class ShellRuns:
 
     def __len__(self) -> int:
         return len(self._runs)
+
+
+def _sum(*tallies: Tally | None) -> Tally:
+    from rlm.trajectory.tally import Tally  # noqa: PLC0415 - the engine is loaded when needed
+
+    total = Tally()
+    for tally in tallies:
+        if tally is not None:
+            total.merge(tally)
+    return total

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,51 @@ def test_what_runs_took_is_added_up_by_model(notebook: Any) -> None:
     assert rows["small"][1] == "1"
     assert rows["small"][4] == "unknown"
     assert rows["all"][4].startswith("at least $")
+
+
+def test_what_forgotten_runs_took_is_not_forgotten(notebook: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr("rlm_ipython.shell_runs.KEPT", 1)
+    notebook.model([DONE] * 3)
+    for _ in range(3):
+        notebook.run("%%rlm ;\n?")
+    assert [row[0] for row in notebook.run("%rlm runs").rows] == ["3"]
+    assert [row[:2] for row in notebook.run("%rlm cost").rows] == [("m", "3")]
+
+
+OTHERS = """
+import sys
+from rlm import RLM
+with RLM(backend_kwargs={"model_name": "theirs", "base_url": sys.argv[1]}) as rlm:
+    print(rlm.completion("theirs", root_prompt="Who are they?").answer)
+"""
+
+
+def test_runs_of_other_processes_are_listed_while_they_go_on(notebook: Any, tmp_path: Path) -> None:
+    over = tmp_path / "over"
+    begun = {"mine": threading.Event(), "theirs": threading.Event()}
+    waits = (
+        "```repl\nllm_query(context)\nimport pathlib, time\n"
+        f"while not pathlib.Path({str(over)!r}).exists(): time.sleep(0.01)\n"
+        "answer['content'] = context; answer['ready'] = True\n```"
+    )
+    notebook.model(lambda _: waits, lambda prompt: begun[prompt].set() or "ok")
+    notebook["text"] = "mine"
+    notebook.run("%%rlm --bg -v text -o mine ;\nWhat?")
+    command = [sys.executable, "-c", OTHERS, notebook.server.base_url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert all(event.wait(60) for event in begun.values())
+            own, other = notebook.run("%rlm runs").rows
+            assert own[:4] == ("1", "running", "m", "What?")
+            status = f"running in process {process.pid}"
+            assert other[1:7] == (status, "theirs", "Who are they?", "", "", "")
+            assert notebook["mine"].id not in other[0]
+        finally:
+            over.touch()
+        said, _ = process.communicate(timeout=60)
+    assert said == "theirs\n"
+    assert notebook["mine"].result().answer == "mine"
+    assert [row[1] for row in notebook.run("%rlm runs").rows] == ["answered"]
 
 
 def test_models_say_their_window_and_which_keys_are_set(notebook: Any, monkeypatch: Any) -> None:

@@ -72,6 +72,10 @@ def test_a_saved_notebook_holds_the_answer_and_the_run_without_any_script(
         assert "\u202e" not in text
     assert "](javascript" not in value.data["text/markdown"]
     page, _ = HTMLExporter().from_notebook_node(notebook)
+    assert "<h1" in page
+    assert ">Found<" in page
+    assert "<details><summary>answered · 2 turns · 1 sub-call · " in page
+    assert "llm_query" in page.partition("<details>")[2]
     assert "window.hacked = 1</script>" not in page
     assert "<img src=x" not in page
     assert 'src="http://evil.example' not in page
