@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import pexpect  # type: ignore[import-untyped]
 import pytest
 
 from rlm.cli import main
@@ -73,6 +76,50 @@ def test_what_is_typed_runs_in_the_model_s_repl_and_becomes_a_note(scripted: Any
     assert note.text == "A person ran a cell in the kernel: seen = secret print(context, secret)"
     assert note.parent_id == result.trajectory.root.started.id
     assert Trajectory.from_dict(result.trajectory.to_dict()).events == result.trajectory.events
+
+
+class Console:
+    """The command that `rlm attach RUN` prints, run in a terminal between the first two turns."""
+
+    PROMPT = r"In \[\d+\]: "
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        self.printed = ""
+
+    def __call__(self, request: Any) -> str:
+        if request.turn == 1:
+            return FIRST
+        (run,) = live_runs()
+        told = subprocess.check_output([sys.executable, "-m", "rlm", "attach", run.id], text=True)
+        (line,) = (line for line in told.splitlines() if line.startswith("  jupyter console "))
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = {**os.environ, "PATH": path}
+        # Plain lines: what a console draws for a terminal that can do more is not ours.
+        command, *arguments = shlex.split(f"{line} --simple-prompt")
+        console = pexpect.spawn(command, arguments, env=env, encoding="utf-8", timeout=60)
+        try:
+            console.expect(self.PROMPT)
+            console.sendline(self.code)
+            console.expect(self.PROMPT)
+            self.printed = console.before
+            console.sendeof()
+            console.expect("Do you really want to exit")
+            console.sendline("y")
+            console.expect("keeping kernel alive")
+            console.expect(pexpect.EOF)
+        finally:
+            console.close()
+        return LAST
+
+
+def test_jupyter_console_opens_the_model_s_repl_and_leaves_it_running(scripted: Any) -> None:
+    console = Console("seen = secret; print('context is', context)")
+    result = scripted(console).completion("the context")
+    assert result.response == "42 42"
+    assert "context is the context" in console.printed
+    (note,) = notes(result.trajectory)
+    assert note.data == {"code": console.code}
 
 
 def test_what_the_model_runs_is_no_note(scripted: Any) -> None:
