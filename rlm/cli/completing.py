@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm.cli.beside import carry_context
 from rlm.cli.exit_codes import Exit
 from rlm.cli.summary import figures
 from rlm.errors import CancellationError, ConfigurationError, LimitExceededError, RLMError
@@ -21,7 +22,12 @@ if TYPE_CHECKING:
 
 
 def complete(
-    options: argparse.Namespace, make: Callable[..., RLM], context: Any, question: str | None
+    options: argparse.Namespace,
+    make: Callable[..., RLM],
+    context: Any,
+    question: str | None,
+    *,
+    log: str | None = None,
 ) -> int:
     """Carry a run out and say what came of it.
 
@@ -30,6 +36,7 @@ def complete(
         make: Makes the `RLM` with `logger` and `verbose`.
         context: What `completion` is given.
         question: Its `root_prompt`.
+        log: The file of the run that is played again: a context beside it goes with the new one.
 
     Returns:
         The exit code.
@@ -51,7 +58,7 @@ def complete(
         answer, trajectory = caught.partial_answer or "", caught.trajectory
     if trajectory is None or trajectory.root is None:
         raise error or RLMError("The run left no record.")
-    saved, trouble = _save(trajectory, options.save)
+    saved, trouble = _save(trajectory, options.save, log)
     files = {"saved": saved, "log": logger.log_file_path if logger else None}
     _print_answer(options, answer, trajectory.root, error, files)
     if not options.quiet:
@@ -87,11 +94,15 @@ def refuse_unwritable(options: argparse.Namespace) -> None:
                 ) from error
 
 
-def _save(trajectory: Trajectory, path: str | None) -> tuple[str | None, str | None]:
+def _save(
+    trajectory: Trajectory, path: str | None, log: str | None
+) -> tuple[str | None, str | None]:
     """Save the run; return where, and what went wrong: a paid answer is printed all the same."""
     if not path:
         return None, None
     try:
+        if log is not None:
+            carry_context(trajectory, log, path)
         return str(trajectory.save(path)), None
     except OSError as error:
         return None, error.strerror or str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from rlm.cli.beside import carry_context
 from rlm.cli.exit_codes import Exit
 from rlm.cli.recorded import recorded
 from rlm.errors import ConfigurationError, RLMError
@@ -41,10 +42,15 @@ def convert(options: argparse.Namespace) -> int:
             text = pattern.sub(MASK, text)
         return text
 
+    context = None
     try:
+        if not patterns:  # They are to be found in the context as well.
+            context = carry_context(trajectory, options.source, options.target)
         path = trajectory.save(options.target, redact=redact if patterns else None)
     except OSError as error:
         why = error.strerror or error
         raise RLMError(f"{options.target!r} cannot be written: {why}.") from error
     sys.stderr.write(f"saved: {path}\n")
+    if context is not None:
+        sys.stderr.write(f"context: {context}\n")
     return Exit.ANSWER

@@ -8,13 +8,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm.cli.beside import finds_its_context
 from rlm.cli.exit_codes import Exit
 from rlm.cli.settings import check_save
 from rlm.demo import model
 from rlm.demo.question import QUESTION, Count, collect, count, read_answer
 from rlm.demo.server import StandInServer
 from rlm.errors import ConfigurationError
-from rlm.trajectory import format_of
 
 if TYPE_CHECKING:
     import argparse
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 STAND_IN = """\
 The model is a STAND-IN, not a language model: a fixed policy that reads what it is sent, served
 over HTTP on this machine. The run is real: the engine, the kernels, every call and the count."""
-
-_REPLAYED = (".ipynb", ".json")
-"""Of the suffixes of `--save`: what finds its input beside it when it is run again."""
 
 REAL = "OPENAI_API_KEY=... rlm demo --backend openai --model gpt-5-mini"
 
@@ -135,10 +132,9 @@ def _save(trajectory: Trajectory, path: Path, sources: Mapping[str, str]) -> str
     from rlm.trajectory.redacted import Redaction  # noqa: PLC0415 - same
     from rlm_kernel.host.payload import context_value  # noqa: PLC0415 - same
 
-    about, found, value = None, format_of(path), context_value(sources)
+    about, value = None, context_value(sources)
     if (
-        found is not None
-        and found.suffix in _REPLAYED
+        finds_its_context(path)
         and value.form in CONTEXT_SUFFIXES
         and may_be_kept(value, Redaction().text)
     ):

@@ -49,7 +49,11 @@ def replay(options: argparse.Namespace) -> int:
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", ReplayWarning)
         code = complete(
-            options, lambda **more: RLM.from_notebook(log, **chosen, **more), NOT_GIVEN, None
+            options,
+            lambda **more: RLM.from_notebook(log, **chosen, **more),
+            NOT_GIVEN,
+            None,
+            log=options.file,
         )
     for warning in told:
         if issubclass(warning.category, ReplayWarning) and not options.quiet:

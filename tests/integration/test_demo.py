@@ -82,6 +82,24 @@ def test_the_demo_replays_by_the_command_that_it_prints(saved: tuple[Path, str])
     assert done.stdout == f"{recorded.root.answer}\n"
 
 
+def test_what_is_written_from_the_demo_replays_too(saved: tuple[Path, str]) -> None:
+    folder, _ = saved
+    steps = (
+        ("convert", "the demo.ipynb", "copies/copy.json"),
+        ("replay", "copies/copy.json", "--save", "replayed.ipynb"),
+        ("convert", "replayed.ipynb", "replayed.json"),
+        ("replay", "replayed.json"),
+        ("convert", "replayed.json", "page.html"),
+        ("convert", "replayed.json", "redacted.json", "--redact", "raise"),
+    )
+    for step in steps:
+        done = rlm(*step, folder=folder)
+        assert done.returncode == 0, done.stderr
+    contexts = {path.parent.name for path in folder.rglob("context.json")}
+    assert {"the demo.rlm", "copy.rlm", "replayed.rlm"} <= contexts
+    assert not {"page.rlm", "redacted.rlm"} & contexts
+
+
 def test_the_demo_replays_in_every_environment(
     saved: tuple[Path, str], environment: str, request: pytest.FixtureRequest
 ) -> None:
@@ -128,6 +146,13 @@ def test_a_demo_whose_input_is_not_beside_it_is_given_it(
     saved: tuple[Path, str], tmp_path: Path
 ) -> None:
     shutil.copy(saved[0] / "the demo.ipynb", tmp_path / "moved.ipynb")
+    (tmp_path / "moved.rlm").mkdir()
+    damaged = tmp_path / "moved.rlm" / "context.json"
+    damaged.write_bytes(b" " * (saved[0] / "the demo.rlm" / "context.json").stat().st_size)
+    done = rlm("convert", "moved.ipynb", "other.ipynb", folder=tmp_path)
+    assert done.returncode == 0
+    assert not (tmp_path / "other.rlm").exists(), "what is beside it is another context"
+    damaged.unlink()
     done = rlm("replay", "moved.ipynb", folder=tmp_path)
     assert done.returncode == 1
     assert "--context FILE.json" in done.stderr
