@@ -54,13 +54,13 @@ def test_the_launcher_offers_every_kernel_with_its_logo(page: Page, jupyter: Jup
         page.locator(".jp-Launcher").screenshot(path=f"{picture}/launcher.png")
 
 
-def test_a_notebook_has_what_a_model_has(notebook: Callable[..., OpenNotebook]) -> None:
+def test_a_notebook_has_what_a_model_has(notebook: Callable[..., OpenNotebook], page: Page) -> None:
     opened = notebook(
         "person.ipynb",
         "print(llm_query('hi'))",
         "report = 'a report'\n%rlm_context report",
         "print(rlm_query(context))",
-        "%%rlm -v report -o result --quiet\nWhat?",
+        "%%rlm -v report -o result\nWhat?",
         "print(result.answer)",
         "import os\nprint([name for name in os.environ if 'KEY' in name])",
         "llm_query('slow')\nprint('not reached')",
@@ -69,6 +69,10 @@ def test_a_notebook_has_what_a_model_has(notebook: Callable[..., OpenNotebook]) 
     )
     for number in range(6):
         opened.run_cell(number)
+    page.locator(".jp-RenderedMarkdown").get_by_text("a report <a report>").first.wait_for()
+    view, answer = opened.outputs(3)
+    assert view["data"]["text/html"].startswith("<details><summary>answered · 1 turn")
+    assert "a report" in answer["data"]["text/markdown"]
     texts = ["".join(out.get("text", "") for out in opened.outputs(n)) for n in range(6)]
     assert texts == [
         "<hi>\n",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import pytest
+from held_model import Held
+from hostile_cell import HOSTILE, Watch
 from jupyter_app import JupyterServer, OpenNotebook, open_notebook
 
-from rlm.demo.server import LMRequest, StandInServer, script
+from rlm.demo.server import StandInServer, script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,29 +30,6 @@ handle = rlm.start("some context", "What is it?")
 with show_live(handle):
     handle.wait()
 """
-
-
-class Held:
-    """A scripted model whose replies wait until the test lets them go, one by one."""
-
-    def __init__(self, *replies: str) -> None:
-        self._replies = replies
-        self._gates = [threading.Event() for _ in replies]
-
-    def __call__(self, request: LMRequest) -> str:
-        number = request.turn - 1
-        assert self._gates[number].wait(60)
-        return self._replies[number]
-
-    def release(self, number: int) -> None:
-        self._gates[number].set()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for gate in self._gates:
-            gate.set()
 
 
 @pytest.mark.parametrize("app", ["lab", "notebook"])
@@ -134,36 +112,6 @@ def test_lab_hears_none_of_the_viewer_keys_and_a_reloaded_page_shows_it_again(
     assert again.cell_count() == 2
 
 
-HOSTILE = "\n\n".join(
-    [
-        "<img src=x onerror='window.hurt=1'>",
-        "<script>window.hurt=1</script>",
-        "[click](javascript:window.hurt=1)",
-        "<button data-commandlinker-command='notebook:delete-cell'>x</button>",
-        "![remote](http://127.0.0.1:9/remote.png)",
-        "<svg onload='window.hurt=1'></svg>",
-        "<iframe srcdoc='<script>parent.hurt=1</script>'></iframe>",
-        "access\u202e level",
-        "long " + "x" * 1_000_000,
-    ]
-)
-
-ACTIVE = ", ".join(
-    f".jp-OutputArea {active}"
-    for active in (
-        *(
-            "script",
-            "iframe",
-            "object",
-            "embed",
-            "a[href^='javascript']",
-            "img:not([src^='data:'])",
-        ),
-        *("[onerror]", "[onload]", "[data-commandlinker-command]"),
-    )
-)
-
-
 def test_hostile_text_does_nothing_when_trusted_nor_to_who_opens_it_later(
     notebook: Callable[..., OpenNotebook],
     jupyter: JupyterServer,
@@ -178,8 +126,7 @@ def test_hostile_text_does_nothing_when_trusted_nor_to_who_opens_it_later(
     ask = f"text = {HOSTILE!r}\nhandle = rlm.start(text, text)"
     live = f"{ask}\nwith show_live(handle):\n    handle.wait()"
     opened = notebook("hostile.ipynb", SETUP.format(url=url), live, "TrajectoryViewer(handle)")
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    watch = Watch(page, jupyter.url)
     opened.run_all()
     assert opened.trusted(1)
     page.locator(f"{VIEW} [role=treeitem]").nth(3).wait_for()
@@ -187,7 +134,7 @@ def test_hostile_text_does_nothing_when_trusted_nor_to_who_opens_it_later(
         page.locator(f"{VIEW} [role=treeitem]").nth(number).click()
     page.locator(".jp-OutputArea summary").first.click()
     opened.save()
-    _nothing_happened(page, asked)
+    watch.assert_nothing_happened()
 
     # Somebody else's copy: its signature is not this server's, so it is not trusted.
     copy = jupyter.read("hostile.ipynb")
@@ -195,7 +142,7 @@ def test_hostile_text_does_nothing_when_trusted_nor_to_who_opens_it_later(
     del copy.cells[2]
     jupyter.put("copy.ipynb", copy)
     other = new_page()
-    other.on("request", lambda request: asked.append(request.url))
+    watch = Watch(other, jupyter.url)
     reopened = notebook("copy.ipynb", page=other)
     assert not reopened.trusted(1)
     told = other.locator(".jp-OutputArea summary").first.inner_text()
@@ -204,33 +151,4 @@ def test_hostile_text_does_nothing_when_trusted_nor_to_who_opens_it_later(
         if summary.is_visible():
             summary.click()
     assert "javascript:window.hurt=1" in other.locator(".jp-OutputArea-output").first.inner_text()
-    _nothing_happened(other, asked)
-
-
-def _nothing_happened(page: Page, asked: list[str]) -> None:
-    assert page.evaluate("() => window.hurt") is None
-    assert page.locator(ACTIVE).count() == 0
-    assert [url for url in asked if "remote.png" in url] == []
-
-
-def test_a_cell_magic_shows_the_run_and_then_its_answer(
-    notebook: Callable[..., OpenNotebook], server: Callable[..., StandInServer], page: Page
-) -> None:
-    model = Held("```repl\nprint(len(context))\n```", "FINAL(**forty two**)")
-    url = server(script(model)).base_url
-    with model:
-        opened = notebook(
-            "magic.ipynb",
-            "%load_ext rlm_ipython",
-            "report = 'words ' * 1000",
-            f"%%rlm -m m --base-url {url} -v report\nWhat is in it?",
-        )
-        opened.run_all(wait=False)
-        page.locator(VIEW).get_by_text("What is in it?").first.wait_for()
-        model.release(0)
-        page.locator(VIEW).get_by_text("6000").first.wait_for()
-        model.release(1)
-        opened.wait()
-    view, answer = opened.outputs(2)
-    assert view["data"]["text/html"].startswith("<details><summary>answered")
-    assert "**forty two**" in answer["data"]["text/markdown"]
+    watch.assert_nothing_happened()
