@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import atexit
 import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rlm.core.completion import Holdings
 from rlm.core.loop import EngineLoop, Job
+from rlm_kernel.host.at_exit import at_exit
 
 if TYPE_CHECKING:
     from rlm.core.readers import Audience
@@ -65,9 +65,11 @@ class Held:
 _alive: weakref.WeakSet[Held] = weakref.WeakSet()
 
 
-@atexit.register
 def _close_all() -> None:
     """Free what nobody closed, before the process ends."""
     for held in list(_alive):
         with suppress(Exception):
             held.close()
+
+
+at_exit(_close_all)

@@ -7,7 +7,6 @@ does: when the kernel was shut down, and when the Jupyter server has ended, howe
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import json
 import os
@@ -15,6 +14,7 @@ import subprocess
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
+from rlm_kernel.host.at_exit import at_exit, done, let_go
 from rlm_kernel.host.threads import in_thread
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ class AnswererProcess:
         self._loop = asyncio.get_running_loop()
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
-        atexit.register(self._end)
 
     def kernel_started(self) -> None:
         """Have the kernel told who answers; the answerer is started when it does not run."""
@@ -72,6 +71,7 @@ class AnswererProcess:
             bufsize=0,
         )
         self._process = process
+        at_exit(self._end, in_child=lambda: let_go(process))
         self._loop.add_reader(_out(process), self._ended, process)
         self._say(json.dumps(self._settings).encode() + b"\n")
         self._say(b"started\n")
@@ -96,13 +96,13 @@ class AnswererProcess:
 
     def _end(self) -> None:
         process, self._process = self._process, None
+        done(self._end)
         if process is None:
             return
         with process, contextlib.suppress(subprocess.TimeoutExpired, OSError):
             assert process.stdin is not None
             process.stdin.close()
             process.wait(timeout=_END_SECONDS)
-        atexit.unregister(self._end)
 
 
 def _out(process: subprocess.Popen[bytes]) -> IO[bytes]:

@@ -7,7 +7,6 @@ server. It starts at the first use and ends when the last tree and the last leas
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import itertools
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import rlm_kernel
 from rlm_kernel.errors import FrameError, SandboxError
+from rlm_kernel.host.at_exit import at_exit, done, let_go
 from rlm_kernel.host.directory import make_root
 from rlm_kernel.host.environment import scrubbed_environment
 from rlm_kernel.host.server import ServerStream
@@ -102,7 +102,7 @@ class LocalServer:
         os.set_blocking(self._out.fileno(), False)
         self.stream = ServerStream(loop, self._write)
         loop.add_reader(self._out.fileno(), self._read)
-        atexit.register(self._end_process)
+        at_exit(self._end_process, in_child=self._disown)
 
     def acquire(self) -> None:
         """Count one more user."""
@@ -158,7 +158,7 @@ class LocalServer:
 
     def _end_process(self) -> None:
         """Close the stream: the fork server ends its kernels, removes the root, and exits."""
-        atexit.unregister(self._end_process)
+        done(self._end_process)
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
@@ -169,3 +169,8 @@ class LocalServer:
             self._process.wait()
         self._out.close()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def _disown(self) -> None:
+        """Take it to be over in a forked child; the event loop there is the parent's as well."""
+        self.over = self.stream.ended = True
+        let_go(self._process)

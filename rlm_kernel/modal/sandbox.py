@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
-import functools
 import logging
 import os
 import tempfile
@@ -14,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.errors import ContextError, SandboxError
+from rlm_kernel.host.at_exit import at_exit
 from rlm_kernel.host.payload import write_context
 from rlm_kernel.modal.account import explained, sdk
 from rlm_kernel.modal.image import kernel_image
@@ -197,8 +196,8 @@ async def _created(modal: Any, app: Any, image: Any, options: ModalOptions) -> A
             async with asyncio.timeout(_END_SECONDS):
                 await _terminate(await creating)
         raise
-    _watch_exit()
     _live.add(sandbox)
+    at_exit(_terminate_all, in_child=_live.clear)
     return sandbox
 
 
@@ -231,13 +230,8 @@ async def _terminate(sandbox: Any) -> None:
             await sandbox.detach.aio()
 
 
-@functools.cache
-def _watch_exit() -> None:
-    """Have what runs when this process ends terminated; after the SDK's own, so that it can."""
-    atexit.register(_terminate_all)
-
-
 def _terminate_all() -> None:
+    """Terminate what runs when this process ends."""
     for sandbox in list(_live):
         with contextlib.suppress(Exception):
             sandbox.terminate()

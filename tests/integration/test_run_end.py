@@ -178,6 +178,41 @@ server.__exit__(None, None, None)
     assert run_program(code, forked, str(tmp_path)) == "0 4\n"
 
 
+def test_a_forked_child_that_exits_leaves_its_parents_kernels_alone() -> None:
+    code = """
+rlm = make(server, persistent=True)
+rlm.completion("c")
+faulthandler.cancel_dump_traceback_later()  # a forked child that exits would wait for its thread
+if os.fork() == 0:
+    sys.exit(0)
+code = os.wait()[1]
+print(code, rlm.completion("c").response)
+rlm.close()
+server.__exit__(None, None, None)
+"""
+    assert run_program(code) == "0 done\n"
+
+
+def test_a_forked_child_that_lives_on_does_not_keep_its_parents_fork_server() -> None:
+    code = """
+from rlm_kernel.local.server import _servers
+rlm = make(server)
+rlm.completion("c")
+(fork_server,) = _servers.values()
+wait, go = os.pipe()
+if os.fork() == 0:
+    os.close(go)
+    os.read(wait, 1)
+    os._exit(0)
+rlm.close()
+print(fork_server._process.returncode)
+os.close(go)
+os.wait()
+server.__exit__(None, None, None)
+"""
+    assert run_program(code) == "0\n"
+
+
 def test_many_threads_under_the_pressure_of_garbage_do_not_hang(tmp_path: Path) -> None:
     code = """
 gc.set_threshold(1, 1, 1)

@@ -357,9 +357,9 @@ def test_a_forked_child_has_an_engine_of_its_own(scripted: Any) -> None:
         "rlm = RLM(backend_kwargs=kwargs)\n"
         "print(rlm.completion('a').response, flush=True)\n"
         "pid = os.fork()\n"
-        "print(rlm.completion('b').response, flush=True)\n"
-        "rlm.close()\n"
         "if pid: assert os.waitpid(pid, 0)[1] == 0\n"
+        "print(rlm.completion('b').response, flush=True)\n"
+        "if pid: rlm.close()\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
