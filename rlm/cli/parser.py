@@ -21,6 +21,8 @@ examples:
   rlm run "Who is the narrator?" --context book.txt --model gpt-5-mini
   rlm run "Where are sessions closed?" --context src/ --model gpt-5 --sub-model gpt-5-mini
   git log | rlm run "What changed in May?" --context - --model gpt-5-mini --budget 0.50
+  rlm run "Which month sold best?" --context sales.csv --model gpt-5-mini \\
+      --environment docker --package pandas
   rlm run "Sum it up" --context notes/ --backend vllm --base-url http://localhost:8000/v1 \\
       --model meta-llama/Llama-3-70b
 
@@ -111,6 +113,7 @@ def _add_run(commands: Any) -> None:
         "question is all there is",
     )
     _add_model(run)
+    _add_environment(run)
     _add_limits(run)
     _add_output(run)
 
@@ -136,12 +139,30 @@ def _add_model(run: argparse.ArgumentParser) -> None:
         help="another model of the same backend, for sub-calls (default: the model itself)",
     )
     model.add_argument("--base-url", metavar="URL", help="the API's address, if not the usual one")
-    model.add_argument(
+
+
+def _add_environment(run: argparse.ArgumentParser) -> None:
+    where = run.add_argument_group("environment", "where the model's code runs")
+    where.add_argument(
         "--environment",
         metavar="NAME",
         default="local",
-        help="where the model's code runs; local is a process of this user and no boundary "
-        "against hostile code (default: local)",
+        help="local, docker or modal; local is a process of this user and no boundary against "
+        "hostile code (default: local)",
+    )
+    where.add_argument(
+        "--image", metavar="NAME", help="the image that a container or Modal sandbox is made of"
+    )
+    where.add_argument(
+        "--package",
+        metavar="REQUIREMENT",
+        action="append",
+        help="what pip is to install into it besides; may be given again",
+    )
+    where.add_argument(
+        "--environment-kwargs",
+        metavar="JSON",
+        help='what else it takes, in a file or here: {"mem_limit": "8g"} (docs/environments.md)',
     )
 
 

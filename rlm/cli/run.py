@@ -32,7 +32,8 @@ def run(options: argparse.Namespace) -> int:
     chosen = settings(options)
     context = _context(options)
     if options.dry_run:
-        RLM(**chosen)  # starts nothing, and refuses what a run would refuse
+        config = RLM(**chosen).config  # starts nothing, and refuses what a run would refuse
+        chosen["environment_kwargs"] = config.public()["environment_kwargs"]  # no secrets
         return _dry_run(options, chosen, context)
     refuse_unwritable(options)
     return complete(options, lambda **told: RLM(**chosen, **told), context, options.question)
@@ -83,6 +84,7 @@ def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) 
         "model": options.model,
         "sub_model": options.sub_model or options.model,
         "environment": chosen["environment"],
+        "environment_kwargs": chosen["environment_kwargs"],
         "limits": limits,
         "prices": chosen["prices"],
     }
@@ -90,13 +92,14 @@ def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) 
         sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=2) + "\n")
         return Exit.ANSWER
     tokens = "" if characters is None else f", about {characters // _CHARACTERS_PER_TOKEN:,} tokens"
+    environment = [f"{name} {value}" for name, value in chosen["environment_kwargs"].items()]
     set_limits = [f"{name} {value:,}" for name, value in limits.items() if value is not None]
     lines = [
         f"question     {options.question}",
         f"context      {about.description}{tokens}",
         f"model        {options.model} ({chosen['backend']})",
         f"sub-calls    {options.sub_model or options.model}",
-        f"environment  {chosen['environment']}",
+        f"environment  {', '.join([chosen['environment'], *environment])}",
         f"limits       {', '.join(set_limits)}",
         *([f"prices       {chosen['prices']}"] if chosen["prices"] else []),
         "Nothing was sent, and no kernel was started.",

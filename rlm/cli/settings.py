@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm.core.environments import ENVIRONMENTS
 from rlm.errors import ConfigurationError
 from rlm.trajectory import SUFFIXES, format_of
 
@@ -33,6 +34,7 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
         "backend": options.backend,
         "backend_kwargs": backend_kwargs,
         "environment": options.environment,
+        "environment_kwargs": _environment_kwargs(options),
         "max_depth": options.max_depth,
         "max_iterations": options.max_iterations,
         "max_budget": options.budget,
@@ -60,6 +62,33 @@ def check_save(path: str | None) -> None:
         )
 
 
+def _environment_kwargs(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the environment is given; what it does not take is refused by its flag."""
+    kwargs: dict[str, Any] = {}
+    if options.environment_kwargs is not None:
+        kwargs = _read_json("--environment-kwargs", options.environment_kwargs)
+        if not isinstance(kwargs, dict):
+            raise ConfigurationError(
+                '--environment-kwargs must be a JSON object such as {"mem_limit": "8g"}.'
+            )
+    for flag, name, value in (
+        ("--image", "image", options.image),
+        ("--package", "packages", options.package),
+    ):
+        if value is None:
+            continue
+        if name not in ENVIRONMENTS.get(options.environment, (name,)):
+            takes = [f"--environment {one}" for one in ENVIRONMENTS if name in ENVIRONMENTS[one]]
+            raise ConfigurationError(
+                f"{flag} is for {' and '.join(takes)}: the environment {options.environment!r} "
+                "has no image; it uses what is installed here."
+            )
+        if name in kwargs:
+            raise ConfigurationError(f"{flag} and {name!r} of --environment-kwargs are the same.")
+        kwargs[name] = value
+    return kwargs
+
+
 def _prices(options: argparse.Namespace) -> dict[str, tuple[float, float]] | None:
     prices = {} if options.prices is None else _read_prices(options.prices)
     given = (options.price_in, options.price_out)
@@ -70,12 +99,17 @@ def _prices(options: argparse.Namespace) -> dict[str, tuple[float, float]] | Non
     return prices or None
 
 
-def _read_prices(source: str) -> dict[str, tuple[float, float]]:
+def _read_json(flag: str, source: str) -> Any:
+    """Return the value of an option that is JSON, or names a file of it."""
     try:
         text = source if source.lstrip().startswith("{") else Path(source).read_text("utf-8")
-        parsed = json.loads(text)
+        return json.loads(text)
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"--prices {source!r} cannot be read: {error}.") from error
+        raise ConfigurationError(f"{flag} {source!r} cannot be read: {error}.") from error
+
+
+def _read_prices(source: str) -> dict[str, tuple[float, float]]:
+    parsed = _read_json("--prices", source)
     if not isinstance(parsed, dict) or not all(map(_is_price, parsed.values())):
         raise ConfigurationError(
             "--prices must be a JSON object of the form "

@@ -37,6 +37,34 @@ def test_a_sub_model_is_another_backend_of_the_same_kind() -> None:
     assert options["other_backend_kwargs"] == [{"model_name": "s", "base_url": "http://x/v1"}]
 
 
+def test_a_container_is_of_the_image_and_packages_that_rlm_kernel_build_was_given() -> None:
+    assert chosen()["environment_kwargs"] == {}
+    options = chosen(
+        *("--environment", "docker", "--image", "python:3.12-slim"),
+        *("--package", "pandas>=2", "--package", "polars"),
+    )
+    assert options["environment"] == "docker"
+    assert options["environment_kwargs"] == {
+        "image": "python:3.12-slim",
+        "packages": ["pandas>=2", "polars"],
+    }
+
+
+def test_what_else_an_environment_takes_comes_from_text_or_a_file(tmp_path: Path) -> None:
+    given = {"mem_limit": "8g", "cpus": None}
+    file = tmp_path / "kwargs.json"
+    file.write_text(json.dumps(given))
+    for source in (json.dumps(given), str(file)):
+        options = chosen("--environment", "docker", "--environment-kwargs", source)
+        assert options["environment_kwargs"] == given
+        both = chosen(
+            *("--environment", "docker", "--environment-kwargs", source, "--package", "polars")
+        )
+        assert both["environment_kwargs"] == {**given, "packages": ["polars"]}
+    local = chosen("--environment-kwargs", '{"memory_limit": "1g"}')
+    assert local["environment_kwargs"] == {"memory_limit": "1g"}
+
+
 def test_prices_come_from_options_text_or_a_file(tmp_path: Path) -> None:
     assert chosen()["prices"] is None
     assert chosen("--price-in", "1", "--price-out", "2.5")["prices"] == {"m": (1.0, 2.5)}
@@ -56,6 +84,14 @@ def test_prices_come_from_options_text_or_a_file(tmp_path: Path) -> None:
         (["--prices", "{"], "cannot be read"),
         (["--prices", '{"m": [1]}'], "JSON object of the form"),
         (["--save", "run.txt"], r"\.json, \.jsonl"),
+        (["--image", "x"], "--image is for --environment docker and --environment modal"),
+        (["--package", "x", "--environment", "local"], "'local' has no image"),
+        (["--environment-kwargs", "nowhere.json"], "--environment-kwargs 'nowhere.json' cannot"),
+        (["--environment-kwargs", "{"], "cannot be read"),
+        (
+            ["--environment", "docker", "--image", "x", "--environment-kwargs", '{"image": "y"}'],
+            "--image and 'image' of --environment-kwargs are the same",
+        ),
     ],
 )
 def test_options_that_make_no_sense_are_refused(arguments: list[str], complaint: str) -> None:
@@ -96,6 +132,16 @@ def test_model_and_backend_come_from_the_environment_too(monkeypatch: pytest.Mon
     options = settings(parser().parse_args(["run", "why?"]))
     assert options["backend"] == "vllm"
     assert options["backend_kwargs"]["model_name"] == "from-env"
+
+
+def test_what_an_environment_does_not_take_is_refused_before_anything_is_asked(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = ["run", "why?", "--model", "m", "--base-url", "http://127.0.0.1:1/v1"]
+    assert main([*run, "--environment-kwargs", '{"image": "x"}']) == 2
+    assert "'local' (environment_kwargs) takes no argument 'image'" in capsys.readouterr().err
+    assert main([*run, "--environment", "nowhere", "--image", "x"]) == 2
+    assert "Unknown environment 'nowhere'" in capsys.readouterr().err
 
 
 def test_without_a_model_one_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
