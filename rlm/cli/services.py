@@ -2,43 +2,58 @@
 
 from __future__ import annotations
 
-import http.client
-import os
-import socket
-from pathlib import Path
+import contextlib
+import ssl
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from rlm.cli.checks import Finding
+from rlm_kernel.errors import SandboxError
 from rlm_kernel.modal.account import token_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PORT = 2375
-
 PATIENCE = 3.0
 """Seconds that an engine has to answer."""
 
+SSH_PATIENCE = 10.0
+"""The same for one on another machine, where somebody has to log in first."""
+
 
 def docker() -> Iterator[Finding]:
-    """Ask the Docker engine whether it is there, without the docker package."""
-    address = os.environ.get("DOCKER_HOST") or _default_socket()
+    """Ask the Docker engine whether it is there, as a run would but without the docker package."""
+    from rlm_kernel.docker.engine import engine_address  # noqa: PLC0415 - needed here alone
+    from rlm_kernel.docker.requests import (  # noqa: PLC0415 - same
+        EngineRefusalError,
+        EngineRequests,
+    )
+    from rlm_kernel.docker.stream import uses_tls  # noqa: PLC0415 - same
+
+    address = engine_address()
     advice = "Only environment=docker needs it: start the engine (or set DOCKER_HOST)."
+    patience = PATIENCE
+    if address.url.startswith("ssh:"):
+        patience = SSH_PATIENCE
+        advice += " Does `docker version` work there, over ssh and without a password?"
     try:
-        version = _engine_version(address)
-    except NotImplementedError:
-        text = f"the engine at {address} was not asked: only unix and plain tcp addresses are"
-        yield Finding(about="Docker", state="note", text=text)
+        with contextlib.closing(EngineRequests(address, patience)) as engine:
+            version = engine.version()["Version"]
     except PermissionError:
-        text = f"the engine's socket {address} is not open to this user"
+        text = f"the engine's socket {address.url} is not open to this user"
         advice = "Add the user to the group `docker`, or use a rootless engine."
         yield Finding(about="Docker", state="note", text=text, advice=advice)
-    except (OSError, http.client.HTTPException) as error:
-        text = f"no engine answers at {address} ({error})"
+    except (OSError, EngineRefusalError, SandboxError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, ssl.SSLError):
+            advice = "Are ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH those of this engine?"
+        text = f"no engine answers at {address.url} ({error})"
         yield Finding(about="Docker", state="note", text=text, advice=advice)
     else:
-        yield Finding(about="Docker", state="ok", text=f"engine {version} at {address}")
+        how = ""
+        if address.url.startswith(("tcp:", "http:", "https:")):
+            how = ", without TLS"
+            if uses_tls(address):
+                how = ", over TLS" if address.verify else ", over TLS, its certificate unchecked"
+        yield Finding(about="Docker", state="ok", text=f"engine {version} at {address.url}{how}")
 
 
 def modal() -> Iterator[Finding]:
@@ -72,44 +87,3 @@ def containers() -> Iterator[Finding]:
         f"threads, {'all' if options.cpus is None else f'{options.cpus:g}'} CPUs, nothing logged"
     )
     yield Finding(about="containers", state="ok", text=text)
-
-
-def _default_socket() -> str:
-    own = Path("~/.docker/run/docker.sock").expanduser()  # Docker Desktop
-    return f"unix://{own if own.exists() else '/var/run/docker.sock'}"
-
-
-def _engine_version(address: str) -> str:
-    """Return the engine's version (Docker Engine API, `GET /_ping` and its `Server` header)."""
-    parts = urlsplit(address)
-    connection: http.client.HTTPConnection
-    if parts.scheme == "unix":
-        connection = _UnixConnection(parts.path)
-    elif (
-        parts.scheme in {"tcp", "http"} and parts.hostname and "DOCKER_TLS_VERIFY" not in os.environ
-    ):
-        connection = http.client.HTTPConnection(
-            parts.hostname, parts.port or 2375, timeout=PATIENCE
-        )
-    else:
-        raise NotImplementedError
-    try:
-        connection.request("GET", "/_ping")
-        reply = connection.getresponse()
-        reply.read()
-        if reply.status != http.client.OK:
-            raise OSError(f"status {reply.status}")
-        return (reply.getheader("Server") or "unknown").partition(" ")[0]
-    finally:
-        connection.close()
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=PATIENCE)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(PATIENCE)
-        self.sock.connect(self._path)

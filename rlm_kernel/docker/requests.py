@@ -1,7 +1,7 @@
 """The requests that starting a container takes, without the SDK, whose import takes longer.
 
 The methods are named and answer as those of the SDK's `APIClient` (Docker Engine API, in whatever
-version the engine speaks). An engine behind ssh is left to the SDK.
+version the engine speaks).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from rlm_kernel.docker.stream import port_of, tls_context, uses_tls
+from rlm_kernel.docker.dial import Dialled
+from rlm_kernel.docker.stream import port_of, tls_context, unknown_address, uses_tls
 
 if TYPE_CHECKING:
     from rlm_kernel.docker.stream import EngineAddress
@@ -39,11 +40,21 @@ class EngineRequests:
     """Asks an engine over one connection, one thread at a time; close it to free that.
 
     Args:
-        address: The engine's; not one behind ssh.
+        address: The engine's.
+        timeout: Seconds that it has for each answer.
+
+    Raises:
+        SandboxError: The address is of an unknown kind.
+        OSError: The certificates cannot be read.
     """
 
-    def __init__(self, address: EngineAddress) -> None:
-        self._connection = _connection(address)
+    def __init__(self, address: EngineAddress, timeout: float = _TIMEOUT) -> None:
+        self._connection = _connection(address, timeout)
+
+    def version(self) -> dict[str, Any]:
+        """Return what the engine says of itself; its `Version`, say."""
+        about: dict[str, Any] = self._ask("GET", "/version")
+        return about
 
     def inspect_image(self, name: str) -> dict[str, Any]:
         """Return what the engine knows of an image."""
@@ -92,23 +103,45 @@ def _message(text: bytes) -> str:
         return text.decode("utf-8", "replace")[:500]
 
 
-def _connection(address: EngineAddress) -> http.client.HTTPConnection:
+def _connection(address: EngineAddress, timeout: float) -> http.client.HTTPConnection:
     parts = urlsplit(address.url)
     if parts.scheme in ("unix", "http+unix"):
-        return _UnixConnection(parts.path)
+        return _UnixConnection(parts.path, timeout)
+    if parts.scheme == "ssh":
+        return _SSHConnection(address.url, timeout)
+    if parts.scheme not in ("tcp", "http", "https"):
+        raise unknown_address(address)
     host, port = parts.hostname or "", port_of(address)
     if uses_tls(address):
         context = tls_context(address)
-        return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT, context=context)
-    return http.client.HTTPConnection(host, port, timeout=_TIMEOUT)
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    return http.client.HTTPConnection(host, port, timeout=timeout)
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("docker", timeout=_TIMEOUT)
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("docker", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_TIMEOUT)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+class _SSHConnection(http.client.HTTPConnection):
+    _dialled: Dialled | None = None
+
+    def __init__(self, url: str, timeout: float) -> None:
+        super().__init__("docker", timeout=timeout)
+        self._url = url
+
+    def connect(self) -> None:
+        self._dialled = Dialled(self._url, self.timeout)
+        self.sock = self._dialled.socket
+
+    def close(self) -> None:
+        super().close()
+        dialled, self._dialled = self._dialled, None
+        if dialled is not None:
+            dialled.close()

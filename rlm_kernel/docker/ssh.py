@@ -5,48 +5,31 @@ The SDK's own needs paramiko even to run the ssh program.
 
 from __future__ import annotations
 
-import socket
-import subprocess
 from typing import Any
 
 import urllib3
 import urllib3.connection
 from requests.adapters import HTTPAdapter
 
-from rlm_kernel.docker.stream import ssh_command
-
-_END_SECONDS = 2.0
+from rlm_kernel.docker.dial import Dialled
 
 
 class _Connection(urllib3.connection.HTTPConnection):
     """A connection whose other end is an ssh process's stdin and stdout."""
 
     ssh_url = ""
-    _process: subprocess.Popen[bytes] | None = None
+    _dialled: Dialled | None = None
 
     def connect(self) -> None:
-        ours, its = socket.socketpair()
-        with its:
-            self._process = subprocess.Popen(
-                ssh_command(self.ssh_url),
-                stdin=its.fileno(),
-                stdout=its.fileno(),
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        if isinstance(self.timeout, int | float):
-            ours.settimeout(self.timeout)
-        self.sock = ours
+        timeout = self.timeout if isinstance(self.timeout, int | float) else None
+        self._dialled = Dialled(self.ssh_url, timeout)
+        self.sock = self._dialled.socket
 
     def close(self) -> None:
         super().close()
-        process, self._process = self._process, None
-        if process is not None:
-            try:
-                process.wait(_END_SECONDS)  # its stdin has ended
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        dialled, self._dialled = self._dialled, None
+        if dialled is not None:
+            dialled.close()
 
 
 class _Pool(urllib3.HTTPConnectionPool):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ssl
 import struct
 from dataclasses import dataclass
@@ -167,7 +168,12 @@ async def _connect(
         return *opened, _nothing
     if parts.scheme == "ssh":
         return await _over_ssh(address.url)
-    raise SandboxError(
+    raise unknown_address(address)
+
+
+def unknown_address(address: EngineAddress) -> SandboxError:
+    """Return the error for an address of a kind that leads to no engine."""
+    return SandboxError(
         f"DOCKER_HOST is {address.url!r}; known are unix://, tcp://, https:// and ssh:// addresses."
     )
 
@@ -224,9 +230,17 @@ def port_of(address: EngineAddress) -> int:
 
 
 def tls_context(address: EngineAddress) -> ssl.SSLContext:
-    """Return how to speak TLS with an engine: with its own CA, and our certificate."""
+    """Return how to speak TLS with an engine: with its own CA, and our certificate.
+
+    Raises:
+        OSError: The certificates cannot be read.
+    """
     folder = Path(address.certificates or "~/.docker").expanduser()
-    context = ssl.create_default_context(cafile=folder / "ca.pem" if address.verify else None)
+    ca = folder / "ca.pem"
+    if address.verify and not ca.exists():
+        what = "no certificate authority to check the engine with (DOCKER_CERT_PATH)"
+        raise FileNotFoundError(errno.ENOENT, what, str(ca))
+    context = ssl.create_default_context(cafile=ca if address.verify else None)
     if (folder / "cert.pem").exists():
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
     if not address.verify:

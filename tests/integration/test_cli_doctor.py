@@ -105,8 +105,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             with listener.accept()[0] as client:
                 client.recv(4096)
                 client.sendall(
-                    b"HTTP/1.1 200 OK\r\nServer: Docker/20.10.24 (linux)\r\n"
-                    b"Content-Length: 2\r\n\r\nOK"
+                    b"HTTP/1.1 200 OK\r\nContent-Length: 22\r\n\r\n" + b'{"Version":"20.10.24"}'
                 )
 
         thread = threading.Thread(target=answer)
@@ -118,7 +117,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_docker_engine_is_found_at_its_socket(engine: Path) -> None:
     (found,) = docker()
     assert found.state == "ok"
-    assert "Docker/20.10.24" in found.text
+    assert found.text == f"engine 20.10.24 at unix://{engine}"
 
 
 @pytest.mark.parametrize("address", ["unix:///nowhere.sock", "tcp://127.0.0.1:1", "ssh://host"])

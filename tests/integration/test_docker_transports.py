@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from rlm.cli.services import docker as doctor_asks
 from rlm.core.environments import new_sandbox
 from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.errors import SandboxError
@@ -25,7 +26,9 @@ from rlm_kernel.host.payload import context_value
 from rlm_kernel.host.session import open_session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
+
+    from rlm.cli.checks import Finding
 
 
 @pytest.fixture
@@ -185,9 +188,7 @@ def ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real_socket: str) -> Pa
     return calls
 
 
-async def test_over_ssh(
-    docker: dict[str, Any], ssh: Path, require: Callable[[object, str], None]
-) -> None:
+async def test_over_ssh(docker: dict[str, Any], ssh: Path) -> None:
     await use(docker)
     calls = ssh.read_text().splitlines()
     assert calls
@@ -196,11 +197,80 @@ async def test_over_ssh(
         assert call.endswith("docker system dial-stdio")
 
 
+async def doctor() -> Finding:
+    """Return what `rlm doctor` finds at the engine of DOCKER_HOST."""
+    (found,) = await asyncio.to_thread(lambda: list(doctor_asks()))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"DOCKER_TLS_VERIFY": "1"}, ", over TLS"),
+        ({"DOCKER_TLS": "1"}, ", over TLS, its certificate unchecked"),
+    ],
+    ids=["checked", "unchecked"],
+)
+async def test_the_doctor_asks_an_engine_over_tls(
+    real_socket: str,
+    certificates: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variables: dict[str, str],
+    said: str,
+) -> None:
+    async with passing_on(real_socket, tls(certificates)) as port:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        found = await doctor()
+        assert found.state == "ok", found
+        assert found.text.endswith(f" at tcp://127.0.0.1:{port}{said}")
+
+
+async def test_the_doctor_says_whose_certificates_are_looked_for_where(
+    real_socket: str, certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with passing_on(real_socket, tls(certificates)) as port:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(tmp_path))
+        missing = await doctor()
+        assert missing.state == "note"
+        assert "DOCKER_CERT_PATH" in missing.text
+        assert str(tmp_path / "ca.pem") in missing.text
+        (tmp_path / "ca.pem").write_bytes((certificates / "cert.pem").read_bytes())
+        wrong = await doctor()
+        assert wrong.state == "note"
+        assert "certificate verify failed" in wrong.text
+        assert "DOCKER_CERT_PATH" in wrong.advice
+
+
+async def test_the_doctor_asks_an_engine_over_ssh(ssh: Path) -> None:
+    found = await doctor()
+    assert found.state == "ok", found
+    assert found.text.startswith("engine ")
+    assert found.text.endswith(" at ssh://someone@far.example:2222")
+    assert len(ssh.read_text().splitlines()) == 1
+
+
+async def test_the_doctor_says_so_when_ssh_leads_nowhere(
+    ssh: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = ssh.parent / "bin" / "ssh"
+    program.write_text("#!/bin/sh\nexit 255\n")
+    found = await doctor()
+    assert found.state == "note"
+    assert "no engine answers at ssh://someone@far.example:2222" in found.text
+    assert "over ssh" in found.advice
+
+
 async def test_an_address_of_an_unknown_kind_is_refused(
     docker: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "carrier-pigeon://loft")
     sandbox = new_sandbox("docker", docker)
-    with pytest.raises(SandboxError, match="carrier-pigeon"):
+    with pytest.raises(SandboxError, match=r"'carrier-pigeon://loft'; known are unix://"):
         await sandbox.start()
     await sandbox.close()
+    assert "known are unix://" in (await doctor()).text
