@@ -87,8 +87,7 @@ async def _start(options: DockerOptions) -> Box:
             await stream.close()
             raise
         finally:
-            if isinstance(client, EngineRequests):
-                client.close()  # it is rarely needed again, and opens what it needs then
+            _disconnect(client)  # it is rarely needed again, and opens what it needs then
     except BaseException as error:
         await in_thread(_remove, client, container)
         if isinstance(error, Exception):
@@ -98,7 +97,10 @@ async def _start(options: DockerOptions) -> Box:
 
 
 def _create(address: EngineAddress, options: DockerOptions) -> tuple[Any, str]:
-    """Create a container; the SDK is loaded only where something must be made or ssh is the way."""
+    """Create a container; the SDK is loaded only where something must be made or ssh is the way.
+
+    The SDK keeps what it has dialled, and a login takes longer than its import.
+    """
     client: Any = engine(address) if address.url.startswith("ssh:") else EngineRequests(address)
     image = Images(client, address).find(options)
     if image is None:
@@ -112,14 +114,21 @@ def _create(address: EngineAddress, options: DockerOptions) -> tuple[Any, str]:
 def _remove(client: Any, container: str) -> None:
     """Kill and remove a container; one that is gone already is no error."""
     deadline = time.monotonic() + _STOPPED_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            client.remove_container(container, force=True, v=True)
-        except Exception as error:  # noqa: BLE001 - whatever the SDK raises
-            if is_missing(error):
+    try:
+        while time.monotonic() < deadline:
+            try:
+                client.remove_container(container, force=True, v=True)
+            except Exception as error:  # noqa: BLE001 - whatever the SDK raises
+                if is_missing(error) or "already in progress" in str(error):
+                    return
+            else:
                 return
-            if "already in progress" in str(error):
-                return
-        else:
-            return
-        time.sleep(0.1)
+            time.sleep(0.1)
+    finally:
+        _disconnect(client)
+
+
+def _disconnect(client: Any) -> None:
+    """Close the connection of our own client; the SDK's is shared, and keeps its own."""
+    if isinstance(client, EngineRequests):
+        client.close()
