@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 GRACE = 5.0
 """Seconds that what a test has closed may take to be gone."""
 
+LIVE_SECONDS = 900
+"""What a test may take on a real account, where a sandbox takes seconds and its image a minute."""
+
 SECRETS = re.compile(r"KEY|TOKEN|SECRET|PASSWORD|CREDENTIAL")
 PROVIDERS = re.compile(r"(OPENAI|ANTHROPIC|PORTKEY|OPENROUTER|AZURE|GEMINI|GOOGLE|MODAL|RLM)_")
 KEPT = re.compile(r"RLM_TEST_")
@@ -53,9 +56,14 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks decide what is run
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out live tests unless they are asked for."""
+    """Leave out live tests unless asked for them; what the suite has for Modal is live then too."""
     if _live(config):
+        for item in items:
+            if _runs_in(item) == "modal":
+                item.add_marker(pytest.mark.live)
+                item.add_marker(pytest.mark.timeout(LIVE_SECONDS))
         return
     left = [item for item in items if item.get_closest_marker("live")]
     config.hook.pytest_deselected(items=left)
@@ -78,6 +86,13 @@ def _requires_all() -> bool:
 
 def _live(config: pytest.Config) -> bool:
     return bool(config.getoption("markexpr") == "live")
+
+
+def _runs_in(item: pytest.Item) -> object:
+    """Return the environment whose kernels a test is given; None when it chooses for itself."""
+    callspec = getattr(item, "callspec", None)
+    starts_kernels = item.path.parent.name == "integration"
+    return callspec.params.get("environment") if callspec and starts_kernels else None
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.errors import SandboxError
 from rlm_kernel.kernel_requirements import PINS
 
 if TYPE_CHECKING:
@@ -29,9 +28,6 @@ def kernel_image(modal: Any, options: ModalOptions) -> Any:
     Args:
         modal: The SDK.
         options: The image and packages that were asked for.
-
-    Raises:
-        SandboxError: Nothing can be installed into the image.
     """
     if options.image is None:
         image = modal.Image.debian_slim(python_version=python_version())
@@ -39,10 +35,4 @@ def kernel_image(modal: Any, options: ModalOptions) -> Any:
         image = modal.Image.from_registry(options.image).entrypoint([])
     else:
         image = options.image
-    try:
-        return image.pip_install(*PINS, *options.packages)
-    except modal.exception.InvalidError as error:
-        raise SandboxError(
-            f"The kernel's packages cannot be installed into the modal.Image given: {error} "
-            "Make its local files part of it with copy=True."
-        ) from error
+    return image.pip_install(*PINS, *options.packages)

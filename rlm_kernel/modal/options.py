@@ -77,6 +77,9 @@ def modal_options(kwargs: dict[str, Any]) -> ModalOptions:
     for name in ("app_name", "gpu", "name", "workdir"):
         if (name == "app_name" and name in given) or given.get(name) is not None:
             _require_text(name, given[name])
+    image = given.get("image")
+    if not (image is None or (isinstance(image, str) and image) or hasattr(image, "pip_install")):
+        raise TypeError(f"image must be a registry's tag or a modal.Image, not {image!r}.")
     if (workdir := given.get("workdir")) and not workdir.startswith("/"):
         raise ValueError(f"workdir must be an absolute path in the sandbox, not {workdir!r}.")
     _require_seconds(given)

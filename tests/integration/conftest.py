@@ -10,7 +10,7 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from modal_standin.fixture import modal  # noqa: F401 - a fixture of every test here
+from modal_standin.fixture import MODAL_KWARGS, modal  # noqa: F401 - a fixture of every test here
 from shells import Notebook, opened
 
 from rlm import RLM
@@ -113,7 +113,7 @@ def environment(request: pytest.FixtureRequest) -> str:
 
 
 def environment_kwargs(environment: str) -> dict[str, Any]:
-    return dict(DOCKER_KWARGS) if environment == "docker" else {}
+    return dict({"docker": DOCKER_KWARGS, "modal": MODAL_KWARGS}.get(environment, {}))
 
 
 @pytest.fixture

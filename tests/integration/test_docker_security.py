@@ -1,13 +1,12 @@
-"""What hostile code in a container can reach, and what it can do to its host: next to nothing."""
+"""What is a container's alone: its network, mounts, privileges, limits on processes and memory.
+
+What holds for Modal's sandboxes as well is in `test_sandbox_security.py`.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import os
-import time
 from typing import Any
 
-import psutil
 import pytest
 
 from rlm.core.environments import new_sandbox
@@ -16,8 +15,6 @@ from rlm_kernel.host.options import KernelOptions
 from rlm_kernel.host.session import open_session
 
 pytestmark = pytest.mark.parametrize("environment", ["docker"], indirect=True)
-
-PLANTED = "planted-secret-for-the-test"
 
 
 async def nobody(call: Any) -> CallAnswer:
@@ -70,27 +67,6 @@ async def test_no_privileges_and_no_way_to_them(open_kernel: Any) -> None:
         )
 
 
-async def test_no_key_is_in_the_environment_or_in_proc(
-    open_kernel: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("OPENAI_API_KEY", "DOCKER_AUTH_CONFIG", "HTTPS_PROXY", "PATH_TO_MY_SECRET"):
-        monkeypatch.setenv(name, PLANTED)
-    async with open_kernel() as kernel:
-        assert (
-            await kernel.out(
-                "import pathlib, os\nfound = []\n"
-                "for file in pathlib.Path('/proc').glob('[0-9]*/*'):\n"
-                "    if file.name in ('environ', 'cmdline'):\n"
-                "        try: text = file.read_bytes()\n"
-                "        except OSError: continue\n"
-                f"        if {PLANTED[:7]!r}.encode() + {PLANTED[7:]!r}.encode() in text:"
-                " found.append(file)\n"
-                f"print(found, {PLANTED[:7]!r} + {PLANTED[7:]!r} in str(os.environ))"
-            )
-            == "[] False\n"
-        )
-
-
 async def test_the_stream_cannot_be_opened_nor_its_owner_looked_into(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         assert (
@@ -109,49 +85,6 @@ async def test_the_stream_cannot_be_opened_nor_its_owner_looked_into(open_kernel
             )
             == "-1\n-1\n"
         )
-
-
-async def test_our_own_half_cannot_be_changed_from_a_cell(open_kernel: Any) -> None:
-    async with open_kernel() as kernel:
-        result = await kernel.run(
-            "import sys\n"
-            "ours = next(path for path in sys.path if path.startswith('/proc/self/fd/'))\n"
-            "with open(ours, 'r+b', buffering=0) as file: file.write(b'x')"
-        )
-        assert result.error == "PermissionError: [Errno 1] Operation not permitted"
-
-
-async def test_killing_everything_is_seen_at_once_and_mended(open_kernel: Any) -> None:
-    async with open_kernel() as kernel:
-        await kernel.give("the context")
-        await kernel.session.assign("history_0", [1, 2])
-        began = time.monotonic()
-        result = await kernel.run("import os, signal, time\nos.kill(-1, 9)\ntime.sleep(60)")
-        assert time.monotonic() - began < 20  # not the cell's 60; 0.1 s on a machine of its own
-        assert (result.status, result.restarted) == ("died", True)
-        assert result.error == "The kernel was lost with its sandbox."
-        await kernel.session.restart()
-        assert await kernel.out("print(context, history, llm_query('x'))") == (
-            "the context [1, 2] echo x\n"
-        )
-
-
-async def test_a_lost_container_takes_all_its_kernels_along_and_all_come_back(
-    open_kernel: Any,
-) -> None:
-    async with open_kernel() as kernel:
-        await kernel.give("shared")
-        others = [await open_session(kernel.sandbox, KernelOptions(), nobody) for _ in range(2)]
-        sleeping = [asyncio.create_task(o.execute("import time; time.sleep(60)")) for o in others]
-        await kernel.run("import os, time; os.kill(-1, 9); time.sleep(60)")
-        assert [r.status for r in await asyncio.gather(*sleeping)] == ["died", "died"]
-        sessions = [kernel.session, *others]
-        await asyncio.gather(*(session.restart() for session in sessions))
-        for session in sessions:
-            assert (await session.execute("1 + 1")).status == "ok"
-        assert await kernel.out("print(context)") == "shared\n"
-        for other in others:
-            await other.close()
 
 
 FORK_BOMBS = {
@@ -207,83 +140,3 @@ async def test_running_out_of_memory_is_reported_as_that_and_costs_one_kernel(
         await other.close()
     finally:
         await sandbox.close()
-
-
-FLOOD = """
-from jupyter_client.session import Session
-kernel = get_ipython().kernel
-text, parent = 'x' * {size}, kernel.get_parent()
-for _ in range({count}):
-    Session.send(kernel.session, kernel.iopub_socket, 'stream',
-                 {{'name': 'stdout', 'text': text}}, parent)
-"""
-
-
-@pytest.mark.parametrize(("size", "count"), [(1_000_000, 10_000), (10, 100_000)])
-async def test_a_kernel_that_floods_its_host_is_stopped_and_costs_it_little(
-    open_kernel: Any, size: int, count: int
-) -> None:
-    me = psutil.Process(os.getpid())
-    async with open_kernel() as kernel:
-        before = me.memory_info().rss
-        result = await kernel.run(FLOOD.format(size=size, count=count), timeout=60)
-        assert me.memory_info().rss - before < 150e6
-        if result.restarted:
-            await kernel.session.restart()
-        assert (await kernel.run("1 + 1", timeout=60)).status == "ok"
-
-
-BOMBS = {
-    "deep": "'[' * 100_000 + ']' * 100_000",
-    "wide": "'[' + '[],' * 20_000_000 + '[]]'",
-    "long number": "'9' * 10_000_000",
-    "not JSON": "'{'",
-    "not UTF-8": "'\\udcff'",
-}
-
-
-@pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS.keys())
-async def test_bombs_of_json_are_refused(open_kernel: Any, bomb: str) -> None:
-    me = psutil.Process(os.getpid())
-    async with open_kernel() as kernel:
-        before = me.memory_info().rss
-        await kernel.run(
-            "kernel = get_ipython().kernel\n"
-            f"content = ({bomb}).encode('utf-8', 'surrogateescape')\n"
-            "session = kernel.session\n"
-            "for kind in ('rlm_call', 'rlm_output_limit', 'rlm_poll'):\n"
-            "    message = session.msg(kind)\n"
-            "    parts = [session.pack(message[n]) for n in ('header', 'parent_header',"
-            " 'metadata')] + [content]\n"
-            "    whole = [*kernel._host, b'<IDS|MSG>', session.sign(parts), *parts]\n"
-            "    kernel.control_thread.io_loop.add_callback("
-            "kernel.control_stream.send_multipart, whole)",
-            timeout=60,
-        )
-        assert await kernel.out("print(llm_query('x'))") == "echo x\n"
-        assert me.memory_info().rss - before < 300e6
-
-
-async def test_unsigned_and_replayed_messages_are_dropped(open_kernel: Any) -> None:
-    calls = []
-
-    async def count(call: Any) -> CallAnswer:
-        calls.append(call.prompt)
-        return CallAnswer(value="")
-
-    async with open_kernel(count) as kernel:
-        await kernel.run(
-            "kernel, session = get_ipython().kernel, get_ipython().kernel.session\n"
-            "content = {'floor': 0, 'calls': [{'id': 901, 'kind': 'llm', 'prompt': 'forged'}]}\n"
-            "message = session.msg('rlm_call', content)\n"
-            "parts = [session.pack(message[n]) for n in ('header', 'parent_header', 'metadata',"
-            " 'content')]\n"
-            "signed = [*kernel._host, b'<IDS|MSG>', session.sign(parts), *parts]\n"
-            "unsigned = [*kernel._host, b'<IDS|MSG>', b'0' * 64, *parts]\n"
-            "def send():\n"
-            "    for whole in (unsigned, signed, signed, signed):"
-            " kernel.control_stream.send_multipart(whole)\n"
-            "kernel.control_thread.io_loop.add_callback(send)"
-        )
-        assert await kernel.out("print(llm_query('real') == '')") == "True\n"
-    assert calls == ["forged", "real"]

@@ -25,12 +25,12 @@ from rlm_kernel.host.options import KernelOptions
 from rlm_kernel.host.payload import context_value
 from rlm_kernel.host.session import open_session
 from rlm_kernel.kernel_requirements import PINS
+from rlm_kernel.modal.account import explained
 
 if TYPE_CHECKING:
     from modal_standin import ModalStandIn
 
 ACCESS = api_pb2.NetworkAccess.NetworkAccessType
-PLANTED = "planted-secret-for-the-test"
 
 
 async def nothing(call: Any) -> CallAnswer:
@@ -177,22 +177,60 @@ async def test_there_is_no_way_to_any_network(modal: ModalStandIn) -> None:
     ) == ("['lo']\n" + "Network is unreachable\n" * 2 + "and not to us\nno names\n")
 
 
-async def test_no_key_is_in_the_environment_or_in_proc(
-    modal: ModalStandIn, monkeypatch: pytest.MonkeyPatch
+FORGE = """
+import json, os, time
+from rlm_kernel.wire import frames, pieces
+server = os.getppid()
+pump = open(f"/proc/{{server}}/task/{{server}}/children").read().split()[0]
+def writable(fd):
+    flags = open(f"/proc/{{pump}}/fdinfo/{{fd}}").read().split("flags:")[1].split()[0]
+    return os.readlink(f"/proc/{{pump}}/fd/{{fd}}").startswith("pipe:") and int(flags, 8) & 1
+(stream,) = filter(writable, os.listdir(f"/proc/{{pump}}/fd"))
+header = get_ipython().kernel.session.msg("rlm_call")["header"]
+call = {{"floor": 0, "calls": [{{"id": 901, "kind": "llm", "prompt": "forged"}}]}}
+dumped = [json.dumps(part, default=str).encode() for part in (header, {{}}, {{}}, call)]
+parts = [b"<IDS|MSG>", b"0" * 64, *dumped]
+with open(f"/proc/{{pump}}/fd/{{stream}}", "wb") as file:
+    file.write({frame})
+print(llm_query("real"))
+"""
+
+FRAMES = {
+    "a message that nobody signed": ("b''.join(pieces.cut(1, pieces.Channel.CONTROL, parts))", 1),
+    "a message of an unknown kernel": ("b''.join(pieces.cut(77, pieces.Channel.SHELL, parts))", 1),
+    "the end of an unknown kernel": ("frames.encode_control({'op': 'died', 'kernel': 77})", 1),
+    "an oversized length": ("b'\\xff' * 4 + bytes(5)", 2),
+}
+
+
+@pytest.mark.parametrize(("frame", "sandboxes"), FRAMES.values(), ids=FRAMES.keys())
+async def test_what_a_cell_writes_into_the_stream_itself_is_dropped_or_costs_the_sandbox(
+    modal: ModalStandIn, frame: str, sandboxes: int
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", PLANTED)
-    monkeypatch.setenv("DATABASE_URL", PLANTED)
-    seen = await in_sandbox(
-        "import glob, os, subprocess\n"
-        "everything = repr(dict(os.environ))\n"
-        "for file in glob.glob('/proc/[0-9]*/environ') + glob.glob('/proc/[0-9]*/cmdline'):\n"
-        "    try: everything += open(file, 'rb').read().decode('latin1')\n"
-        "    except OSError: pass\n"
-        "print([word for word in ('planted-secret', 'ak-' + 'standin', 'as-' + 'standin',"
-        " 'MODAL_TOKEN') if word in everything.replace(repr(word), '')])\n"
-        "print(len(everything) > 1000)"
-    )
-    assert seen == "[]\nTrue\n"
+    """As root, which cells are on Modal; in a container the stream cannot be opened."""
+    prompts: list[Any] = []
+
+    async def note(call: Any) -> CallAnswer:
+        prompts.append(call.prompt)
+        return CallAnswer(value="answered")
+
+    sandbox = new_sandbox("modal", {})
+    try:
+        session = await open_session(sandbox, KernelOptions(), note)
+        await session.attach("context_0", await sandbox.place(context_value("the text")))
+        result = await session.execute(FORGE.format(frame=frame), timeout=60)
+        if sandboxes == 1:
+            assert result.outputs[0]["text"] == "answered\n", result
+            assert prompts == ["real"]
+        else:
+            assert (result.status, result.restarted) == ("died", True), result
+            await session.restart()
+        after = await session.execute("print(context)")
+        assert after.outputs[0]["text"] == "the text\n"
+        await session.close()
+    finally:
+        await sandbox.close()
+    assert len(modal.sandboxes) == sandboxes
 
 
 # It never outlives us
@@ -299,6 +337,36 @@ async def test_a_token_that_is_not_accepted_is_said_to_be_so(
         await in_sandbox("1")
     assert "modal setup" in str(caught.value)
     assert "as-wrong" not in str(caught.value)
+
+
+async def test_an_image_that_cannot_be_made_is_what_modal_says_of_it(modal: ModalStandIn) -> None:
+    modal.world.faults.fail_image = "pip: no matching distribution found for no-such-thing"
+    with pytest.raises(SandboxError, match=r"could not build .*no-such-thing.*'packages'"):
+        await in_sandbox("1", packages=["no-such-thing"])
+    assert modal.sandboxes == []
+
+
+async def test_an_image_with_files_of_this_machine_is_to_hold_them_itself(
+    modal: ModalStandIn,
+) -> None:
+    import modal as sdk
+
+    image = sdk.Image.debian_slim().add_local_file(__file__, "/x")
+    with pytest.raises(SandboxError, match=r"Modal refused: .*local files.*copy=True"):
+        await in_sandbox("1", image=image)
+    copied = sdk.Image.debian_slim().add_local_file(__file__, "/x", copy=True)
+    await in_sandbox("1", image=copied)
+    assert "COPY" in str(modal.world.images)
+
+
+def test_modal_out_of_reach_is_said_to_be_that(modal: ModalStandIn) -> None:
+    """By what the SDK raises after a minute of trying."""
+    import modal.exception as errors
+
+    for kind in (errors.ConnectionError, errors.ServiceError, OSError, TimeoutError):
+        said = str(explained(kind("nobody  there")))
+        assert said.startswith("Modal cannot be reached (nobody there)")
+        assert "status.modal.com" in said
 
 
 async def test_no_token_is_an_error_at_once(

@@ -1,23 +1,22 @@
-"""The same as against the stand-in, on Modal itself: `make test-live`, because it costs money."""
+"""What every sandbox must do, once through, on Modal itself: `make test-live`; it costs money.
+
+After it `make test-live` runs, on Modal too, every test that the suite has for the environment
+`modal` and that asks nothing of the stand-in: see `tests/conftest.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from modal_standin.fixture import MODAL_KWARGS, modal  # noqa: F401 - a fixture of this test
 
 from rlm.core.environments import new_sandbox
 from rlm_kernel.host.answering import Call, CallAnswer
 from rlm_kernel.host.options import KernelOptions
 from rlm_kernel.host.payload import context_value
 from rlm_kernel.host.session import open_session
-from rlm_kernel.modal.account import token_source
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-APP = "rlm-kernel-live-tests"
 
 NETWORK = """
 import socket
@@ -38,15 +37,13 @@ async def out(session: Any, code: str) -> str:
 
 @pytest.mark.live
 @pytest.mark.timeout(900)
-def test_a_sandbox_on_modal_does_what_the_stand_in_s_does(
-    require: Callable[[object, str], None],
-) -> None:
-    require(token_source(), "a Modal token (MODAL_TOKEN_ID and MODAL_TOKEN_SECRET)")
+@pytest.mark.usefixtures("modal")
+def test_a_sandbox_on_modal_does_what_the_stand_in_s_does() -> None:
     asyncio.run(smoke())
 
 
 async def smoke() -> None:
-    sandbox = new_sandbox("modal", {"app_name": APP, "timeout": 600})
+    sandbox = new_sandbox("modal", MODAL_KWARGS)
     try:
         session = await open_session(sandbox, KernelOptions(), echo)
         big = "x" * 20_000_000

@@ -42,6 +42,7 @@ class Faults:
         lose_replies: How many writes to stdin are done but answered with an error.
         swallow_replies: How many are done and never answered.
         refuse_create: The error that the next sandbox is refused with.
+        fail_image: What is said of the next image, which cannot be made.
         slow_create: Seconds that the next sandbox takes, once it is made.
     """
 
@@ -50,6 +51,7 @@ class Faults:
     lose_replies: int = 0
     swallow_replies: int = 0
     refuse_create: tuple[Status, str] | None = None
+    fail_image: str | None = None
     refuse_exec: tuple[Status, str] | None = None
     slow_create: float = 0.0
 
@@ -173,13 +175,23 @@ class ControlPlane(ModalClientBase):
         commands = list(request.image.dockerfile_commands)
         if commands not in self.world.images:
             self.world.images.append(commands)
+        why, self.world.faults.fail_image = self.world.faults.fail_image, None
+        status = _SUCCESS if why is None else _FAILURE
         await stream.send_message(
             api_pb2.ImageGetOrCreateResponse(
                 image_id=f"im-{self.world.images.index(commands)}",
-                result=api_pb2.GenericResult(status=_SUCCESS),
+                result=api_pb2.GenericResult(status=status, exception=why or ""),
                 metadata=api_pb2.ImageMetadata(image_builder_version="2025.06"),
             )
         )
+
+    async def MountBatchedCheckExistence(self, stream: Any) -> None:
+        await self._take(stream)  # every file of this machine is there already
+        await stream.send_message(api_pb2.MountBatchedCheckExistenceResponse())
+
+    async def MountGetOrCreate(self, stream: Any) -> None:
+        await self._take(stream)
+        await stream.send_message(api_pb2.MountGetOrCreateResponse(mount_id="mo-1"))
 
     async def SecretGetOrCreate(self, stream: Any) -> None:
         request = await self._take(stream)

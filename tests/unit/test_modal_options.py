@@ -64,6 +64,8 @@ def test_memory_is_mebibytes_or_text() -> None:
         ({"timeout": 1.5}, "timeout"),
         ({"idle_timeout": True}, "idle_timeout"),
         ({"reconnect_timeout": "long"}, "reconnect_timeout"),
+        ({"image": 3}, "image"),
+        ({"image": ""}, "image"),
         ({"packages": "pandas"}, "packages"),
         ({"cpu": "two"}, "cpu"),
         ({"memory": 1.5}, "memory"),
