@@ -41,9 +41,10 @@ def _environment() -> list[str] | None:
     pip = [f"{HOME}/bin/python", "-m", "pip"]
     if subprocess.run([*venv, HOME], check=False).returncode:
         # Debian's Python has no ensurepip; one with pip can do without
-        if subprocess.run([*venv, "--clear", "--without-pip", HOME], check=False).returncode:
-            return None
         pip = [sys.executable, "-m", "pip", "--python", f"{HOME}/bin/python"]
+        for command in ([*pip[:3], "--version"], [*venv, "--clear", "--without-pip", HOME]):
+            if subprocess.run(command, check=False).returncode:
+                return None
     if sys.prefix != sys.base_prefix:
         # The image's own Python is a virtual environment: ours is to see its packages as well
         import site  # noqa: PLC0415 - here alone

@@ -358,8 +358,8 @@ def _build_failure(code: int, what: str, lines: list[str], options: DockerOption
         return f"{what} could not be made: its Python is too old; kernels need >= 3.11."
     if code == 4:  # noqa: PLR2004
         return (
-            f"{what} could not be made: its Python can make no virtual environment and has no pip "
-            f"(on Debian: apt-get install python3-venv).\n{last}"
+            f"{what} could not be made: its Python can make no virtual environment with pip in it, "
+            f"or has no pip to do without (on Debian: apt-get install python3-venv).\n{last}"
         )
     if "No space left on device" in text:
         return f"{what} could not be made: the Docker engine is out of disk space.\n{last}"
