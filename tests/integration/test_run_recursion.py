@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from rlm import RLMLogger
 from rlm.demo.server import LMRequest, LMResponse, StandInServer, script
+from rlm_kernel.docker.container import LABEL
+from rlm_kernel.docker.engine import engine, engine_address
 
 CONTEXT = "answer['content'] = {0}; answer['ready'] = True"
+
+WHERE = "os.path.basename(os.path.realpath('/proc/self/ns/pid'))"
+"""The namespace of a sandbox's processes, which no other has; one for all on this machine."""
 
 
 def cell(code: str) -> str:
@@ -21,24 +28,58 @@ def answer(expression: str) -> str:
     return cell(CONTEXT.format(expression))
 
 
-def test_three_levels_of_children_each_with_a_kernel_of_its_own(scripted: Any) -> None:
+@pytest.fixture
+def sandboxes(request: pytest.FixtureRequest, environment: str) -> Callable[[], int | None]:
+    """Counts this process's sandboxes that run now; None where nobody can be asked."""
+    if environment == "modal":
+        stand_in = request.getfixturevalue("modal")
+        return lambda: None if stand_in is None else len(stand_in.live)
+    if environment == "docker":
+        mine = {"label": f"{LABEL}.pid={os.getpid()}"}
+        return lambda: len(engine(engine_address()).containers(filters=mine))
+    return lambda: None
+
+
+def test_many_children_at_once_share_one_sandbox(
+    scripted: Any, sandboxes: Callable[[], int | None]
+) -> None:
+    def root(request: LMRequest) -> str:
+        if "str of 6 characters" in str(request.messages):
+            return answer("len(set(rlm_query_batched(['child'] * 8)))")
+        return cell(f"import os\n{CONTEXT.format(f'({WHERE}, llm_query(context))')}")
+
+    rlm = scripted(root, lambda _: str(sandboxes()), max_depth=2)
+    result = rlm.completion("parent")
+    assert result.response == "1"
+    assert result.trajectory.counts["children"] == 8
+    (seen,) = {call.finished.response for call in result.trajectory.root.sub_calls}
+    assert eval(seen)[1] in ("1", "None")
+
+
+def test_three_levels_of_children_each_with_a_kernel_of_its_own_in_one_sandbox(
+    scripted: Any, sandboxes: Callable[[], int | None]
+) -> None:
     # Every run asks a child about its context with a letter more, the deepest one answers.
     code = (
         "import os\n"
-        "below = rlm_query(context + 'x') if len(context) < 4 else ''\n"
-        "answer['content'] = f'{context}:{os.getpid()} {below}'; answer['ready'] = True"
+        f"where = {WHERE}\n"
+        "below = rlm_query(context + 'x') if len(context) < 4 else llm_query('how many?')\n"
+        "answer['content'] = f'{context}:{os.getpid()}:{where} {below}'; answer['ready'] = True"
     )
-    rlm = scripted(lambda _: cell(code), max_depth=4)
+    rlm = scripted(lambda _: cell(code), lambda _: str(sandboxes()), max_depth=4)
     result = rlm.completion("x")
-    parts = result.response.split()
-    assert [part.split(":")[0] for part in parts] == ["x", "xx", "xxx", "xxxx"]
-    assert len({part.split(":")[1] for part in parts}) == 4
-    assert result.usage.total_calls == 4
+    *parts, at_the_deepest = result.response.split()
+    names, kernels, places = zip(*(part.split(":", 2) for part in parts), strict=True)
+    assert names == ("x", "xx", "xxx", "xxxx")
+    assert len(set(kernels)) == 4
+    assert len(set(places)) == 1
+    assert at_the_deepest in ("1", "None")
+    assert result.usage.total_calls == 5
     run = result.trajectory.root
     for depth in range(4):
         assert run.started.depth == depth
         assert run.finished.status == "answered"
-        assert run.usage.total_calls == 4 - depth
+        assert run.usage.total_calls == 5 - depth
         run = run.children[0] if run.children else None
 
 
