@@ -165,6 +165,23 @@ class Story:
             duration=0.4,
         )
 
+    def calls_at_once(self, count: int, *, model: str = "gpt-5-nano") -> None:
+        """Tell of plain calls of which each begins before the first of them is over."""
+        calls = [self._ids() for _ in range(count)]
+        for number, ids in enumerate(calls):
+            self._tell(SubCallStarted, ids, kind="llm", model=model, prompt=f"Part {number}")
+        for ids in calls:
+            self._tell(
+                SubCallFinished,
+                ids,
+                kind="llm",
+                model=model,
+                response="It is a book.",
+                error=None,
+                usage=CallUsage(input_tokens=100, output_tokens=10, cost=0.0001),
+                duration=0.4,
+            )
+
     def note(self, text: str, kind: str = "warning") -> None:
         self._tell(Note, self._ids(), kind=kind, text=text, data={"n": 1})
 

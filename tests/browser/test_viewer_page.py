@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from story import Story, a_whole_story, failure, stdout
-from viewer_page import ViewerPage
+from viewer_page import ViewerPage, many, whole
 
 from rlm.trajectory import Trajectory
 
@@ -34,30 +34,9 @@ PIXEL = (
 )
 
 
-def whole() -> Trajectory:
-    return Trajectory.from_events(a_whole_story().events)
-
-
-def many(calls: int, cells: int = 1) -> Trajectory:
-    story = Story()
-    with story.run():
-        for number in range(cells):
-            with story.turn(number=number + 1), story.cell("llm_query_batched(parts)"):
-                for call in range(calls // cells):
-                    with story.call(f"Part {number}-{call}", "It is a book."):
-                        pass
-    return Trajectory.from_events(story.events)
-
-
 def bundle(**data: Any) -> dict[str, Any]:
     mime = {name.replace("_", "/"): value for name, value in data.items()}
     return {"output_type": "display_data", "data": mime, "metadata": {}}
-
-
-def selected(viewer: ViewerPage) -> str:
-    return str(
-        viewer.page.locator("[role=treeitem][aria-selected=true]").get_attribute("aria-label")
-    )
 
 
 def test_the_answer_and_how_it_ended_come_first(viewer: ViewerPage) -> None:
@@ -65,6 +44,29 @@ def test_the_answer_and_how_it_ended_come_first(viewer: ViewerPage) -> None:
     text = viewer.rendered()
     assert text.startswith("answered\nWho is the narrator?\n\nIshmael")
     assert "1 child run" in text
+
+
+def test_code_is_in_colour(viewer: ViewerPage) -> None:
+    story = Story()
+    code = "# all\nfor part in range(12):\n    print(llm_query(f'{part}?'))"
+    with story.run(), story.turn(), story.cell(code):
+        pass
+    viewer.show(Trajectory.from_events(story.events))
+    viewer.row("for part").click()
+    shown = viewer.detail.locator(".rlm-code")
+    assert shown.inner_text() == code
+    for kind, words in {
+        "comment": ["# all"],
+        "keyword": ["for", "in"],
+        "builtin": ["range", "print"],
+        "number": ["12"],
+        "helper": ["llm_query"],
+        "string": ["f'{part}?'"],
+    }.items():
+        assert shown.locator(f".rlm-code-{kind}").all_inner_texts() == words
+    plain = shown.evaluate("each => getComputedStyle(each).color")
+    for span in shown.locator("span").all():
+        assert span.evaluate("each => getComputedStyle(each).color") != plain
 
 
 def test_a_run_that_failed_says_why(viewer: ViewerPage) -> None:
@@ -96,65 +98,6 @@ def test_a_turn_shows_its_reply_output_variables_and_prompt(viewer: ViewerPage) 
         assert part in text
     viewer.detail.get_by_text("Prompt: all of it").click()
     viewer.detail.get_by_text("You have a REPL.").wait_for()
-
-
-def test_keys_move_in_the_tree_as_aria_says(viewer: ViewerPage) -> None:
-    viewer.show(whole())
-    press = viewer.page.keyboard.press
-    viewer.row("run").click()
-    press("ArrowDown")
-    assert selected(viewer).startswith("turn 1")
-    press("ArrowLeft")
-    assert viewer.row("turn 1").get_attribute("aria-expanded") == "false"
-    press("ArrowLeft")
-    assert selected(viewer).startswith("run")
-    press("End")
-    assert selected(viewer).startswith("restart")
-    press("Home")
-    for _ in range(3):  # to turn 1, open it, into it
-        press("ArrowRight")
-    assert selected(viewer).startswith("cell")
-    tabbable = viewer.page.locator("[role=treeitem][tabindex='0']")
-    assert tabbable.count() == 1
-    assert viewer.page.evaluate("document.activeElement.tabIndex") == 0
-    press("*")
-    press("Enter")
-    assert viewer.page.evaluate("document.activeElement.className").startswith("rlm-detail")
-    press("Escape")
-    assert viewer.page.evaluate("document.activeElement.getAttribute('role')") == "treeitem"
-
-
-def test_no_key_gets_out_to_the_page(viewer: ViewerPage) -> None:
-    viewer.show(whole())
-    viewer.page.evaluate(
-        "() => { window.heard = []; addEventListener('keydown', e => heard.push(e.key)); }"
-    )
-    viewer.row("turn 1").click()
-    for key in ("d", "d", "a", "b", "x", "ArrowDown", "Enter", "Escape"):
-        viewer.page.keyboard.press(key)
-    viewer.page.get_by_role("searchbox").fill("a")
-    viewer.page.keyboard.press("d")
-    assert viewer.page.evaluate("heard") == []
-    assert viewer.page.locator(".rlm-viewer").get_attribute("data-lm-suppress-shortcuts") == "true"
-
-
-def test_e_goes_from_failure_to_failure(viewer: ViewerPage) -> None:
-    story = Story()
-    with story.run():
-        for number in range(1, 4):
-            status = "error" if number != 2 else "ok"
-            with story.turn(number=number), story.cell(f"cell_{number}", failure(), status=status):
-                pass
-    viewer.show(Trajectory.from_events(story.events))
-    viewer.row("turn 1").click()
-    viewer.page.keyboard.press("e")
-    assert selected(viewer).startswith("cell, cell_1, failed")
-    viewer.page.keyboard.press("e")
-    assert selected(viewer).startswith("cell, cell_3, failed")
-    viewer.page.keyboard.press("e")
-    assert selected(viewer).startswith("cell, cell_1")
-    viewer.page.keyboard.press("Shift+E")
-    assert selected(viewer).startswith("cell, cell_3")
 
 
 def test_search_keeps_what_matches_and_what_is_above(viewer: ViewerPage) -> None:
@@ -211,7 +154,7 @@ def test_ten_thousand_calls_make_few_elements(viewer: ViewerPage) -> None:
     viewer.settle()
     assert viewer.page.locator("[role=treeitem]").count() < 60
     viewer.page.keyboard.press("End")
-    assert "Part 0-9999" in selected(viewer)
+    assert "Part 0-9999" in viewer.selected
     viewer.page.evaluate("() => { document.querySelector('.rlm-tree').scrollTop = 100_000; }")
     viewer.settle()
     assert viewer.page.locator("[role=treeitem]").count() < 70
@@ -259,31 +202,6 @@ def test_a_page_opened_anew_reads_what_is_there(viewer: ViewerPage) -> None:
     assert "Ishmael" in viewer.rendered()
     [hello] = viewer.answer()
     assert hello["from"]["0"]["next"] == len(viewer.feeds[0].trajectory.events)
-
-
-def test_a_run_is_followed_until_the_person_scrolls(viewer: ViewerPage) -> None:
-    events = a_whole_story().events
-    growing = Trajectory()
-    viewer.show(growing)
-    for event in events[:30]:
-        growing.add(event)
-    viewer.pump()
-    assert "running" in viewer.rendered()
-    assert selected(viewer).startswith("cell")
-    follow = viewer.page.get_by_role("button", name="Follow")
-    assert follow.get_attribute("aria-pressed") == "true"
-    viewer.page.locator(".rlm-tree").hover()
-    viewer.page.mouse.wheel(0, -50)
-    viewer.settle()
-    assert follow.get_attribute("aria-pressed") == "false"
-    viewer.row("turn 1").click()
-    for event in events[30:-1]:
-        growing.add(event)
-    viewer.pump()
-    assert selected(viewer).startswith("turn 1")
-    growing.add(events[-1])
-    viewer.pump()
-    assert not follow.is_visible()
 
 
 def test_stop_asks_the_kernel(page: Page, tmp_path: Path) -> None:
@@ -392,43 +310,6 @@ def test_images_and_tables_are_shown(viewer: ViewerPage) -> None:
     assert viewer.detail.get_by_role("cell", name="Oslo").count() == 1
     assert viewer.page.locator(".rlm-image").count() == 1
     assert "a lie" in viewer.detail.inner_text()
-
-
-def test_the_timeline_and_the_list_stay_in_step(viewer: ViewerPage) -> None:
-    viewer.show(whole())
-    viewer.row("turn 1").click()
-    viewer.page.get_by_role("button", name="Timeline").click()
-    viewer.settle()
-    canvas = viewer.page.locator(".rlm-timeline canvas")
-    box = canvas.bounding_box()
-    assert box is not None
-    # Lane 1 holds the turns; turn 2 takes the greater part of the time.
-    viewer.page.mouse.click(box["x"] + box["width"] * 0.6, box["y"] + 20 + 14 + 5)
-    viewer.settle()
-    assert selected(viewer).startswith("turn 2")
-    for step in range(0, 60, 6):  # somewhere here is one of the plain calls
-        viewer.page.mouse.click(box["x"] + box["width"] * 0.3 + step, box["y"] + 20 + 3 * 14 + 5)
-    viewer.settle()
-    assert selected(viewer).startswith("llm_query, Part")
-    assert viewer.row("llm_query \u00d7 16").get_attribute("aria-expanded") == "true"
-
-
-def test_the_film_steps_through_the_turns(viewer: ViewerPage) -> None:
-    viewer.show(many(6, cells=3))
-    viewer.page.get_by_role("button", name="Film").click()
-    viewer.settle()
-    assert selected(viewer).startswith("turn 1")
-    assert viewer.row("turn 2").count() == 0
-    viewer.page.keyboard.press("ArrowRight")
-    viewer.settle()
-    assert selected(viewer).startswith("turn 2")
-    assert "turn 2 of 3" in viewer.rendered()
-    viewer.page.keyboard.press("End")
-    viewer.settle()
-    assert selected(viewer).startswith("turn 3")
-    viewer.page.get_by_role("button", name="Film").click()
-    viewer.settle()
-    assert viewer.row("turn 3").count() == 1
 
 
 def test_two_runs_stand_side_by_side(page: Page, tmp_path: Path) -> None:

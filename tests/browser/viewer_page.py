@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from story import Story, a_whole_story
+
 import rlm_ipython
+from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import Feed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
-
-    from rlm.trajectory import Trajectory
 
 STATIC = Path(rlm_ipython.__file__).parent / "static"
 SLOTS = 16
@@ -46,6 +47,31 @@ async ([esm, css, state]) => {
     window.leave = await widget.render({model, el: place});
 }
 """
+
+
+def whole() -> Trajectory:
+    """A run with everything in it."""
+    return Trajectory.from_events(a_whole_story().events)
+
+
+def many(calls: int, cells: int = 1) -> Trajectory:
+    """A run with many plain calls, one after another."""
+    story = Story()
+    with story.run():
+        for number in range(cells):
+            with story.turn(number=number + 1), story.cell("llm_query_batched(parts)"):
+                for call in range(calls // cells):
+                    with story.call(f"Part {number}-{call}", "It is a book."):
+                        pass
+    return Trajectory.from_events(story.events)
+
+
+def at_once(calls: int) -> Trajectory:
+    """A run with many plain calls, all at once."""
+    story = Story()
+    with story.run(), story.turn(), story.cell("llm_query_batched(parts)"):
+        story.calls_at_once(calls)
+    return Trajectory.from_events(story.events)
 
 
 @dataclass
@@ -114,6 +140,12 @@ class ViewerPage:
     def row(self, words: str) -> Locator:
         """Return the first row that says something."""
         return self.rows.filter(has_text=words).first
+
+    @property
+    def selected(self) -> str:
+        """What is said of the selected row."""
+        row = self.page.locator("[role=treeitem][aria-selected=true]")
+        return str(row.get_attribute("aria-label"))
 
     @property
     def detail(self) -> Locator:
