@@ -35,8 +35,8 @@ $(INSTALLED): requirements/dev.lock pyproject.toml $(wildcard rlm_kernel/kernels
 	$(RUN) pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@
 
-# What needs a Docker engine, Chromium or litellm skips where there is none, and says so; `.ci/run`
-# installs all three. Most tests wait for kernels: more workers than processors.
+# What needs a Docker engine, Chromium, npm or litellm skips where there is none, and says so;
+# `.ci/run` installs them all. Most tests wait for kernels: more workers than processors.
 WORKERS ?= 3
 test: lint
 	$(RUN) pytest --numprocesses $(WORKERS) --dist loadfile

@@ -6,11 +6,18 @@ import { readFile, readdir, writeFile } from "node:fs/promises";
 const OUT = new URL("../rlm_ipython/static/", import.meta.url);
 const LIMIT = 120 * 1024;
 
-// A machine without Node can still tell by this whether the bundle was made from these sources.
 const SOURCES = new URL("src/", import.meta.url);
 const hash = createHash("sha256");
 for (const name of (await readdir(SOURCES)).sort()) hash.update(name).update("\0").update(await readFile(new URL(name, SOURCES))).update("\0");
 hash.update(await readFile(new URL("package-lock.json", import.meta.url)));
+const sources = hash.digest("hex");
+
+// By its first line a machine without Node can still tell that a built file was made from these
+// sources, and that nobody has changed it since.
+const signed = (contents) => {
+  const built = createHash("sha256").update(contents).digest("hex");
+  return Buffer.concat([Buffer.from(`/* made by widgets/build.js from sources ${sources}, below is ${built} */\n`), contents]);
+};
 
 const { outputFiles } = await build({
   entryPoints: { viewer: "src/index.js" },
@@ -21,20 +28,20 @@ const { outputFiles } = await build({
   minify: true,
   charset: "utf8",
   legalComments: "none",
-  banner: { js: `// made by widgets/build.js from sources ${hash.digest("hex")}` },
   outdir: "out",
   write: false,
 });
 
 let stale = false;
 let size = 0;
-for (const { path, contents } of outputFiles) {
-  const name = path.split("/").at(-1);
+for (const file of outputFiles) {
+  const name = file.path.split("/").at(-1);
+  const contents = signed(file.contents);
   const target = new URL(name, OUT);
   size += contents.length;
   if (process.argv.includes("--check")) {
     const committed = await readFile(target).catch(() => null);
-    if (committed === null || Buffer.compare(committed, Buffer.from(contents)) !== 0) {
+    if (committed === null || Buffer.compare(committed, contents) !== 0) {
       console.error(`rlm_ipython/static/${name} is not what widgets/src makes: run "npm run build".`);
       stale = true;
     }

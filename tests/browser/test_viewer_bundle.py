@@ -1,28 +1,34 @@
-"""The committed bundle is what esbuild makes of `widgets/src`, where there is Node to tell."""
+"""The viewer's front end by its own tools: its tests, and that its bundle is what esbuild makes."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pytest
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_esbuild_makes_the_committed_bundle(tmp_path: Path) -> None:
+def run(*command: str | None, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*filter(None, command)], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def test_esbuild_makes_the_committed_bundle(
+    tmp_path: Path, require: Callable[[object, str], None]
+) -> None:
     npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("needs npm; that the sources are the bundle's is checked without it too")
+    require(npm, "npm; that the bundle is that of the sources is checked without it too")
     ignored = shutil.ignore_patterns("node_modules")
     shutil.copytree(ROOT / "widgets", tmp_path / "widgets", ignore=ignored)
     shutil.copytree(ROOT / "rlm_ipython" / "static", tmp_path / "rlm_ipython" / "static")
-    command = [npm, "--prefix", str(tmp_path / "widgets")]
-    got = subprocess.run(
-        [*command, "ci", "--no-audit", "--no-fund"], capture_output=True, text=True, check=False
-    )
-    if got.returncode:
-        pytest.skip(f"needs a package registry: {got.stderr[-200:]}")
-    done = subprocess.run([*command, "run", "check"], capture_output=True, text=True, check=False)
+    install = (npm, "ci", "--prefer-offline", "--no-audit", "--no-fund")
+    got = run(*install, folder=tmp_path / "widgets")
+    require(got.returncode == 0, f"a registry of npm packages: {got.stderr[-200:]}")
+    done = run(npm, "run", "check", folder=tmp_path / "widgets")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -253,15 +253,17 @@ def test_a_closed_pump_sends_nothing() -> None:
     assert sent == []
 
 
-def test_the_committed_bundle_is_made_from_these_sources() -> None:
+@pytest.mark.parametrize("name", ["viewer.js", "viewer.css"])
+def test_the_committed_bundle_is_made_from_these_sources(name: str) -> None:
     """`npm run build` in `widgets/` makes it; no Node is needed to see that it is current."""
     sources = ROOT / "widgets" / "src"
     digest = hashlib.sha256()
     for path in sorted(sources.iterdir(), key=lambda path: path.name):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     digest.update((ROOT / "widgets" / "package-lock.json").read_bytes())
-    bundle = (ROOT / "rlm_ipython" / "static" / "viewer.js").read_text()
-    assert bundle.startswith(f"// made by widgets/build.js from sources {digest.hexdigest()}\n")
+    first, _, built = (ROOT / "rlm_ipython" / "static" / name).read_bytes().partition(b"\n")
+    made_of = f"made by widgets/build.js from sources {digest.hexdigest()}"
+    assert first.decode() == f"/* {made_of}, below is {hashlib.sha256(built).hexdigest()} */"
 
 
 def test_the_bundle_is_small_and_has_no_way_to_html() -> None:
