@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from story import Story, a_whole_story, failure, stdout
+from story import CONFIG, Story, a_whole_story, failure, stdout
 from viewer_page import ViewerPage, many, whole
 
 from rlm.trajectory import Trajectory
@@ -44,6 +44,33 @@ def test_the_answer_and_how_it_ended_come_first(viewer: ViewerPage) -> None:
     text = viewer.rendered()
     assert text.startswith("answered\nWho is the narrator?\n\nIshmael")
     assert "1 child run" in text
+
+
+def test_a_bar_for_each_limit_shows_how_much_of_it_is_used(viewer: ViewerPage) -> None:
+    viewer.show(whole())
+    bars = viewer.page.get_by_role("meter")
+    assert [bar.get_attribute("aria-label") for bar in bars.all()] == [
+        "money: $0.0046 of $1.00",
+        "tokens: 5,600 of 100,000",
+        "time: 12.5 s of 1 min 00 s",
+    ]
+    assert [bar.get_attribute("aria-valuenow") for bar in bars.all()] == ["0", "6", "21"]
+    assert all(bar.is_visible() for bar in bars.all())
+    # What is filled says the same to the eye.
+    widths = "bar => [bar.querySelector('.rlm-filled'), bar.querySelector('.rlm-track')]"
+    widths += ".map(each => each.getBoundingClientRect().width)"
+    viewer.page.wait_for_function("() => document.getAnimations().length === 0")
+    filled, track = bars.last.evaluate(widths)
+    assert filled / track == pytest.approx(12.5 / 60, abs=0.02)
+
+
+def test_a_limit_that_is_nearly_reached_stands_out(viewer: ViewerPage) -> None:
+    story = Story()
+    limits = {"max_tokens": 1300, "max_budget": 1.0}
+    with story.run(config={**CONFIG, "limits": limits}), story.turn():
+        pass
+    viewer.show(Trajectory.from_events(story.events))
+    assert viewer.page.locator(".rlm-near:visible").all_inner_texts() == ["tokens"]
 
 
 def test_code_is_in_colour(viewer: ViewerPage) -> None:
@@ -327,6 +354,7 @@ def test_two_runs_stand_side_by_side(page: Page, tmp_path: Path) -> None:
     assert "Ishmael" in text
     assert "Ahab" in text
     assert viewer.page.locator(".rlm-tag").all_inner_texts() == ["same code", "differs"]
+    assert viewer.page.get_by_role("meter").count() == 0  # no room for bars here
     viewer.page.locator("[data-turn='1']").click()
     assert "answer['content'] = 'Ahab'" in viewer.page.locator(".rlm-line-new").all_inner_texts()[0]
 
