@@ -73,6 +73,28 @@ def test_a_limit_that_is_nearly_reached_stands_out(viewer: ViewerPage) -> None:
     assert viewer.page.locator(".rlm-near:visible").all_inner_texts() == ["tokens"]
 
 
+def test_own_and_subtree_totals_stand_beside_each_other(viewer: ViewerPage) -> None:
+    viewer.show(whole())
+    viewer.row("turn 2").click()
+    assert (
+        "4.0k in, 320 out, $0.0036 in all · 1.2k in, 80 out, $0.0010 its own"
+        in viewer.detail.inner_text()
+    )
+    title = viewer.row("turn 2").locator(".rlm-size").get_attribute("title")
+    assert title == "4.0k in, 320 out, $0.0036 in all; 1.2k in, 80 out, $0.0010 its own"
+    viewer.row("turn 1").click()  # it called nobody: one figure says it all
+    assert "1.2k in, 80 out, $0.0010" in viewer.detail.inner_text()
+    assert "its own" not in viewer.detail.inner_text()
+    # A run's own is all that its child runs did not take.
+    viewer.row("run").click()
+    assert "3.9k in, 310 out, $0.0035 its own" in viewer.detail.inner_text()
+    table = viewer.detail.get_by_role("row").all_inner_texts()
+    assert table[-2:] == [
+        "without its child runs\t17\t3.9k\t310\t$0.0035",
+        "all\t19\t5.2k\t400\t$0.0046",
+    ]
+
+
 def test_code_is_in_colour(viewer: ViewerPage) -> None:
     story = Story()
     code = "# all\nfor part in range(12):\n    print(llm_query(f'{part}?'))"

@@ -149,5 +149,6 @@ def test_bars_have_the_colour_of_their_model_or_of_their_cost(viewer: ViewerPage
     assert legend.count() == 0
     assert timeline.color("--rlm-heat-5") in timeline.colors(1)
     assert timeline.color("--rlm-heat-1") in timeline.colors(3)
+    assert timeline.color("--rlm-shade") in timeline.colors(0)  # a run's cost is that of its turns
     by_cost.click()
     assert timeline.color("--rlm-hue-0") in timeline.colors(1)

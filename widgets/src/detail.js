@@ -7,7 +7,7 @@ import { output } from "./outputs.js";
 import { grid, prose } from "./prose.js";
 import { sumOf } from "./rows.js";
 import { visible } from "./text.js";
-import { promptText, statusText, wordsOf } from "./treeview.js";
+import { promptText, spendings, statusText, wordsOf } from "./treeview.js";
 
 /** Shows a row, and shows it anew when its node has grown. */
 export class Detail {
@@ -155,9 +155,10 @@ export class Detail {
 
   #usage(node) {
     const tree = this.store.tree(this.track);
-    const own = (sum) => [count(sum.calls), tokens(sum.input), tokens(sum.output), dollars(sum.cost, sum.unpriced > 0 && sum.cost !== null) || "unknown"];
-    const rows = node.parent ? [] : [...tree.models].filter(([, sum]) => sum.calls).map(([model, sum]) => [model, ...own(sum)]);
-    rows.push(["all", ...own(node.total)]);
+    const figures = (sum) => [count(sum.calls), tokens(sum.input), tokens(sum.output), dollars(sum.cost, sum.unpriced > 0 && sum.cost !== null) || "unknown"];
+    const rows = node.parent ? [] : [...tree.models].filter(([, sum]) => sum.calls).map(([model, sum]) => [model, ...figures(sum)]);
+    if (node.own.calls < node.total.calls) rows.push(["without its child runs", ...figures(node.own)]);
+    rows.push(["all", ...figures(node.total)]);
     return h("div", { class: "rlm-scroll" }, grid(["model", "calls", "tokens in", "out", "cost"], rows));
   }
 }
@@ -171,16 +172,7 @@ function signature(row) {
   return `${one(node)}|${extra}|${below}`;
 }
 
-function figures(node) {
-  const { total, own } = node;
-  const parts = [seconds(node.duration)];
-  if (total.calls) {
-    parts.push(`${tokens(total.input)} in`, `${tokens(total.output)} out`);
-    const cost = dollars(total.cost, total.unpriced > 0 && total.cost !== null);
-    if (cost) parts.push(own.cost !== null && own.cost !== total.cost ? `${cost} in all, ${dollars(own.cost)} its own` : cost);
-  }
-  return h("span", { class: "rlm-figures" }, parts.filter(Boolean).join(" · "));
-}
+const figures = (node) => h("span", { class: "rlm-figures" }, [seconds(node.duration), ...spendings(node)].filter(Boolean).join(" · "));
 
 const replyRemark = (reply) => [reply.model, seconds(reply.duration), reply.finish_reason === "stop" ? "" : reply.finish_reason].filter(Boolean).join(" · ");
 

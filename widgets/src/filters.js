@@ -16,6 +16,9 @@ export const KINDS = {
 
 const kindOf = (node) => (node.kind === "call" ? node.started.kind : node.kind);
 
+/** What a single step cost; a run's own cost is that of many. */
+export const ownCost = (node) => (node.kind === "run" ? null : node.own.cost);
+
 /** What can be read of a node, as far as it is here. */
 export function textsOf(node) {
   const { started, finished } = node;
@@ -50,7 +53,7 @@ function tester(tree, query, elsewhere) {
   if (query.model) tests.push((node) => (node.kind === "turn" ? node.replies.some((r) => r.model === query.model) : node.kind === "call" && node.started.model === query.model));
   if (query.errors) tests.push((node) => FAILED.has(node.status));
   if (query.slow) tests.push(atLeast(tree, (node) => (node.kind === "run" ? null : (node.duration ?? null))));
-  if (query.costly) tests.push(atLeast(tree, (node) => node.own.cost));
+  if (query.costly) tests.push(atLeast(tree, ownCost));
   if (text) tests.push((node) => elsewhere.has(node.id) || textsOf(node).some((each) => each.toLowerCase().includes(text)));
   return (node) => tests.every((test) => test(node));
 }

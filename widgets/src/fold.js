@@ -171,6 +171,7 @@ export class Tree {
       else sum.cost = (sum.cost ?? 0) + cost;
     };
     grow(node.own);
+    grow(runOf(node).own);
     grow(this.#model(model));
     for (let at = node; at; at = at.parent) grow(at.total);
   }

@@ -1,5 +1,6 @@
 // The timeline: every node as a bar on a canvas, time to the right, nesting and concurrency down.
 import { h, button } from "./dom.js";
+import { ownCost } from "./filters.js";
 import { FAILED } from "./fold.js";
 import { dollars, seconds } from "./format.js";
 import { lanesOf } from "./lanes.js";
@@ -159,10 +160,10 @@ export class Timeline {
   #painter(color) {
     if (this.byCost) {
       let most = 0;
-      for (const { node } of this.bars) most = Math.max(most, node.own.cost ?? 0);
+      for (const { node } of this.bars) most = Math.max(most, ownCost(node) ?? 0);
       const shades = [1, 2, 3, 4, 5].map((i) => color(`--rlm-heat-${i}`));
       const none = color("--rlm-shade");
-      return (node) => (node.own.cost ? shades[Math.min(4, Math.floor((node.own.cost / most) * 5))] : none);
+      return (node) => (ownCost(node) ? shades[Math.min(4, Math.floor((ownCost(node) / most) * 5))] : none);
     }
     const models = [...this.tree.models.keys()];
     const colors = Array.from({ length: COLORS }, (_, i) => color(`--rlm-hue-${i}`));

@@ -123,7 +123,7 @@ export class TreeView {
     put(time, line.time);
     put(size, line.tokens);
     put(cost, line.cost);
-    cost.title = line.costTitle;
+    size.title = cost.title = line.spent;
   }
 
   #click(event) {
@@ -221,9 +221,8 @@ export function describe(row, now) {
   const running = node.status === "running";
   const duration = running ? now - node.start : node.duration;
   const below = node.errors - (FAILED.has(node.status) ? 1 : 0);
-  const { total, own } = node;
-  const cost = dollars(total.cost, total.unpriced > 0 && total.cost !== null);
-  const mine = total.cost !== own.cost && own.cost !== null ? `, ${dollars(own.cost)} its own` : "";
+  const { total } = node;
+  const cost = price(total);
   const line = {
     name,
     text,
@@ -233,7 +232,7 @@ export function describe(row, now) {
     time: node.kind === "note" ? "" : seconds(duration),
     tokens: total.calls ? tokens(total.input + total.output) : "",
     cost,
-    costTitle: cost ? `${cost} in all${mine}` : "",
+    spent: spendings(node).join("; "),
   };
   line.spoken = [name, text, statusText(node.status), line.time, cost].filter(Boolean).join(", ");
   return line;
@@ -248,7 +247,16 @@ function describeGroup(group, now) {
   const status = sum.running ? "running" : sum.failed ? "partly" : "ok";
   const time = seconds((sum.running ? now : sum.end) - sum.start);
   const cost = dollars(sum.cost, sum.partial && sum.cost !== null);
-  return { name, text, status, statusText: status, errors: sum.errors, time, tokens: sum.tokens ? tokens(sum.tokens) : "", cost, costTitle: "", spoken: `${name}, ${text}, ${time}` };
+  return { name, text, status, statusText: status, errors: sum.errors, time, tokens: sum.tokens ? tokens(sum.tokens) : "", cost, spent: "", spoken: `${name}, ${text}, ${time}` };
+}
+
+const price = ({ cost, unpriced }) => dollars(cost, unpriced > 0 && cost !== null);
+
+/** What a node took with all below it, and then, where that is less, what it took itself. */
+export function spendings({ total, own }) {
+  const sum = (spent, whose) => `${[`${tokens(spent.input)} in`, `${tokens(spent.output)} out`, price(spent)].filter(Boolean).join(", ")}${whose}`;
+  if (!total.calls) return [];
+  return own.calls && own.calls < total.calls ? [sum(total, " in all"), sum(own, " its own")] : [sum(total, "")];
 }
 
 /** A node's name and its first words. */
