@@ -99,6 +99,61 @@ def test_the_timeline_and_the_list_stay_in_step(viewer: ViewerPage) -> None:
     assert viewer.row("llm_query \u00d7 16").get_attribute("aria-expanded") == "true"
 
 
+def test_ten_thousand_calls_at_once_take_no_taller_canvas(viewer: ViewerPage) -> None:
+    viewer.show(at_once(10_000))
+    timeline = Timeline(viewer)
+    lanes = timeline.scroll.evaluate("each => each.scrollHeight")
+    assert lanes == AXIS + 3 * LANE + 10_000 * LOW_LANE + PAD
+    in_sight = timeline.scroll.evaluate("each => each.clientHeight")
+    assert in_sight <= 240
+    assert timeline.box["height"] == in_sight
+    ratio = viewer.page.evaluate("devicePixelRatio")
+    assert timeline.canvas.evaluate("canvas => canvas.height") == round(in_sight * ratio)
+
+    timeline.scroll_to(lanes)
+    assert timeline.box["height"] == in_sight
+    assert "Part 9999" in timeline.click(0.75, in_sight - PAD - LOW_LANE / 2)
+    assert "Part 9998" in timeline.click(0.75, in_sight - PAD - LOW_LANE * 1.5)
+    # A thin bar that is chosen is in the accent's colour, a bar that is not in its model's.
+    there = timeline.canvas.evaluate(COLORS, in_sight - PAD - LOW_LANE * 1.5)
+    assert timeline.color("--rlm-accent") in there
+    there = timeline.canvas.evaluate(COLORS, in_sight - PAD - LOW_LANE / 2)
+    assert timeline.color("--rlm-hue-1") in there
+
+    # Part 5000 is the 5001st call, below the run, its turn and its cell.
+    timeline.scroll_to(3 * LANE + 5000 * LOW_LANE)
+    assert "Part 5000" in timeline.click(0.5, AXIS + LOW_LANE / 2)
+    timeline.click(0.5, 5)  # on the axis: nothing is there
+    assert "Part 5000" in viewer.selected
+
+
+def test_the_timeline_scrolls_to_what_the_list_selects(viewer: ViewerPage) -> None:
+    viewer.show(at_once(1000))
+    timeline = Timeline(viewer)
+    viewer.row("llm_query \u00d7 1,000").locator(".rlm-twist").click()
+    viewer.page.keyboard.press("End")
+    viewer.settle()
+    assert "Part 999" in viewer.selected
+    end = timeline.scroll.evaluate("each => each.scrollHeight - each.clientHeight")
+    assert timeline.scrolled == end
+    viewer.page.keyboard.press("Home")
+    viewer.settle()
+    assert timeline.scrolled == 0
+
+
+def test_the_timeline_can_be_scrolled_by_keys(viewer: ViewerPage) -> None:
+    viewer.show(at_once(1000))
+    timeline = Timeline(viewer)
+    timeline.scroll.focus()
+    viewer.page.keyboard.press("End")
+    viewer.page.wait_for_function(
+        "() => { const s = document.querySelector('.rlm-timeline-scroll');"
+        " return s.scrollTop + s.clientHeight === s.scrollHeight; }"
+    )
+    viewer.settle()
+    assert "Part 999" in timeline.click(0.75, timeline.box["height"] - PAD - LOW_LANE / 2)
+
+
 def test_the_timeline_zooms_where_the_pointer_is(viewer: ViewerPage) -> None:
     viewer.show(whole())
     timeline = Timeline(viewer)

@@ -17,6 +17,7 @@ export class Tree {
     this.firstTime = Infinity;
     this.longest = {};
     this.newest = null;
+    this.events = 0;
   }
 
   get finished() {
@@ -24,6 +25,7 @@ export class Tree {
   }
 
   add(event, number) {
+    this.events++;
     this.lastTime = Math.max(this.lastTime, event.time);
     this.firstTime = Math.min(this.firstTime, event.time);
     this[event.type]?.(event, number);

@@ -1,4 +1,6 @@
 // The timeline: every node as a bar on a canvas, time to the right, nesting and concurrency down.
+// The canvas is no taller than what is in sight: it stands still in a scrolled space as tall as
+// all lanes, and only the lanes in sight are drawn. The lanes are laid out when the tree has grown.
 import { h, button } from "./dom.js";
 import { ownCost } from "./filters.js";
 import { FAILED } from "./fold.js";
@@ -19,7 +21,9 @@ export class Timeline {
     this.on = on;
     this.now = now;
     this.tree = null;
-    this.bars = [];
+    this.laid = null;
+    this.lanes = [];
+    this.tops = [0];
     this.selected = new Set();
     this.byCost = false;
     this.view = null;
@@ -32,7 +36,8 @@ export class Timeline {
       ondblclick: () => this.zoom(null),
     });
     this.canvas.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
-    this.scroll = h("div", { class: "rlm-timeline-scroll" }, this.canvas);
+    this.space = h("div", { class: "rlm-timeline-space" }, this.canvas);
+    this.scroll = h("div", { class: "rlm-timeline-scroll", tabindex: "0", role: "group", "aria-label": "Timeline", onscroll: () => this.draw() }, this.space);
     this.hint = h("span", { class: "rlm-hint" });
     this.cost = toggle("Colour by cost", "Colour by cost instead of by model", (flag) => {
       this.byCost = flag;
@@ -47,9 +52,24 @@ export class Timeline {
   }
 
   set(tree, selected) {
+    const [node] = selected.size === 1 ? selected : [];
+    const other = node !== this.chosen;
     this.tree = tree;
     this.selected = selected;
-    if (!this.element.hidden) this.draw();
+    this.chosen = node;
+    if (this.element.hidden) return;
+    this.draw();
+    if (other) this.show();
+  }
+
+  /** Scroll to where the chosen node stands. */
+  show() {
+    const lane = this.lanes.findIndex((nodes) => nodes.includes(this.chosen));
+    if (lane < 0) return;
+    const { scrollTop, clientHeight } = this.scroll;
+    const [top, bottom] = [this.tops[lane], this.tops[lane + 1] + AXIS + PAD];
+    if (top < scrollTop) this.scroll.scrollTop = top;
+    else if (bottom > scrollTop + clientHeight) this.scroll.scrollTop = bottom - clientHeight;
   }
 
   /** Show a stretch of time: `[from, to]` in seconds since the epoch; null for all of it. */
@@ -65,38 +85,74 @@ export class Timeline {
   }
 
   draw() {
-    const width = this.scroll.clientWidth;
-    if (!this.tree?.root || this.element.hidden || width === 0) return;
-    const { bars, lanes } = lanesOf(this.tree, this.now());
-    this.bars = bars;
-    this.#measure(lanes);
-    const height = this.tops[lanes] + PAD;
-    const ratio = window.devicePixelRatio || 1;
-    this.canvas.style.width = `${width}px`;
-    this.canvas.style.height = `${height}px`;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
-    const pen = this.canvas.getContext("2d");
-    pen.scale(ratio, ratio);
+    if (!this.tree?.root || this.element.hidden) return;
+    this.#layOut();
+    const { clientWidth: width, clientHeight: height, scrollTop } = this.scroll;
+    if (width === 0) return;
+    const pen = this.#pen(width, height);
     const style = getComputedStyle(this.element);
     const color = (name) => style.getPropertyValue(name).trim();
     const [from, to] = this.#range;
     this.x = (time) => PAD + ((time - from) / (to - from)) * (width - 2 * PAD);
     this.#axis(pen, color, width, height, from, to);
+    pen.save();
+    pen.beginPath();
+    pen.rect(0, AXIS, width, height - AXIS);
+    pen.clip();
     const paint = this.#painter(color);
-    for (const bar of bars) this.#bar(pen, bar, paint, color, width);
+    for (let lane = this.#laneAt(scrollTop); lane < this.lanes.length && this.tops[lane] < scrollTop + height - AXIS; lane++) {
+      for (const node of this.lanes[lane]) this.#bar(pen, node, AXIS + this.tops[lane] - scrollTop, this.heights[lane], paint, color, width);
+    }
+    pen.restore();
     this.#legend();
   }
 
-  /** Give each lane its height: lanes that hold only calls get thin when they are many. */
-  #measure(lanes) {
-    const tall = new Array(lanes).fill(false);
-    for (const { node, lane } of this.bars) if (node.kind !== "call" || node.children.length) tall[lane] = true;
+  /** Give each node its lane and each lane its height: those that hold only calls get thin when they are many. */
+  #layOut() {
+    const { tree } = this;
+    if (this.laid?.tree === tree && this.laid.events === tree.events) return;
+    this.laid = { tree, events: tree.events };
+    this.lanes = lanesOf(tree);
+    const tall = this.lanes.map((nodes) => nodes.some((node) => node.kind !== "call" || node.children.length));
     const talls = tall.filter(Boolean).length;
-    const thin = lanes - talls ? Math.floor((200 - talls * TALL) / (lanes - talls)) : TALL;
+    const thin = Math.floor((200 - talls * TALL) / (tall.length - talls));
     this.heights = tall.map((flag) => (flag ? TALL : Math.min(TALL, Math.max(LOW, thin))));
-    this.tops = [AXIS];
+    this.tops = [0];
     for (const height of this.heights) this.tops.push(this.tops.at(-1) + height);
+    this.space.style.height = `${AXIS + this.tops.at(-1) + PAD}px`;
+    this.most = 0;
+    for (const node of tree.nodes.values()) this.most = Math.max(this.most, ownCost(node) ?? 0);
+  }
+
+  /** What draws on the canvas, which is emptied and, where need be, made as large as what is in sight. */
+  #pen(width, height) {
+    const ratio = window.devicePixelRatio || 1;
+    const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (this.canvas.width !== across || this.canvas.height !== down) {
+      this.canvas.style.width = `${width}px`;
+      this.canvas.style.height = `${height}px`;
+      this.canvas.width = across;
+      this.canvas.height = down;
+    }
+    const pen = this.canvas.getContext("2d");
+    pen.setTransform(ratio, 0, 0, ratio, 0, 0);
+    pen.clearRect(0, 0, width, height);
+    return pen;
+  }
+
+  /** The lane at a height of the scrolled space, by bisection. */
+  #laneAt(y) {
+    let [lane, behind] = [0, this.lanes.length];
+    while (behind - lane > 1) {
+      const middle = (lane + behind) >> 1;
+      if (this.tops[middle] <= y) lane = middle;
+      else behind = middle;
+    }
+    return lane;
+  }
+
+  #end(node) {
+    return node.end ?? Math.max(this.now(), node.start);
   }
 
   #axis(pen, color, width, height, from, to) {
@@ -115,13 +171,12 @@ export class Timeline {
     }
   }
 
-  #bar(pen, { node, from, to, lane }, paint, color, width) {
-    const x = this.x(from);
-    const end = this.x(to);
+  #bar(pen, node, y, height, paint, color, width) {
+    const x = this.x(node.start);
+    const end = this.x(this.#end(node));
     if (end < 0 || x > width) return;
-    const y = this.tops[lane];
-    const roomy = this.heights[lane] > 6;
-    const high = this.heights[lane] - (roomy ? 2 : 1);
+    const roomy = height > 6;
+    const high = height - (roomy ? 2 : 1);
     const w = Math.max(1.5, end - x - (roomy ? 1 : 0));
     const chosen = this.selected.has(node);
     const aside = this.selected.size > 1 && !chosen && node.kind === "call";
@@ -144,7 +199,7 @@ export class Timeline {
       pen.stroke();
       pen.lineWidth = 1;
     }
-    if (this.heights[lane] >= TALL && w > 60) {
+    if (height >= TALL && w > 60) {
       const { name, text } = describe({ node }, this.now());
       pen.save();
       pen.beginPath();
@@ -159,11 +214,9 @@ export class Timeline {
 
   #painter(color) {
     if (this.byCost) {
-      let most = 0;
-      for (const { node } of this.bars) most = Math.max(most, ownCost(node) ?? 0);
       const shades = [1, 2, 3, 4, 5].map((i) => color(`--rlm-heat-${i}`));
       const none = color("--rlm-shade");
-      return (node) => (ownCost(node) ? shades[Math.min(4, Math.floor((ownCost(node) / most) * 5))] : none);
+      return (node) => (ownCost(node) ? shades[Math.min(4, Math.floor((ownCost(node) / this.most) * 5))] : none);
     }
     const models = [...this.tree.models.keys()];
     const colors = Array.from({ length: COLORS }, (_, i) => color(`--rlm-hue-${i}`));
@@ -184,25 +237,26 @@ export class Timeline {
     this.legend.replaceChildren(...names.map((name, i) => h("span", { class: "rlm-key" }, h("i", { style: `background:var(--rlm-hue-${i % COLORS})` }), name)));
   }
 
+  /** The node under the pointer. */
   #at(event) {
     const box = this.canvas.getBoundingClientRect();
     const x = event.clientX - box.left;
-    const y = event.clientY - box.top;
-    const lane = this.tops.findLastIndex((top) => top <= y);
-    return this.bars.findLast((bar) => bar.lane === lane && x >= this.x(bar.from) - 2 && x <= Math.max(this.x(bar.to), this.x(bar.from) + 2) + 2);
+    const y = event.clientY - box.top - AXIS + this.scroll.scrollTop;
+    if (event.clientY - box.top < AXIS || y >= this.tops.at(-1)) return undefined;
+    return this.lanes[this.#laneAt(y)].findLast((node) => x >= this.x(node.start) - 2 && x <= Math.max(this.x(this.#end(node)), this.x(node.start) + 2) + 2);
   }
 
   #click(event) {
-    const bar = this.#at(event);
-    if (bar) this.on.select(bar.node);
+    const node = this.#at(event);
+    if (node) this.on.select(node);
   }
 
   #hover(event) {
-    const bar = this.#at(event);
-    this.canvas.style.cursor = bar ? "pointer" : "default";
-    if (!bar) return (this.hint.textContent = "");
-    const { name, text, time } = describe({ node: bar.node }, this.now());
-    this.hint.textContent = [name, text.slice(0, 80), time, dollars(bar.node.own.cost)].filter(Boolean).join("  ·  ");
+    const node = this.#at(event);
+    this.canvas.style.cursor = node ? "pointer" : "default";
+    if (!node) return (this.hint.textContent = "");
+    const { name, text, time } = describe({ node }, this.now());
+    this.hint.textContent = [name, text.slice(0, 80), time, dollars(node.own.cost)].filter(Boolean).join("  ·  ");
   }
 
   #wheel(event) {

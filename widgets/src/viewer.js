@@ -192,6 +192,7 @@ export class Viewer {
     if (name === "timeline") {
       this.timeline.element.hidden = !flag;
       this.timeline.draw();
+      this.timeline.show();
     } else {
       this.filming = flag;
       this.film.element.hidden = !flag;
