@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -32,3 +33,11 @@ def test_esbuild_makes_the_committed_bundle(
     require(got.returncode == 0, f"a registry of npm packages: {got.stderr[-200:]}")
     done = run(npm, "run", "check", folder=tmp_path / "widgets")
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_front_ends_own_tests_pass(require: Callable[[object, str], None]) -> None:
+    node = shutil.which("node")
+    require(node, "Node")
+    done = run(node, "--test", folder=ROOT / "widgets")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search("pass [1-9]", done.stdout)
