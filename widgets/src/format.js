@@ -22,7 +22,7 @@ export function tokens(n) {
 /** USD; small sums keep their digits. A sum that leaves calls out is a minimum. */
 export function dollars(value, partial = false) {
   if (value === null || value === undefined) return "";
-  const text = value === 0 ? "$0" : value < 0.01 ? `$${value.toPrecision(2)}` : value < 1 ? `$${value.toFixed(3)}` : `$${value.toFixed(2)}`;
+  const text = value === 0 ? "$0" : value < 0.01 ? `$${value.toPrecision(2)}` : value < 0.9995 ? `$${value.toFixed(3)}` : `$${value.toFixed(2)}`;
   return partial ? `≥ ${text}` : text;
 }
 
