@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rlm.backends.redaction import public_kwargs
 from rlm.core.types import ModelUsageSummary, UsageSummary
+from rlm.logger.logged_messages import logged_message
 from rlm.logger.safe_text import one_line
 from rlm.logger.streams import streams
 
@@ -91,11 +92,12 @@ def iteration(run: RunNode, turn: TurnNode, *, prompts: Prompts = "full") -> dic
     delta = prompts == "delta"
     reply = turn.reply
     ended = turn.finished or reply or turn.started
+    messages = turn.started.messages if delta else turn.messages
     return {
         "type": "iteration",
         "iteration": turn.started.number,
         "timestamp": timestamp(ended.time),
-        "prompt": list(turn.started.messages) if delta else turn.messages,
+        "prompt": [logged_message(message) for message in messages],
         **({"prompt_kept": turn.started.kept} if delta else {}),
         "response": "" if reply is None else reply.text,
         "code_blocks": [

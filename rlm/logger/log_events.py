@@ -27,6 +27,7 @@ from rlm.events import (
 )
 from rlm.logger.iterations import UNANSWERED
 from rlm.logger.log_lines import time_of
+from rlm.logger.logged_messages import sent_message
 
 if TYPE_CHECKING:
     from rlm.events import Message
@@ -279,7 +280,10 @@ def logged_description(iterations: list[Entry]) -> str:
 def _prompt(entry: Entry, before: list[Message]) -> tuple[int, list[Message]]:
     """Return how many messages of the last prompt an entry keeps, and its whole prompt."""
     prompt = entry["prompt"]
-    messages = prompt if isinstance(prompt, list) else [{"role": "user", "content": prompt}]
+    if isinstance(prompt, list):
+        messages = [sent_message(message) for message in prompt]
+    else:
+        messages = [{"role": "user", "content": prompt}]
     if "prompt_kept" in entry:
         kept = min(entry["prompt_kept"], len(before))
         return kept, [*before[:kept], *messages]

@@ -83,7 +83,7 @@ def test_a_real_run_is_told_everywhere(scripted: Any, tmp_path: Path) -> None:
     assert logger.log_file_path is not None
     again = load(logger.log_file_path).save(tmp_path / "again.jsonl")
     assert again.read_bytes() == log.read_bytes()
-    read_by_the_reference(log.read_text())
+    as_the_references_types_promise(log.read_text())
 
 
 def above(span: Any, spans: dict[int, Any], levels: int) -> Any:
@@ -93,8 +93,8 @@ def above(span: Any, spans: dict[int, Any], levels: int) -> Any:
     return span
 
 
-def read_by_the_reference(log: str) -> None:
-    """Read a log in the way of the reference's visualizer, by what its types promise."""
+def as_the_references_types_promise(log: str) -> None:
+    """Check what the reference's visualizer takes for granted: its `types.ts`."""
     entries = [json.loads(line) for line in log.strip().split("\n")]
     (config,) = [entry for entry in entries if entry["type"] == "metadata"]
     assert config["root_model"] == "m"

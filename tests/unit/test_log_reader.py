@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from story import CONFIG, Story, a_whole_story, failure, stdout
 
+from rlm.events import TurnStarted
 from rlm.logger.jsonl import log_lines
 from rlm.logger.log_reader import from_jsonl
 from rlm.trajectory import Trajectory, TrajectoryError, load, load_log
@@ -58,9 +59,46 @@ def without_copies(value: Any) -> Any:
     return value
 
 
+def a_story_with_a_picture() -> Story:
+    """Tell a run whose model was sent an image (`show_images=True`)."""
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    seen = [{"type": "text", "text": "REPL output:\n<Figure>"}, image]
+    story = Story()
+    with story.run(answer="A line."):
+        with story.turn(), story.cell("plot()"):
+            pass
+        with story.turn("It is a line.", number=2, messages=({"role": "user", "content": seen},)):
+            pass
+        with story.turn("Sure.", number=3, kept=1):
+            pass
+    return story
+
+
+def test_the_text_of_a_message_with_an_image_is_text_and_its_parts_stay() -> None:
+    story = a_story_with_a_picture()
+    content = log_of(story)
+    entry = entries(content)[2]
+    VALIDATOR.validate(entry)
+    (message,) = entry["prompt"]
+    assert message["content"] == "REPL output:\n<Figure>\n[image/png]", "a list breaks viewers"
+    sent = [event.messages for event in story.events if isinstance(event, TurnStarted)]
+    events = read(content).events
+    assert [event.messages for event in events if isinstance(event, TurnStarted)] == sent
+
+
+def test_a_log_with_a_list_for_content_is_still_read() -> None:
+    lines = entries(log_of(a_story_with_a_picture()))
+    for line in lines:
+        for message in line.get("prompt", ()):
+            message["content"] = message.pop("content_parts", message["content"])
+    content = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    assert entries(written(read(content))) == lines
+
+
 @pytest.mark.parametrize("prompts", ["full", "delta"])
-def test_our_log_comes_out_byte_by_byte(prompts: str) -> None:
-    content = log_of(a_whole_story(), prompts=prompts)
+@pytest.mark.parametrize("story", [a_whole_story, a_story_with_a_picture])
+def test_our_log_comes_out_byte_by_byte(story: Any, prompts: str) -> None:
+    content = log_of(story(), prompts=prompts)
     assert written(read(content)) == content
     assert written(Trajectory.from_dict(read(content).to_dict())) == content
 
@@ -281,7 +319,11 @@ JSON = st.recursive(
     ),
     max_leaves=5,
 )
-LOGS = (entries(REFERENCE.read_bytes()), entries(log_of(a_whole_story())))
+LOGS = (
+    entries(REFERENCE.read_bytes()),
+    entries(log_of(a_whole_story())),
+    entries(log_of(a_story_with_a_picture())),
+)
 
 
 def change_something(value: Any, data: st.DataObject) -> None:
