@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,17 +104,16 @@ class Holdings:
         if self._runs:
             await asyncio.wait(set(self._runs), timeout=_RUN_GRACE)
         lease, self._lease = self._lease, None
-        try:
-            # Connections first: when the interpreter ends, the kernel's end may be refused threads.
-            await self.clients.close()
-            if self.kept is not None:
-                await self.kept.close()
-            warm, self._warm = self._warm, None
-            if warm is not None:
-                await warm.close()
-        finally:
+        warm, self._warm = self._warm, None
+        async with AsyncExitStack() as closing:  # last first, each whatever the others do
             if lease is not None:
-                await lease.close()
+                closing.push_async_callback(lease.close)
+            if warm is not None:
+                closing.push_async_callback(warm.close)
+            if self.kept is not None:
+                closing.push_async_callback(self.kept.close)
+            # Connections first: when the interpreter ends, the kernel's end may be refused threads.
+            closing.push_async_callback(self.clients.close)
 
 
 async def complete(

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rlm.core.completion import Holdings
-from rlm.core.loop import EngineLoop, Job
+from rlm.core.loop import EngineLoop, Job, uncancellable
 from rlm_kernel.host.at_exit import at_exit
 
 if TYPE_CHECKING:
@@ -47,10 +47,13 @@ class Held:
                 audience.forget()
             return
         holdings, self._holdings = self._holdings, None
-        if holdings is not None and self._loop is not None and self._loop.is_ours:
-            Job(self._loop, holdings.close()).wait()
-        if audience is not None:
-            audience.close()
+        try:
+            if holdings is not None and self._loop is not None and self._loop.is_ours:
+                # A Ctrl-C ends the wait for it alone: nobody could close what it left open
+                Job(self._loop, uncancellable(holdings.close())).wait()
+        finally:
+            if audience is not None:
+                audience.close()
 
     def drop(self) -> None:
         """Free everything without waiting or taking a lock: any thread may be collecting garbage.

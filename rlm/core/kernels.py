@@ -167,10 +167,12 @@ class KeptKernel:
         session, self._session = self._session, None
         sandbox, self._sandbox = self._sandbox, None
         self.contexts = self.histories = 0
-        if session is not None:
-            await session.close()
-        if sandbox is not None:
-            await sandbox.close()
+        try:
+            if session is not None:
+                await session.close()
+        finally:
+            if sandbox is not None:
+                await sandbox.close()
 
     async def _answer(self, call: Call) -> CallAnswer:
         if self._handler is None:  # A thread that a cell left behind.

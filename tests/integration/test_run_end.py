@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import os
+import signal
 import subprocess
 import sys
 import threading
+import time
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from rlm import RLM, CancellationError, RLMLogger
+from rlm.core.loop import engine_loop
 from rlm.demo.server import LMResponse, script
 
 if TYPE_CHECKING:
@@ -111,6 +117,32 @@ def test_a_thread_that_a_cell_left_behind_asks_nothing_once_the_run_is_over(scri
     assert [event.type for event in events].count("sub_call_started") == 2
     assert events[-1].type == "run_finished"
     assert len(scripted.server.requests) == 3
+
+
+def test_ctrl_c_while_an_rlm_is_closed_leaves_nothing_open(
+    server: Callable[..., StandInServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm.core.loop._CANCEL_GRACE", 0.1)
+    served = server(script(lambda _: DONE))
+    kwargs = {"model_name": "m", "base_url": served.base_url}
+    rlm = RLM(backend_kwargs=kwargs, persistent=True)
+    rlm.completion("c")
+    (fork_server,) = psutil.Process().children()
+    fork_server.suspend()  # it will not say that the kernel has died
+
+    def interrupt() -> None:
+        while served.connections:  # they are closed first
+            time.sleep(0.01)
+        engine_loop().submit(asyncio.sleep(0)).result()  # now its kernel is waited for
+        os.kill(os.getpid(), signal.SIGINT)
+
+    interrupter = threading.Thread(target=interrupt)
+    interrupter.start()
+    with pytest.raises(KeyboardInterrupt):
+        rlm.close()
+    interrupter.join()
+    fork_server.resume()
+    assert psutil.wait_procs([fork_server], timeout=30)[1] == []
 
 
 def test_an_rlm_whose_callback_is_its_owners_method_is_freed(
