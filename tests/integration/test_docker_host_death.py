@@ -1,4 +1,4 @@
-"""What is left in the engine of a host that ended: nothing, within two seconds."""
+"""What is left in the engine of a host that ended: nothing, at once on a machine of its own."""
 
 from __future__ import annotations
 
@@ -71,8 +71,8 @@ def test_no_container_is_left_of_a_host_that_was_killed(
         pid = int(host.stdout.readline())
         assert len(containers_of(pid, docker)) == 1
         os.kill(pid, signum)
-        host.wait(timeout=10)
-    deadline = time.monotonic() + 2
+        host.wait(timeout=60)
+    deadline = time.monotonic() + 60
     while (left := containers_of(pid, docker)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert left == []

@@ -65,10 +65,10 @@ def test_nothing_is_left_of_a_host_that_was_killed(signum: signal.Signals, cell:
         below = psutil.Process(ready["pid"]).children(recursive=True)
         assert len(below) >= 4  # the fork server, the kernel, and what the cell started
         os.kill(ready["pid"], signum)
-        host.wait(timeout=10)
-    _, alive = psutil.wait_procs(below, timeout=5)
+        host.wait(timeout=60)
+    _, alive = psutil.wait_procs(below, timeout=60)
     assert alive == []
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while (left := list(Path(tempfile.gettempdir()).glob("rlm-*"))) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert left == []

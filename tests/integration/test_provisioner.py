@@ -60,7 +60,7 @@ async def test_a_person_s_kernel_starts_runs_interrupts_restarts_and_ends(
         assert await ask(client, "__import__('os').getcwd()") == repr(str(tmp_path))
 
         looping = client.execute("x = 1\nprint('go', flush=True)\nwhile True: pass")
-        while (await client.get_iopub_msg(timeout=20))["msg_type"] != "stream":
+        while (await client.get_iopub_msg(timeout=60))["msg_type"] != "stream":
             pass
         await manager.interrupt_kernel()
         await reply_to(client, looping)
@@ -100,7 +100,7 @@ async def test_a_person_s_kernel_runs_in_a_sandbox(
         assert (await ask(client, "llm_query('hi')")).startswith("'Error: no model is configured")
 
         asking = client.execute("name = input('who? ')", allow_stdin=True)
-        request = await client.get_stdin_msg(timeout=20)
+        request = await client.get_stdin_msg(timeout=60)
         assert request["content"]["prompt"] == "who? "
         client.input("me")
         await reply_to(client, asking)
@@ -108,7 +108,7 @@ async def test_a_person_s_kernel_runs_in_a_sandbox(
         assert await beats(client)
 
         looping = client.execute("x = 1\nprint('go', flush=True)\nwhile True: pass")
-        while (await client.get_iopub_msg(timeout=20))["msg_type"] != "stream":
+        while (await client.get_iopub_msg(timeout=60))["msg_type"] != "stream":
             pass
         await manager.interrupt_kernel()
         await reply_to(client, looping)
@@ -120,7 +120,7 @@ async def test_a_person_s_kernel_runs_in_a_sandbox(
         assert manager.get_connection_info() == info
 
         client.execute("import os; os.kill(-1, 9)")  # the sandbox is lost
-        await asyncio.wait_for(manager.provisioner.wait(), 20)
+        await asyncio.wait_for(manager.provisioner.wait(), 60)
         await manager.restart_kernel(now=True)
         await client.wait_for_ready(timeout=60)
         assert await ask(client, "1 + 1") == "2"

@@ -251,7 +251,7 @@ def test_ctrl_c_stops_the_run_at_once(scripted: Any, where: str) -> None:
     rlm = scripted(replies, logger=Watch())
 
     def interrupt() -> None:
-        began.wait(20)
+        began.wait(60)
         time.sleep(0.3)
         seen.append(time.monotonic())
         os.kill(os.getpid(), signal.SIGINT)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rlm import ContextWindowError, TimeoutExceededError
+from rlm import CancellationError, ContextWindowError
 from rlm.demo.server import LMRequest, LMResponse
 
 if TYPE_CHECKING:
@@ -93,13 +93,23 @@ def test_an_old_answer_is_not_the_next_completions(scripted: Any) -> None:
 
 
 def test_a_stopped_run_leaves_its_kernel_usable(scripted: Any) -> None:
+    endless = threading.Event()
+
+    class Watch:
+        def on_event(self, event: Any) -> None:
+            if event.type == "cell_started" and "while True" in event.code:
+                endless.set()
+
     rlm = scripted(
         [cell("kept = 1"), cell("while True: pass"), answer("(kept, context_1)")],
         persistent=True,
-        max_timeout=6.0,
+        logger=Watch(),
     )
-    with pytest.raises(TimeoutExceededError):
-        rlm.completion("a")
+    stopped = rlm.start("a")
+    assert endless.wait(60)
+    stopped.stop()
+    with pytest.raises(CancellationError):
+        stopped.result()
     assert rlm.completion("b").response == "(1, 'b')"
 
 

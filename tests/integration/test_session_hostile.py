@@ -33,27 +33,32 @@ def control(kind, content, buffers=()):
 
 
 async def test_a_call_that_its_caller_gives_up_is_cancelled_on_the_host(open_kernel: Any) -> None:
-    cancelled = asyncio.Event()
+    began, cancelled = asyncio.Event(), asyncio.Event()
 
     async def slow(call: Any) -> CallAnswer:
         if call.prompt == "slow":
+            began.set()
             try:
                 await asyncio.Event().wait()
             finally:
                 cancelled.set()
+        if call.prompt == "has it begun?":
+            await began.wait()
         return CallAnswer(value=f"echo {call.prompt}")
 
     async with open_kernel(slow) as kernel:
         assert (
             await kernel.out(
                 "import asyncio\n"
-                "try: await asyncio.wait_for(allm_query('slow'), 0.2)\n"
+                "call = asyncio.ensure_future(allm_query('slow'))\n"
+                "await allm_query('has it begun?')\n"
+                "try: await asyncio.wait_for(call, 0.2)\n"
                 "except asyncio.TimeoutError: print('gave up')\n"
                 "print(llm_query_batched(['a', 'b']))"
             )
             == "gave up\n['echo a', 'echo b']\n"
         )
-        await asyncio.wait_for(cancelled.wait(), 5)
+        await asyncio.wait_for(cancelled.wait(), 60)
 
 
 async def test_a_second_cancelled_caller_does_not_poison_the_session(open_kernel: Any) -> None:
@@ -165,8 +170,10 @@ async def test_after_an_interrupt_the_cell_s_threads_ask_no_more(open_kernel: An
         return CallAnswer(value=f"echo {call.prompt}")
 
     async with open_kernel(count) as kernel:
+        await kernel.run(
+            "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(4)"
+        )
         result = await kernel.run(
-            "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(4)\n"
             "futures = [pool.submit(llm_query, str(i)) for i in range(5000)]\n"
             "for f in futures: f.result()",
             timeout=0.5,
@@ -217,8 +224,13 @@ async def test_what_a_cell_forked_never_becomes_a_second_kernel(open_kernel: Any
             "import os, time\nchild = os.fork()\nif child: print(os.waitpid(child, 0)[1])"
         )
         assert await kernel.out(falls_through) == "0\n"
-        result = await kernel.run("child = os.fork()\ntime.sleep(60)", timeout=1)
-        assert (result.status, result.restarted) == ("timeout", False)
+        forked = asyncio.Event()
+        sleeps = "child = os.fork()\nif child: print('forked', flush=True)\ntime.sleep(60)"
+        cell = asyncio.create_task(kernel.run(sleeps, on_output=lambda _: forked.set()))
+        await forked.wait()
+        await kernel.session.interrupt()
+        result = await cell
+        assert (result.status, result.restarted) == ("interrupted", False)
         assert await kernel.out("print(os.waitpid(child, 0)[1])") == f"{int(signal.SIGINT)}\n"
 
 
@@ -277,7 +289,7 @@ asyncio.run(main())
         forked = [p for p in below if p not in servers]
         host.kill()
         host.wait()
-        gone, alive = psutil.wait_procs(servers, timeout=8)
+        gone, alive = psutil.wait_procs(servers, timeout=60)
         for process in forked:
             process.kill()
         assert (len(gone) >= 1, alive) == (True, [])
