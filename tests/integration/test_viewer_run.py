@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from jupyter_client.manager import KernelManager
+from live_kernel import opened
 
 from rlm import RLM
 from rlm.demo.server import StandInServer, script
@@ -170,17 +170,10 @@ def test_nonsense_from_a_page_does_nothing(nonsense: object) -> None:
 
 
 @pytest.fixture
-def kernel() -> Iterator[BlockingKernelClient]:
+def kernel(tmp_path: Path) -> Iterator[BlockingKernelClient]:
     """A person's kernel, without a front end."""
-    manager = KernelManager(kernel_name="python3")
-    manager.start_kernel()
-    client = manager.client()
-    client.start_channels()
-    client.wait_for_ready(timeout=60)
-    yield client
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
-    manager.cleanup_resources()
+    with opened(tmp_path) as kernel:
+        yield kernel.client
 
 
 def run(client: BlockingKernelClient, code: str) -> list[dict[str, Any]]:
