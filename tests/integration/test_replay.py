@@ -286,12 +286,13 @@ def test_a_call_that_its_cell_gave_up_is_given_up_again(
 ) -> None:
     code = (
         "import asyncio\n"
-        "try:\n    await asyncio.wait_for(allm_query('slow'), 0.3)\n"
+        "try:\n    await asyncio.wait_for(allm_query('slow'), 1)\n"
         "except TimeoutError:\n    print('given up')"
     )
     root: list[Any] = [cell(code), answer("'done'")]
-    rlm = scripted(root, latency=1.0)
+    rlm = scripted(root, lambda _: LMResponse(text="late", delay=60))
     recorded = rlm.completion("c")
+    assert len(recorded.trajectory.root.sub_calls) == 1
     replayed = reopened(recorded).completion()
     same = recorded.trajectory.same_as(replayed.trajectory)
     assert same, str(same)
