@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -69,30 +70,44 @@ class Container:
 
 
 async def _start(options: DockerOptions) -> Box:
+    """Start a container; when that is cancelled, what comes of it is removed."""
+    starting = asyncio.ensure_future(_started(options))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        # The threads that ask the engine go on: what they make is nobody's but ours
+        removing = asyncio.ensure_future(_removed(starting))
+        await asyncio.wait([removing], timeout=_STOPPED_SECONDS)
+        raise
+
+
+async def _removed(starting: asyncio.Future[Container]) -> None:
+    with contextlib.suppress(Exception):
+        box = await starting
+        await box.stream.close()
+        await box.end(ended=False)
+
+
+async def _started(options: DockerOptions) -> Container:
     address = engine_address()
     try:
         client, container = await asyncio.to_thread(_create, address, options)
-    except asyncio.CancelledError:
-        raise
+        try:
+            # Before it starts: what it says first would be lost
+            stream = await attach(address, container)
+            try:
+                await asyncio.to_thread(client.start, container)
+            except BaseException:
+                await stream.close()
+                raise
+        except BaseException:
+            await in_thread(_remove, client, container)
+            raise
     except Exception as error:
         raise explained(error, address) from error
-    try:
-        # Before it starts: what it says first would be lost
-        stream = await attach(address, container)
-        box = Container(client, address, container, stream)
-        box.workdir = options.workdir
-        try:
-            await asyncio.to_thread(client.start, container)
-        except BaseException:
-            await stream.close()
-            raise
-        finally:
-            _disconnect(client)  # it is rarely needed again, and opens what it needs then
-    except BaseException as error:
-        await in_thread(_remove, client, container)
-        if isinstance(error, Exception):
-            raise explained(error, address) from error
-        raise
+    _disconnect(client)  # it is rarely needed again, and opens what it needs then
+    box = Container(client, address, container, stream)
+    box.workdir = options.workdir
     return box
 
 
@@ -102,12 +117,15 @@ def _create(address: EngineAddress, options: DockerOptions) -> tuple[Any, str]:
     The SDK keeps what it has dialled, and a login takes longer than its import.
     """
     client: Any = engine(address) if address.url.startswith("ssh:") else EngineRequests(address)
-    image = Images(client, address).find(options)
-    if image is None:
-        image = Images(engine(address), address).resolve(options)
-    created = client.create_container_from_config(
-        container_config(image.name, image.python, options)
-    )
+    try:
+        image = Images(client, address).find(options)
+        if image is None:
+            image = Images(engine(address), address).resolve(options)
+        config = container_config(image.name, image.python, options)
+        created = client.create_container_from_config(config)
+    except BaseException:
+        _disconnect(client)
+        raise
     return client, created["Id"]
 
 

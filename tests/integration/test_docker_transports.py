@@ -18,6 +18,7 @@ import pytest
 
 from rlm.cli.services import docker as doctor_asks
 from rlm.core.environments import new_sandbox
+from rlm_kernel.docker.container import LABEL
 from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.answering import Call, CallAnswer
@@ -26,7 +27,7 @@ from rlm_kernel.host.payload import context_value
 from rlm_kernel.host.session import open_session
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from rlm.cli.checks import Finding
 
@@ -38,13 +39,29 @@ def real_socket(docker: dict[str, Any]) -> str:
 
 
 @asynccontextmanager
-async def passing_on(to: str, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """Pass connections on to a unix socket; yields the port. It ends with the test."""
+async def passing_on(
+    to: str,
+    context: ssl.SSLContext | None = None,
+    before: Callable[[bytes], Awaitable[None]] | None = None,
+) -> AsyncIterator[int]:
+    """Pass connections on to a unix socket; yields the port. It ends with the test.
+
+    Args:
+        to: The socket.
+        context: Speaks TLS with the client.
+        before: Awaited before a client's bytes are passed on.
+    """
     tasks: set[asyncio.Task[None]] = set()
 
-    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def copy(
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        before: Callable[[bytes], Awaitable[None]] | None = None,
+    ) -> None:
         try:
             while data := await reader.read(1 << 16):
+                if before is not None:
+                    await before(data)
                 writer.write(data)
                 await writer.drain()
             if writer.can_write_eof():
@@ -57,7 +74,7 @@ async def passing_on(to: str, context: ssl.SSLContext | None = None) -> AsyncIte
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         other_reader, other_writer = await asyncio.open_unix_connection(to)
         try:
-            await asyncio.gather(copy(reader, other_writer), copy(other_reader, writer))
+            await asyncio.gather(copy(reader, other_writer, before), copy(other_reader, writer))
         finally:
             writer.close()
             other_writer.close()
@@ -165,6 +182,34 @@ async def test_an_engine_with_another_s_certificate_is_refused(
         with pytest.raises(SandboxError, match="certificate verify failed"):
             await sandbox.start()
         await sandbox.close()
+
+
+@pytest.mark.parametrize("at", [b"/containers/create", b"/start"], ids=["create", "start"])
+async def test_a_container_whose_start_is_cancelled_is_removed(
+    docker: dict[str, Any], real_socket: str, monkeypatch: pytest.MonkeyPatch, at: bytes
+) -> None:
+    ours = {"label": f"{LABEL}.pid={os.getpid()}"}
+    containers = engine(engine_address()).containers
+    asked, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hold(data: bytes) -> None:
+        if at in data:
+            asked.set()
+            await cancelled.wait()
+
+    async with passing_on(real_socket, before=hold) as port:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        sandbox = new_sandbox("docker", docker)
+        starting = asyncio.create_task(sandbox.start())
+        await asked.wait()
+        starting.cancel()
+        await asyncio.sleep(0)
+        cancelled.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await sandbox.close()
+        await asyncio.get_running_loop().shutdown_default_executor()  # what is under way there
+        assert containers(all=True, filters=ours) == []
 
 
 @pytest.fixture
