@@ -125,7 +125,7 @@ class LocalServer:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(data)  # a request is far smaller than a pipe's buffer
-        except OSError:
+        except (OSError, ValueError):  # ValueError: this process exits, on another thread
             self._lose()
 
     def _read(self) -> None:
@@ -136,8 +136,6 @@ class LocalServer:
                 return
         except FrameError:
             pass
-        except ValueError:  # closed: this process exits, and that ends the server on another thread
-            return
         if data is not None:
             self._lose()
 
@@ -152,12 +150,13 @@ class LocalServer:
         if not self.over:
             self.over = True
             self.loop.remove_reader(self._out.fileno())
+            self._out.close()
             self.stream.end()
             if _servers.get(self.loop) is self:
                 del _servers[self.loop]  # it holds its loop: the weak key alone would never go
 
     def _end_process(self) -> None:
-        """Close the stream: the fork server ends its kernels, removes the root, and exits."""
+        """Close its stdin: the fork server ends its kernels, removes the root, and exits."""
         done(self._end_process)
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
@@ -167,7 +166,6 @@ class LocalServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._out.close()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _disown(self) -> None:

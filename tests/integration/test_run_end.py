@@ -272,3 +272,20 @@ print(rlm.completion("c").response)
     assert run_program(code, str(tmp_path)) == "done\n"
     (log,) = tmp_path.iterdir()
     assert len(log.read_text().splitlines()) == 2
+
+
+def test_a_run_that_goes_on_when_its_program_exits_is_told_to_be_cancelled() -> None:
+    code = """
+busy = threading.Event()
+class Reader:
+    def on_event(self, event):
+        if event.type == "cell_output":
+            busy.set()
+        if event.type == "run_finished":
+            print(event.status)
+cell = "```repl\\nprint('on', flush=True)\\nwhile True: pass\\n```"
+rlm = make(StandInServer(script(lambda _: cell)).start(), logger=Reader())
+handle = rlm.start("c")
+assert busy.wait(60)
+"""
+    assert run_program(code) == "cancelled\n"
