@@ -1,4 +1,4 @@
-"""Makes the screenshots of the viewer: a run of the demo's model, in a real JupyterLab.
+"""Makes the screenshots: runs of the demo's model, in a real JupyterLab and Notebook 7.
 
 `python docs/screenshots/make.py [/usr/bin/chromium]` writes the PNG files beside this one.
 """
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 VIEW = ".rlm-viewer"
 ACCIDENTS = 0.02
+OTHER = "gpt-5-nano"
+"""A model that cuts larger pieces, for two runs to compare."""
 
 SETUP = """\
 import os
@@ -53,10 +55,32 @@ from rlm_ipython.viewer import show_live
 with show_live(run):
     run.wait()"""
 
+MAGICS = """\
+%load_ext rlm_ipython
+%config RLMMagics.base_url = {url!r}
+%config RLMMagics.model = "gpt-5"
+%config RLMMagics.sub_model = "gpt-5-mini"
+prices = {{"gpt-5": (1.25, 10), "gpt-5-mini": (0.25, 2), "gpt-5-nano": (0.05, 0.4)}}
+%config RLMMagics.prices = prices
+from rlm.demo.question import collect
+files = collect(3_000_000)"""
+
+ASK = f"""\
+%%rlm -v files -o result --budget 0.50 --max-depth 2
+{QUESTION}"""
+
+FORK = f"%rlm fork 1 2 -m {OTHER} -o other --budget 0.50"
+
+COMPARE = """\
+from rlm_ipython.viewer import TrajectoryViewer
+TrajectoryViewer(result, compare_with=other)"""
+
 
 def reply(request: LMRequest) -> LMResponse:
     """Answer as the demo's model does, as slowly as a provider's; one call in a while fails."""
     said = model.reply(request)
+    if request.model == OTHER:
+        said = replace(said, text=said.text.replace("20_000", "60_000"))
     if request.is_root:
         return replace(said, delay=random.uniform(0.9, 2.0))  # noqa: S311 - a pause
     if random.random() < ACCIDENTS:  # noqa: S311 - an accident
@@ -64,13 +88,66 @@ def reply(request: LMRequest) -> LMResponse:
     return replace(said, delay=random.uniform(0.2, 1.1))  # noqa: S311 - a pause
 
 
-def shoot(page: Page, name: str, selector: str = VIEW) -> None:
-    """Write a picture of one element."""
+def shoot(page: Page, name: str, selector: str | None = VIEW) -> None:
+    """Write a picture of one element; without a selector of the page."""
     page.mouse.move(5, 5)
     path = HERE / f"{name}.png"
-    page.locator(selector).first.screenshot(path=path)
+    (page.locator(selector).first if selector else page).screenshot(path=path)
     # 256 colours are enough for it, and a third of the size.
     Image.open(path).quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def viewer(page: Page, lab: JupyterServer, url: str, theme: str) -> None:
+    """Take a run in the viewer, live and at its end, and what a saved notebook keeps of it."""
+    lab.write("viewer.ipynb", SETUP.format(url=url), RUN, KEPT)
+    notebook = open_notebook(page, lab, "viewer.ipynb")
+    notebook.execute("application:toggle-left-area")
+    notebook.run_cell(0)
+    notebook.run_cell(1)
+    page.locator(VIEW).get_by_text("running", exact=False).first.wait_for()
+    page.locator(VIEW).get_by_text("llm_query \u00d7").first.wait_for()
+    if theme == "light":
+        shoot(page, "live")
+    page.locator(f"{VIEW} .rlm-pill").get_by_text("answered").first.wait_for()
+    page.locator(VIEW).get_by_text("turn 2").first.click()
+    page.get_by_role("button", name="Timeline").click()
+    shoot(page, f"viewer-{theme}")
+    notebook.run_cell(2)
+    page.locator(".jp-RenderedHTMLCommon summary").nth(0).click()
+    page.locator(".jp-RenderedHTMLCommon summary").nth(1).click()
+    if theme == "light":
+        shoot(page, "static", ".jp-RenderedHTMLCommon:has(summary)")
+    notebook.shutdown()
+
+
+def magics(page: Page, lab: JupyterServer, url: str) -> None:
+    """Take a `%%rlm` cell with its answer, and its run beside a fork of it."""
+    lab.write("magics.ipynb", MAGICS.format(url=url), ASK, FORK, COMPARE)
+    notebook = open_notebook(page, lab, "magics.ipynb")
+    notebook.execute("application:toggle-left-area")
+    notebook.run_cell(0)
+    notebook.run_cell(1)
+    page.locator(".jp-RenderedMarkdown").first.wait_for()
+    shoot(page, "magic", ".jp-CodeCell:has(.jp-RenderedMarkdown)")
+    notebook.run_cell(2)
+    notebook.run_cell(3)
+    page.locator(f"{VIEW} .rlm-pill").nth(1).get_by_text("answered").wait_for()
+    page.locator(f"{VIEW} [data-turn='1']").click()
+    shoot(page, "compare")
+    notebook.shutdown()
+
+
+def notebook7(page: Page, lab: JupyterServer, url: str) -> None:
+    """Take Notebook 7 while a `%%rlm` cell runs."""
+    lab.write("report.ipynb", MAGICS.format(url=url), ASK)
+    notebook = open_notebook(page, lab, "report.ipynb", "notebook")
+    notebook.run_cell(0)
+    notebook.run_cell(1, wait=False)
+    page.locator(VIEW).get_by_text("llm_query \u00d7").first.wait_for()
+    page.locator(VIEW).scroll_into_view_if_needed()
+    shoot(page, "notebook7", None)
+    notebook.wait()
+    notebook.shutdown()
 
 
 def main() -> None:
@@ -84,30 +161,17 @@ def main() -> None:
         for theme in ("light", "dark"):
             folder = Path(tempfile.mkdtemp(prefix="lab-"))
             lab = JupyterServer(folder, theme)
+
+            def page(width: int = 1500, height: int = 1150) -> Page:
+                opened = chromium.new_page(viewport={"width": width, "height": height})
+                opened.set_default_timeout(120_000)
+                return opened
+
             try:
-                page = chromium.new_page(viewport={"width": 1500, "height": 1150})
-                name = lab.write("viewer.ipynb", SETUP.format(url=server.base_url), RUN, KEPT)
-                notebook = open_notebook(page, lab, name)
-                page.evaluate(
-                    "() => window.jupyterapp.commands.execute('application:toggle-left-area')"
-                )
-                notebook.run_cell(0)
-                notebook.run_cell(1)
-                page.locator(VIEW).get_by_text("running", exact=False).first.wait_for()
-                page.locator(VIEW).get_by_text("llm_query \u00d7").first.wait_for()
+                viewer(page(), lab, server.base_url, theme)
                 if theme == "light":
-                    shoot(page, "live")
-                page.locator(f"{VIEW} .rlm-pill").get_by_text("answered").first.wait_for()
-                page.locator(VIEW).get_by_text("turn 2").first.click()
-                page.get_by_role("button", name="Timeline").click()
-                shoot(page, f"viewer-{theme}")
-                notebook.run_cell(2)
-                page.locator(".jp-RenderedHTMLCommon summary").nth(0).click()
-                page.locator(".jp-RenderedHTMLCommon summary").nth(1).click()
-                if theme == "light":
-                    shoot(page, "static", ".jp-RenderedHTMLCommon:has(summary)")
-                notebook.shutdown()
-                page.close()
+                    magics(page(1300), lab, server.base_url)
+                    notebook7(page(1300, 1000), lab, server.base_url)
             finally:
                 lab.close()
                 shutil.rmtree(folder, ignore_errors=True)
