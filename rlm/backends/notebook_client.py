@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from rlm.backends.base import LMReply
 from rlm.errors import BackendError, ConfigurationError
 from rlm.events import CallUsage
-from rlm_kernel.inside.bridge import CallInterruptedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -72,9 +71,6 @@ class NotebookClient:
         future = self._kernel.ask_host("chat", list(messages), name)
         try:
             value, error = await asyncio.wrap_future(future)
-        except CallInterruptedError:
-            # The one before was stopped; a run that is asked for right after it may go on
-            raise _failed("the notebook's cell was interrupted", name, retryable=True) from None
         except asyncio.CancelledError:
             self._kernel.abandon(future)
             raise
@@ -97,10 +93,9 @@ def _reply(found: Mapping[str, Any], name: str) -> LMReply:
     )
 
 
-def _failed(problem: str, model: str, *, retryable: bool = False) -> BackendError:
+def _failed(problem: str, model: str) -> BackendError:
     return BackendError(
         f"The notebook's answerer could not ask {model!r}: {problem}",
         backend=NAME,
         model=model,
-        retryable=retryable,
     )

@@ -69,6 +69,7 @@ class _Call:
     id: int
     body: dict[str, Any]
     text: str
+    of_cell: bool
     future: Future[Any] = field(default_factory=Future)
     heard: float = field(default_factory=time.monotonic)
     sends: int = 0
@@ -111,17 +112,20 @@ class Bridge:
         # By the thread itself: its number is the next thread's as soon as it has ended
         self._barred: WeakKeyDictionary[threading.Thread, float] = WeakKeyDictionary()
 
-    def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
+    def submit(
+        self, bodies: Iterable[dict[str, Any]], *, of_cell: bool = True
+    ) -> list[Future[Any]]:
         """Queue calls; safe from any thread.
 
         Args:
             bodies: The calls: `kind`, `model`, `name` and `prompt`.
+            of_cell: Whether an interrupt is about them.
 
         Returns:
             Their futures: `(value, error)` each.
         """
-        calls = [self._call(body) for body in bodies]
-        if self._is_barred():
+        calls = [self._call(body, of_cell) for body in bodies]
+        if of_cell and self._is_barred():
             for call in calls:
                 call.interrupt()
         else:
@@ -155,7 +159,7 @@ class Bridge:
             self._on_control_thread(lambda: self._send("rlm_cancel", {"ids": ids}, []))
 
     def interrupt(self) -> None:
-        """Fail every call that is waited for now; called on the control thread.
+        """Fail every call of a cell that is waited for now; called on the control thread.
 
         So are, until they pause, the calls of all threads there are: a pool with a thousand more
         prompts in its queue must not go on asking for a cell that was stopped.
@@ -164,10 +168,11 @@ class Bridge:
             threads = dict.fromkeys(threading.enumerate(), time.monotonic())
             threads.pop(threading.main_thread(), None)
             self._barred = WeakKeyDictionary(threads)
-            calls = [*self._sent.values(), *self._queue]
-            ids = list(self._sent)
-            self._sent.clear()
-            self._queue.clear()
+            calls = [call for call in (*self._sent.values(), *self._queue) if call.of_cell]
+            ids = [call.id for call in calls if call.id in self._sent]
+            for call_id in ids:
+                del self._sent[call_id]
+            self._queue = deque(call for call in self._queue if not call.of_cell)
         for call in calls:
             call.interrupt()
         if ids:
@@ -229,11 +234,11 @@ class Bridge:
             self._send("rlm_poll", {"ids": ids}, [])
         self._pump()
 
-    def _call(self, body: dict[str, Any]) -> _Call:
+    def _call(self, body: dict[str, Any], of_cell: bool) -> _Call:
         prompt = body.pop("prompt")
         if isinstance(prompt, str):
-            return _Call(next(self._ids), body, prompt)
-        return _Call(next(self._ids), {**body, "json": True}, json.dumps(prompt))
+            return _Call(next(self._ids), body, prompt, of_cell)
+        return _Call(next(self._ids), {**body, "json": True}, json.dumps(prompt), of_cell)
 
     def _schedule_pump(self) -> None:
         with self._lock:

@@ -40,8 +40,12 @@ class PersonKernel(RLMKernel):
         return super().is_answered() or bool(os.environ.get(ANSWERED))
 
     def ask_host(self, kind: str, prompt: Any, model: str | None) -> Future[Any]:
-        """Send a call of a kind that no helper makes; the future gets `(value, error)`."""
-        (future,) = self._bridge.submit([{"kind": kind, "model": model, "prompt": prompt}])
+        """Send a call of a kind that no helper makes; the future gets `(value, error)`.
+
+        It is a run's: an interrupt of a cell is not about it.
+        """
+        body = {"kind": kind, "model": model, "prompt": prompt}
+        (future,) = self._bridge.submit([body], of_cell=False)
         return future
 
     def abandon(self, future: Future[Any]) -> None:

@@ -44,7 +44,9 @@ class Opener:
 
     def __call__(
         self,
-        root: Callable[[LMRequest], str] = lambda _: "```repl\nFINAL(context.upper())\n```",
+        root: Callable[[LMRequest], str | LMResponse] = lambda _: (
+            "```repl\nFINAL(context.upper())\n```"
+        ),
         sub: Callable[[str], str | LMResponse] = lambda prompt: f"<{prompt}>",
         **rlm: Any,
     ) -> AbstractAsyncContextManager[Notebook]:
@@ -197,6 +199,42 @@ async def test_runs_in_the_notebook_itself_ask_its_answerer(opened: Opener) -> N
         status, text = await nb.outcome(other)
         assert status == "error"
         assert "Unknown model 'other'. Known models: 'm'." in text
+
+
+@pytest.mark.parametrize("environment", ["local"], indirect=True)
+async def test_an_interrupt_stops_the_run_of_its_cell(opened: Opener) -> None:
+    late = LMResponse(text="late", delay=60)
+    async with opened(lambda _: late) as nb:
+        cell = nb.client.execute("%%rlm -o result --quiet\nWhat?")
+        await until(lambda: opened.server.requests)
+        await nb.manager.interrupt_kernel()
+        status, text = await nb.finish(cell)
+        assert (status, "interrupted" in text or "cancelled" in text) == ("error", True), text
+        await until(lambda: not opened.server.connections)
+
+
+@pytest.mark.parametrize("environment", ["local"], indirect=True)
+async def test_an_interrupt_is_none_of_the_runs_in_the_background(opened: Opener) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def root(_: LMRequest) -> str:
+        asked.set()
+        go_on.wait()
+        return "```repl\nFINAL('done')\n```"
+
+    async with opened(root) as nb:
+        try:
+            await nb.run("%%rlm --bg -o job\nWhat?")
+            await asyncio.to_thread(asked.wait)
+            cell = await nb.started("import time\nprint('go', flush=True)\ntime.sleep(600)")
+            await nb.manager.interrupt_kernel()
+            assert (await nb.finish(cell))[0] == "error"
+        finally:
+            go_on.set()
+        assert await nb.run("print(job.result().answer)") == "done\n"
+        # Nor of the next one, which asks from the same thread
+        await nb.run("%%rlm -o result --quiet\nWhat?")
+        assert await nb.run("print(result.answer)") == "done\n"
 
 
 async def test_a_recorded_run_is_continued_by_hand(opened: Opener, tmp_path: Path) -> None:
