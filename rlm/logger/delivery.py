@@ -14,6 +14,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from queue import SimpleQueue
@@ -153,6 +154,8 @@ class Delivery:
                     self._lanes.append(_Lanes.of(reader, self._limit))
             except RuntimeError as error:  # No thread can be started; the run goes on all the same.
                 _log.warning("The readers of a run are told nothing more: %s.", error)
+            if not self._forgotten.alive:  # meanwhile, when there were fewer lanes, or none
+                _leave(self._lanes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,10 +318,10 @@ os.register_at_fork(after_in_child=_Lanes.forget)
 
 
 def _leave(lanes: list[_Lane]) -> None:
-    """Give up the lanes of a delivery that was collected; takes no lock."""
-    for lane in lanes:
-        lane.leave()
-    lanes.clear()
+    """Give up the lanes of a delivery that was collected, each once; takes no lock."""
+    with suppress(IndexError):
+        while True:
+            lanes.pop().leave()
 
 
 def _close(reader: Reader) -> None:

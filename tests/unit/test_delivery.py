@@ -305,6 +305,23 @@ def test_a_forgotten_delivery_brings_its_last_events_and_ends_its_threads() -> N
     assert slow.heard == EVENTS
 
 
+def test_a_delivery_that_is_forgotten_while_its_threads_start_ends_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader = Notebook()
+    delivery = Delivery([reader])
+    start = threading.Thread.start
+
+    def forgotten(thread: threading.Thread) -> None:
+        delivery.forget()
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", forgotten)
+        delivery.emit(EVENTS[0])
+    assert reader.heard == []
+
+
 def test_no_thread_keeps_a_reader_alive_that_has_nothing_to_hear() -> None:
     reader = Notebook()
     gone = weakref.ref(reader)
