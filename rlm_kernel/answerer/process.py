@@ -99,10 +99,13 @@ class AnswererProcess:
         done(self._end)
         if process is None:
             return
-        with process, contextlib.suppress(subprocess.TimeoutExpired, OSError):
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait(timeout=_END_SECONDS)
+        with process:
+            try:
+                assert process.stdin is not None
+                process.stdin.close()
+                process.wait(timeout=_END_SECONDS)
+            except (subprocess.TimeoutExpired, OSError):
+                process.kill()
 
 
 def _out(process: subprocess.Popen[bytes]) -> IO[bytes]:

@@ -286,6 +286,18 @@ async def test_one_that_is_killed_is_replaced_and_calls_go_on(opened: Opener) ->
         assert new.pid != old.pid
 
 
+@pytest.mark.parametrize("environment", ["local"], indirect=True)
+async def test_one_that_does_not_end_is_killed(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rlm_kernel.answerer.process._END_SECONDS", 0.1)
+    async with opened() as nb:
+        assert await nb.run("print(llm_query('x'))") == "<x>\n"
+        (stuck,) = answerers()
+        stuck.suspend()
+    assert not stuck.is_running()
+
+
 async def test_it_ends_with_the_kernel_and_takes_its_children_along(opened: Opener) -> None:
     asked = threading.Event()
 
