@@ -69,7 +69,7 @@ ASK = f"""\
 %%rlm -v files -o result --budget 0.50 --max-depth 2
 {QUESTION}"""
 
-FORK = f"%rlm fork 1 2 -m {OTHER} -o other --budget 0.50"
+FORK = f"%rlm fork 1 2 -m {OTHER} -v files -o other --budget 0.50"
 
 COMPARE = """\
 from rlm_ipython.viewer import TrajectoryViewer
