@@ -17,20 +17,27 @@ class Dialled:
         url: The engine's, as `DOCKER_HOST` has it.
         timeout: Seconds for each of the socket's operations; None for no bound.
 
+    Raises:
+        OSError: There is no ssh program.
+
     Attributes:
         socket: Close it before this.
     """
 
     def __init__(self, url: str, timeout: float | None) -> None:
         self.socket, its = socket.socketpair()
-        with its:
-            self._process = subprocess.Popen(
-                ssh_command(url),
-                stdin=its.fileno(),
-                stdout=its.fileno(),
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+        try:
+            with its:
+                self._process = subprocess.Popen(
+                    ssh_command(url),
+                    stdin=its.fileno(),
+                    stdout=its.fileno(),
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        except BaseException:
+            self.socket.close()
+            raise
         self.socket.settimeout(timeout)
 
     def close(self) -> None:

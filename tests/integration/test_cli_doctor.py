@@ -130,6 +130,14 @@ def test_a_docker_engine_that_is_not_reached_is_a_note(
     assert address in found.text
 
 
+def test_a_machine_without_ssh_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DOCKER_HOST", "ssh://far.example")
+    (found,) = docker()
+    assert found.state == "note"
+    assert "No such file or directory: 'ssh'" in found.text
+
+
 def test_a_modal_configuration_file_counts_as_a_token(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
