@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rlm.errors import (
     BudgetExceededError,
     CancellationError,
+    ContextError,
     ErrorThresholdExceededError,
     LimitExceededError,
     MissingKeyError,
@@ -36,6 +37,7 @@ _VARIABLE = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
 _BUDGET_NEEDS_A_PRICE = (
     'In a notebook: %config RLMMagics.prices = {"MODEL": (USD per 1M tokens in, out)}.'
 )
+_GIVE_THE_CONTEXT = "In a notebook: -v NAME, the variable that holds it."
 
 
 def told_in_a_paragraph(
@@ -93,6 +95,8 @@ def _advice(error: RLMError) -> str:
         return "`rlm doctor` in a terminal says what works here."
     if "max_budget" in str(error) and "price" in str(error):
         return _BUDGET_NEEDS_A_PRICE
+    if isinstance(error, ContextError) and "does not hold its context" in str(error):
+        return _GIVE_THE_CONTEXT
     return next((text for kind, text in _RAISE_THE_LIMIT.items() if isinstance(error, kind)), "")
 
 

@@ -53,7 +53,7 @@ def test_a_context_that_the_record_does_not_hold_is_given(notebook: Any, capsys:
     notebook["big"] = "x" * 300_000
     notebook.run("%%rlm -v big ;\nWhat?")
     notebook.fails("%rlm fork 1 2 -o r")
-    assert "context" in capsys.readouterr().out
+    assert "-v NAME" in capsys.readouterr().out
     assert notebook["r"].error
     assert notebook["r"].prompt is None
     assert notebook.run("%rlm fork 1 2 -v big") == "other ok"
