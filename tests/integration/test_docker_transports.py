@@ -9,12 +9,13 @@ import ssl
 import stat
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from accepting import stop_accepting
 
 from rlm.cli.services import docker as doctor_asks
 from rlm.core.environments import new_sandbox
@@ -52,6 +53,7 @@ async def passing_on(
         before: Awaited before a client's bytes are passed on.
     """
     tasks: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
 
     async def copy(
         reader: asyncio.StreamReader,
@@ -73,6 +75,7 @@ async def passing_on(
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         other_reader, other_writer = await asyncio.open_unix_connection(to)
+        writers.append(other_writer)
         try:
             await asyncio.gather(copy(reader, other_writer, before), copy(other_reader, writer))
         finally:
@@ -80,6 +83,7 @@ async def passing_on(
             other_writer.close()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         task = asyncio.ensure_future(serve(reader, writer))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
@@ -88,10 +92,15 @@ async def passing_on(
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
+        await stop_accepting(server)
         server.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 async def use(docker: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from accepting import stop_accepting
 from grpclib.server import Server
 
 from modal_standin.services import (
@@ -36,8 +37,9 @@ class _Server(Server):
         self._protocols.append(super()._protocol_factory())
         return self._protocols[-1]
 
-    def hang_up(self) -> None:
+    async def hang_up(self) -> None:
         """Close every connection, in the middle of whatever is said on it."""
+        await stop_accepting(self._server)
         self.close()
         for protocol in self._protocols:
             transport = getattr(getattr(protocol, "connection", None), "_transport", None)
@@ -127,7 +129,7 @@ class ModalStandIn:
 
     async def _hang_up(self) -> None:
         if self._server is not None:
-            self._server.hang_up()
+            await self._server.hang_up()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await self._server.wait_closed()
