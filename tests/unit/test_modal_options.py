@@ -164,5 +164,8 @@ def test_a_token_is_found_in_the_profile_that_the_sdk_uses(
 
 @pytest.mark.usefixtures("_token")
 def test_secrets_are_not_logged() -> None:
-    rlm = make(secrets=[{"DB": "very-secret"}], volumes={"/d": "v"}, image=object())
+    import modal as sdk
+
+    image = sdk.Image.debian_slim()
+    rlm = make(secrets=[{"DB": "very-secret"}], volumes={"/d": "v"}, image=image)
     assert "very-secret" not in repr(rlm.config.public())
