@@ -225,7 +225,12 @@ async def test_what_a_cell_forked_never_becomes_a_second_kernel(open_kernel: Any
         )
         assert await kernel.out(falls_through) == "0\n"
         forked = asyncio.Event()
-        sleeps = "child = os.fork()\nif child: print('forked', flush=True)\ntime.sleep(60)"
+        sleeps = (
+            "told, tell = os.pipe()\nchild = os.fork()\n"
+            "if child: os.read(told, 1); print('forked', flush=True)\n"
+            "else: os.write(tell, b'x')  # until here a child drops signals\n"
+            "time.sleep(60)"
+        )
         cell = asyncio.create_task(kernel.run(sleeps, on_output=lambda _: forked.set()))
         await forked.wait()
         await kernel.session.interrupt()
