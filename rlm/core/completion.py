@@ -132,7 +132,7 @@ async def complete(
         is a `KeyboardInterrupt` too, must never be raised on the engine's loop, it would end it.
     """
     recorder.begin()
-    keep_out(recorder.trajectory, config.secrets())
+    keep_out(config.secrets())
     limits = Limits(
         max_budget=config.max_budget,
         max_tokens=config.max_tokens,

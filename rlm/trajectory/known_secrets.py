@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import os
-import weakref
 from typing import TYPE_CHECKING
 
 from rlm.backends.redaction import long_secrets
@@ -12,12 +10,7 @@ from rlm.backends.redaction import long_secrets
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from rlm.trajectory.fold import Trajectory
-
-# Whoever collects garbage may forget a run amid any of these lines: what is done with this is
-# atomic, and takes no lock.
-_of_runs: dict[int, frozenset[str]] = {}
-_numbers = itertools.count()
+_of_runs: set[str] = set()
 
 
 def known_secrets() -> tuple[str, ...]:
@@ -29,22 +22,17 @@ def known_secrets() -> tuple[str, ...]:
     Returns:
         The longest first, because one may be a part of another.
     """
-    found = set(long_secrets(dict(os.environ)))
-    found.update(*list(_of_runs.values()))
+    found = set(long_secrets(dict(os.environ))) | _of_runs
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def keep_out(trajectory: Trajectory, secrets: Iterable[str]) -> None:
-    """Know the secrets of a run, as long as there is a record of it.
+def keep_out(secrets: Iterable[str]) -> None:
+    """Know the secrets of a run from now on.
 
-    The record must not hold them itself: they are kept here, and only while it lives.
+    No record of the run holds them; they are kept here for the life of the process, because
+    nobody can tell how long there is a copy of a record that has them in its texts.
 
     Args:
-        trajectory: The run's.
         secrets: Those of its configuration.
     """
-    secrets = frozenset(secrets)
-    if secrets:
-        number = next(_numbers)
-        _of_runs[number] = secrets
-        weakref.finalize(trajectory, _of_runs.pop, number, None).atexit = False
+    _of_runs.update(secrets)

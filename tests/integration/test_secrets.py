@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import random
 import re
+import weakref
 import zlib
 from base64 import b64decode
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from rlm import RLM, RLMError
 from rlm.demo.server import script
 from rlm.logger import NotebookLog, OTelReader, RLMLogger
 from rlm.logger.view import as_output
+from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import Feed
 
 if TYPE_CHECKING:
@@ -232,6 +235,23 @@ def test_what_is_shown_of_a_run_holds_no_secret(
         assert shown
         assert held(shown, secrets) == []
     assert held(str(result.trajectory.events), secrets) == list(secrets)
+
+
+def test_the_secrets_of_a_run_are_known_as_long_as_a_copy_of_its_record_is_kept(
+    scripted: Any, tmp_path: Path
+) -> None:
+    result = a_run_that_tells(scripted).completion("abc")
+    assert result.trajectory is not None
+    copy = Trajectory.from_events(result.trajectory.events)
+    original = weakref.ref(result.trajectory)
+    del result
+    gc.collect()
+    assert original() is None
+    secrets = tuple(secret for secret in PLANTED if secret != SSN)
+    assert held(str(copy.events), secrets) == list(secrets)
+    for text in texts(copy.save(tmp_path / "copy.ipynb")):
+        assert held(text, secrets) == []
+    assert held(str(as_output(copy)), secrets) == []
 
 
 IN_A_NOTEBOOK = """
