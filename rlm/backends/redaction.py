@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
@@ -28,6 +29,9 @@ _KEY_NAME = re.compile(
     r"|secret|passw|passphrase|credential|bearer|cookie"
 )
 """Names whose own value is a secret; the others only hold some."""
+
+_FILE_NAME = re.compile(r"(file|path)$")
+"""Names of what says where a secret is."""
 
 _LONG = 12
 """Characters from which on a secret may be replaced in every text: it stands nowhere else."""
@@ -100,9 +104,7 @@ def long_secrets(value: Any, name: str = "") -> Iterator[str]:
             elif isinstance(item, dict):
                 yield from _long(part for part in item.values() if isinstance(part, str))
     elif isinstance(value, str):
-        if _KEY_NAME.search(_snake(name)) and not value.startswith(
-            "/"
-        ):  # That is the file which has it.
+        if _KEY_NAME.search(_snake(name)) and not _is_file(name, value):
             yield from _long(dict.fromkeys((value, value.rpartition(" ")[2])))  # Bearer KEY
         if "://" in value:
             yield from _long(_url_secrets(value))
@@ -148,6 +150,14 @@ def _url_secrets(url: str) -> Iterator[str]:
 
 def _long(secrets: Iterable[str]) -> Iterator[str]:
     return (secret for secret in secrets if len(secret) >= _LONG)
+
+
+def _is_file(name: str, value: str) -> bool:
+    """Whether a value is where the secret is, not the secret: that may begin with "/" as well."""
+    # `Path.exists` raises for what is too long to be one, and in folders that are not open to us.
+    return value.startswith("/") and (
+        _FILE_NAME.search(_snake(name)) is not None or os.path.exists(value)  # noqa: PTH110
+    )
 
 
 def _names_only(name: object) -> bool:
