@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,11 +14,12 @@ def collected(*options: str) -> set[str]:
     """Return the names of the tests that a session with these options would run."""
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", *options]
     files = [TESTS / "integration" / "test_sandbox_security.py", TESTS / "live"]
-    files.append(
-        TESTS / "unit" / "test_environments_page.py"
-    )  # it has one for Modal, and no kernel
+    # It has one for Modal, and no kernel
+    files.append(TESTS / "unit" / "test_environments_page.py")
+    # What somebody adds to this session, such as -v, would change what that one prints
+    env = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run(
-        [*command, *files], cwd=TESTS.parent, capture_output=True, text=True, check=False
+        [*command, *files], cwd=TESTS.parent, env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return {line.rpartition("::")[2] for line in done.stdout.splitlines() if "::" in line}
