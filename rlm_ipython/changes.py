@@ -125,7 +125,13 @@ def _others(
 def _client(
     backend: str, base_url: str | None, magics: RLMMagics, spec: ModelSpec | None
 ) -> dict[str, Any]:
-    """Return what a backend's client is given now, on top of what it took in this shell's run."""
-    known = spec.backend_kwargs if spec is not None and spec.backend == backend else {}
-    given = backend_kwargs(backend, base_url or known.get("base_url"), magics)
-    return {**known, **given}
+    """Return what a backend's client is given.
+
+    Where this shell's run asked, what that run gave, and nothing else; at another address what
+    today's settings and the line say, and nothing of the run's. A key goes where it was given for.
+    """
+    if spec is not None and spec.backend == backend:
+        known = spec.backend_kwargs
+        if not base_url or base_url == known.get("base_url"):
+            return dict(known)
+    return backend_kwargs(backend, base_url, magics)

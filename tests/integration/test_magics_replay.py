@@ -70,6 +70,81 @@ def test_a_fork_asks_the_recorded_sub_model_where_it_was_asked(notebook: Any) ->
     assert keys == {"Bearer sk-of-mine"}
 
 
+def keys_sent_to(server: Any) -> set[str | None]:
+    """Return with which keys a server was asked."""
+    return {request.headers.get("authorization") for request in server.requests}
+
+
+def ask_with_a_sub_model_elsewhere(notebook: Any, **of_sub_model: Any) -> Any:
+    """Ask with a key of one's own, and a sub-model at another address; return its server."""
+    lab = notebook.serve(lambda _: "ok")
+    sub = {"base_url": lab.base_url, "model_name": "small", **of_sub_model}
+    token = {"x-team-token": "sk-of-the-team"}
+    notebook.magics.backend_kwargs = {"api_key": "sk-of-mine", "default_headers": token}
+    notebook.magics.extra = {"other_backends": ["openai"], "other_backend_kwargs": [sub]}
+    notebook.run("%%rlm ;\nWhat?")
+    notebook.magics.extra = {}
+    return lab
+
+
+@pytest.mark.parametrize(
+    ("of_sub_model", "key"), [({}, "EMPTY"), ({"api_key": "sk-of-the-lab"}, "sk-of-the-lab")]
+)
+def test_a_fork_gives_each_model_the_key_that_it_had(
+    notebook: Any, of_sub_model: dict[str, str], key: str
+) -> None:
+    notebook.model([LOOK, DONE, MORE])
+    lab = ask_with_a_sub_model_elsewhere(notebook, **of_sub_model)
+    assert notebook.run("%rlm fork 1 2") == "okok"
+    assert len(lab.requests) == 2
+    assert keys_sent_to(lab) == {f"Bearer {key}"}
+    assert keys_sent_to(notebook.server) == {"Bearer sk-of-mine"}
+
+
+def test_a_fork_sends_no_newer_key_to_where_the_run_asked(notebook: Any) -> None:
+    notebook.model([LOOK, DONE, MORE])
+    notebook.run("%%rlm -s small ;\nWhat?")
+    notebook.magics.base_url = ""
+    notebook.magics.backend_kwargs = {"api_key": "sk-new", "default_headers": {"x-new": "sk-new"}}
+    assert notebook.run("%rlm fork 1 2") == "okok"
+    assert models(notebook) == ["m", "small", "m", "m", "small"]
+    assert "sk-new" not in str([request.headers for request in notebook.server.requests])
+
+
+def test_a_fork_elsewhere_takes_no_key_of_the_run_along(notebook: Any) -> None:
+    notebook.model([LOOK, DONE])
+    lab = ask_with_a_sub_model_elsewhere(
+        notebook, api_key="sk-of-the-lab", default_headers={"x-lab-token": "sk-of-the-lab"}
+    )
+    assert "sk-" in str(lab.requests[0].headers["x-lab-token"])
+    assert "sk-" in str(notebook.server.requests[0].headers["x-team-token"])
+    notebook.magics.backend_kwargs = {}
+    first, address = notebook.server, notebook.magics.base_url
+    notebook.model([MORE, MORE])
+    elsewhere, notebook.magics.base_url = notebook.server, address
+    assert notebook.run(f"%rlm fork 1 2 --base-url {elsewhere.base_url}") == "okok"
+    assert notebook.run(f"%rlm fork 1 2 -s tiny --base-url {elsewhere.base_url}") == "okok"
+    assert models(notebook) == ["m", "small", "m", "tiny"]
+    assert keys_sent_to(elsewhere) == {"Bearer EMPTY"}
+    assert "sk-" not in str([request.headers for request in elsewhere.requests])
+    assert (len(first.requests), len(lab.requests)) == (2, 1)
+
+
+def test_a_fork_elsewhere_without_a_key_says_which_is_missing(
+    notebook: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
+    notebook.model([LOOK, DONE])
+    notebook.magics.backend = "openrouter"
+    notebook.magics.backend_kwargs = {"api_key": "sk-of-mine"}
+    notebook.run("%%rlm ;\nWhat?")
+    notebook.magics.backend_kwargs = {}
+    elsewhere = notebook.serve(lambda _: "ok")
+    notebook.fails(f"%rlm fork 1 2 --base-url {elsewhere.base_url}")
+    assert "set the environment variable OPENROUTER_API_KEY" in capsys.readouterr().out
+    assert elsewhere.requests == []
+
+
 def test_a_fork_may_ask_another_sub_model(notebook: Any) -> None:
     notebook.model([LOOK, DONE, MORE, MORE])
     notebook.run("%%rlm ;\nWhat?")
