@@ -6,7 +6,7 @@ import json
 import os
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,7 +33,7 @@ _KEY_NAME = re.compile(
 _FILE_NAME = re.compile(r"(file|path)$")
 """Names of what says where a secret is."""
 
-_LONG = 12
+LONG = 12
 """Characters from which on a secret may be replaced in every text: it stands nowhere else."""
 
 _NAMES_ONLY = re.compile(r"(^|_)(env|environ|headers|query)$")
@@ -114,9 +114,28 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
     """Return a text without the secrets given and without anything that has a key's shape."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= SHORTEST:
-            for spelling in (secret, quote(secret, safe=""), json.dumps(secret)[1:-1]):
+            for spelling in sorted(spellings(secret, SHORTEST), key=len, reverse=True):
                 text = text.replace(spelling, MASK)
     return _KEY_SHAPED.sub(MASK, text)
+
+
+def spellings(secret: str, shortest: int = LONG) -> set[str]:
+    """Return how a text may spell a secret: as it is, in a URL, or quoted in JSON or Python.
+
+    A password that comes from a URL is known as it stands there: without its escapes it is one too.
+
+    Args:
+        secret: As it was given.
+        shortest: Leaves out spellings of fewer characters, which may stand for something else.
+    """
+    spelled = {
+        secret,
+        unquote(secret),
+        quote(secret, safe="", errors="replace"),  # A lone surrogate must not fail.
+        json.dumps(secret)[1:-1],
+        repr(secret)[1:-1],
+    }
+    return {spelling for spelling in spelled if len(spelling) >= shortest}
 
 
 def public_url(url: str) -> str:
@@ -149,7 +168,7 @@ def _url_secrets(url: str) -> Iterator[str]:
 
 
 def _long(secrets: Iterable[str]) -> Iterator[str]:
-    return (secret for secret in secrets if len(secret) >= _LONG)
+    return (secret for secret in secrets if len(secret) >= LONG)
 
 
 def _is_file(name: str, value: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from rlm.backends.redaction import long_secrets
+from rlm.backends.redaction import long_secrets, spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,9 +20,9 @@ def known_secrets() -> tuple[str, ...]:
     run's `environment_kwargs` bring is there to be found.
 
     Returns:
-        The longest first, because one may be a part of another.
+        Every spelling of each; the longest first, because one may be a part of another.
     """
-    found = set(long_secrets(dict(os.environ))) | _of_runs
+    found = _of_runs.union(*map(spellings, long_secrets(dict(os.environ))))
     return tuple(sorted(found, key=len, reverse=True))
 
 
@@ -35,4 +35,4 @@ def keep_out(secrets: Iterable[str]) -> None:
     Args:
         secrets: Those of its configuration.
     """
-    _of_runs.update(secrets)
+    _of_runs.update(*map(spellings, secrets))

@@ -63,6 +63,7 @@ class Redaction:
     def _look(self) -> None:
         """See what is secret now: each run may bring more."""
         self._secrets = known_secrets()
+        self._as_bytes = [secret.encode("utf-8", "surrogatepass") for secret in self._secrets]
 
     def _may_tell(self, event: Event) -> bool:
         """Whether one of the secrets is in an event: a quick look at all of its texts."""
@@ -71,7 +72,7 @@ class Redaction:
             data = marshal.dumps([value for value in values if not isinstance(value, CallUsage)])
         except ValueError:  # Too deep for it.
             return True
-        return any(secret.encode("utf-8", "surrogatepass") in data for secret in self._secrets)
+        return any(secret in data for secret in self._as_bytes)
 
     def _masked(self, text: str) -> str:
         for secret in self._secrets:

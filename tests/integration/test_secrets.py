@@ -254,6 +254,30 @@ def test_the_secrets_of_a_run_are_known_as_long_as_a_copy_of_its_record_is_kept(
     assert held(str(as_output(copy)), secrets) == []
 
 
+def test_a_secret_is_masked_however_a_cell_spells_it(scripted: Any, tmp_path: Path) -> None:
+    pem = "-----BEGIN KEY-----\nplanted+line/1\n\"planted\" line 2\n-----END KEY-----\n"
+    code = (
+        "import json, os\n"
+        "from urllib.parse import quote, unquote, urlsplit\n"
+        "print(os.environ)\n"
+        "print(json.dumps(dict(os.environ)))\n"
+        "print(quote(os.environ['TLS_KEY'], safe=''))\n"
+        "print(unquote(urlsplit(os.environ['DATABASE_URL']).password))\n"
+        "print(os.environ['TLS_KEY'])"
+    )
+    result = scripted(
+        root=[block(code), ANSWER],
+        environment_kwargs={
+            "env": {"DATABASE_URL": "postgres://u:pl%40nted-password@host/db", "TLS_KEY": pem}
+        },
+    ).completion("abc")
+    planted = ("pl@nted-password", "pl%40nted-password", "planted+line", "planted%2Bline", "line 2")
+    assert result.trajectory is not None
+    assert held(str(result.trajectory.events), planted) == list(planted)
+    for text in texts(result.save(tmp_path / "run.ipynb")):
+        assert held(text, planted) == []
+
+
 IN_A_NOTEBOOK = """
 import os, sys
 if {bare}: sys.modules["anywidget"] = None

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.backends import long_secrets, public_kwargs
+from rlm.backends.redaction import scrub, spellings
 
 SECRET_NAMES = (
     *("api_key", "apiKey", "API-KEY", "x-api-key", "subscription-key", "access_token"),
@@ -115,3 +116,22 @@ def test_what_is_long_under_a_keys_name_is_masked_everywhere(
     kwargs: dict[str, object], secrets: list[str]
 ) -> None:
     assert [secret for secret in long_secrets(kwargs) if secret != "me"] == secrets
+
+
+@pytest.mark.parametrize(
+    ("secret", "others"),
+    [
+        (LONG, set()),
+        ("p%40ss-word-0123", {"p@ss-word-0123", "p%2540ss-word-0123"}),
+        ("a-key+with/signs=", {"a-key%2Bwith%2Fsigns%3D"}),
+        ("two-long\nlines", {"two-long\\nlines", "two-long%0Alines"}),
+        ("%41%41%41%41", {"%2541%2541%2541%2541"}),
+        ("lone-\ud800-surrogate", {"lone-\\ud800-surrogate", "lone-%3F-surrogate"}),
+    ],
+)
+def test_a_secret_has_no_more_spellings_than_it_needs(secret: str, others: set[str]) -> None:
+    assert spellings(secret) == {secret, *others}
+
+
+def test_a_message_is_not_garbled_for_a_secret_that_is_hardly_anything() -> None:
+    assert scrub("two  words", ["%20%20"]) == "two  words"
