@@ -255,7 +255,7 @@ def test_the_secrets_of_a_run_are_known_as_long_as_a_copy_of_its_record_is_kept(
 
 
 def test_a_secret_is_masked_however_a_cell_spells_it(scripted: Any, tmp_path: Path) -> None:
-    pem = "-----BEGIN KEY-----\nplanted+line/1\n\"planted\" line 2\n-----END KEY-----\n"
+    pem = '-----BEGIN KEY-----\nplanted+line/1\n"planted" line 2\n-----END KEY-----\n'
     code = (
         "import json, os\n"
         "from urllib.parse import quote, unquote, urlsplit\n"
