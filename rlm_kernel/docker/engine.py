@@ -127,5 +127,10 @@ def is_missing(error: BaseException) -> bool:
     return getattr(getattr(error, "response", None), "status_code", None) == 404  # noqa: PLR2004
 
 
+def is_removed(error: BaseException) -> bool:
+    """Tell whether a container that was to be removed is gone, or about to be."""
+    return is_missing(error) or "already in progress" in str(error)
+
+
 def _short(text: str) -> str:
     return " ".join(text.split())[:500]

@@ -21,12 +21,12 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.docker import build
 from rlm_kernel.docker.container import LABEL, labels
-from rlm_kernel.docker.engine import explained, is_missing
+from rlm_kernel.docker.engine import explained, is_missing, is_removed
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.kernel_requirements import IPYKERNEL, OLDEST_PYTHON, PINS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from rlm_kernel.docker.options import DockerOptions
     from rlm_kernel.docker.stream import EngineAddress
@@ -84,6 +84,8 @@ class Images:
         self._client = client
         self._address = address
         self._progress = progress
+        self._stopped = threading.Event()
+        self._container: str | None = None
 
     def resolve(self, options: DockerOptions) -> KernelImage:
         """Return the image to use; make it when there is none yet.
@@ -96,6 +98,7 @@ class Images:
             if about is None:
                 about = self._pull(options.image)
             with _building:  # two trees that start together make it once
+                self._check()
                 ready = self._ready(about, options)
                 if ready is not None:
                     return ready
@@ -107,6 +110,13 @@ class Images:
             raise
         except Exception as error:
             raise explained(error, self._address) from error
+
+    def stop(self) -> None:
+        """End what `resolve` does on another thread; no container of it stays."""
+        self._stopped.set()
+        if (container := self._container) is not None:
+            with contextlib.suppress(Exception):  # `resolve` tries again
+                self._remove(container)
 
     def find(self, options: DockerOptions) -> KernelImage | None:
         """Return the image to use when that is known without pulling, probing or making one."""
@@ -147,7 +157,10 @@ class Images:
         why = "the engine does not say why"
         try:
             for line in self._client.pull(repository, tag=tag or None, stream=True, decode=True):
+                self._check()
                 why = str(line.get("error", why))
+        except SandboxError:
+            raise
         except Exception as error:
             why = str(getattr(error, "explanation", error))
             raise SandboxError(_no_image(name, why)) from error
@@ -205,15 +218,13 @@ class Images:
         self, image: str, command: list[str], *, seconds: int, host_config: dict[str, Any]
     ) -> tuple[int, str]:
         """Run a command in a container of its own; 127 when there is no such command."""
-        container = self._client.create_container(
+        with self._own(
             image,
             entrypoint=command[:1],
             command=command[1:],
             host_config=self._client.create_host_config(**host_config),
             labels=labels("probe"),
-            use_config_proxy=False,
-        )["Id"]
-        try:
+        ) as container:
             try:
                 self._client.start(container)
             except Exception as error:
@@ -222,8 +233,29 @@ class Images:
                 raise
             code = int(self._client.wait(container, timeout=seconds)["StatusCode"])
             return code, self._client.logs(container).decode("utf-8", "replace")
+
+    @contextlib.contextmanager
+    def _own(self, image: str, **config: Any) -> Iterator[str]:
+        """Create a container that is removed afterwards, or when `stop` is called."""
+        container = self._client.create_container(image, use_config_proxy=False, **config)["Id"]
+        self._container = container
+        try:
+            self._check()  # after the line above: this sees a stop, or that the container
+            yield container
         finally:
+            self._container = None
+            self._remove(container)
+
+    def _remove(self, container: str) -> None:
+        try:
             self._client.remove_container(container, force=True, v=True)
+        except Exception as error:
+            if not is_removed(error):
+                raise
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise SandboxError("The start was cancelled while its image was being made.")
 
     # Making
 
@@ -232,7 +264,7 @@ class Images:
     ) -> KernelImage:
         what = f"the kernel's image of {options.image!r}"
         self._progress(f"making {what} (once; pip installs into it, {tag}) ...")
-        container = self._client.create_container(
+        with self._own(
             about["Id"],
             entrypoint=[python, "-u", f"{build.HERE}/build.py"],
             command=[],
@@ -240,9 +272,7 @@ class Images:
             working_dir="/",
             host_config=self._client.create_host_config(network_mode=options.build_network),
             labels=labels("build"),
-            use_config_proxy=False,
-        )["Id"]
-        try:
+        ) as container:
             self._client.put_archive(container, "/", _build_files(options))
             self._client.start(container)
             lines = self._watch(container)
@@ -260,8 +290,6 @@ class Images:
             }
             name, _, version = tag.partition(":")
             self._client.commit(container, repository=name, tag=version, conf=config)
-        finally:
-            self._client.remove_container(container, force=True, v=True)
         self._progress(f"made {what}: {tag}")
         return KernelImage(name=tag, python=built)
 

@@ -8,16 +8,19 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.docker.container import container_config
-from rlm_kernel.docker.engine import engine, engine_address, explained, is_missing
+from rlm_kernel.docker.engine import engine, engine_address, explained, is_removed
 from rlm_kernel.docker.images import Images
 from rlm_kernel.docker.requests import EngineRequests
 from rlm_kernel.docker.stream import DockerStream, attach
-from rlm_kernel.host.threads import in_thread
+from rlm_kernel.host.threads import begin_thread, in_thread
 from rlm_kernel.relay.box import Box
 from rlm_kernel.relay.sandbox import RelayedSandbox
 from rlm_kernel.relay.warm import WarmBoxes, warm_boxes
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from rlm_kernel.docker.images import KernelImage
     from rlm_kernel.docker.options import DockerOptions
     from rlm_kernel.docker.stream import EngineAddress
     from rlm_kernel.host.payload import ContextValue
@@ -71,7 +74,28 @@ class Container:
 
 async def _start(options: DockerOptions) -> Box:
     """Start a container; when that is cancelled, what comes of it is removed."""
-    starting = asyncio.ensure_future(_started(options))
+    address = engine_address()
+    box = await _kept(_started(address, options))
+    if box is None:
+        image = await _made(address, options)
+        box = await _kept(_started(address, options, image))
+        assert box is not None
+    return box
+
+
+async def _made(address: EngineAddress, options: DockerOptions) -> KernelImage:
+    """Return the image to use, pulled and made where that is needed; a cancel ends this at once."""
+    images = Images(await asyncio.to_thread(engine, address), address)
+    try:
+        return await asyncio.to_thread(images.resolve, options)
+    except asyncio.CancelledError:
+        begin_thread(images.stop)
+        raise
+
+
+async def _kept(start: Coroutine[Any, Any, Container | None]) -> Container | None:
+    """Await a start; when that is cancelled, what comes of it is removed."""
+    starting = asyncio.ensure_future(start)
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
@@ -81,17 +105,23 @@ async def _start(options: DockerOptions) -> Box:
         raise
 
 
-async def _removed(starting: asyncio.Future[Container]) -> None:
+async def _removed(starting: asyncio.Future[Container | None]) -> None:
     with contextlib.suppress(Exception):
         box = await starting
-        await box.stream.close()
-        await box.end(ended=False)
+        if box is not None:
+            await box.stream.close()
+            await box.end(ended=False)
 
 
-async def _started(options: DockerOptions) -> Container:
-    address = engine_address()
+async def _started(
+    address: EngineAddress, options: DockerOptions, image: KernelImage | None = None
+) -> Container | None:
+    """Start a container of an image; None when that has yet to be pulled, probed or made."""
     try:
-        client, container = await asyncio.to_thread(_create, address, options)
+        created = await asyncio.to_thread(_create, address, options, image)
+        if created is None:
+            return None
+        client, container = created
         try:
             # Before it starts: what it says first would be lost
             stream = await attach(address, container)
@@ -111,16 +141,19 @@ async def _started(options: DockerOptions) -> Container:
     return box
 
 
-def _create(address: EngineAddress, options: DockerOptions) -> tuple[Any, str]:
-    """Create a container; the SDK is loaded only where something must be made or ssh is the way.
+def _create(
+    address: EngineAddress, options: DockerOptions, image: KernelImage | None
+) -> tuple[Any, str] | None:
+    """Create a container, unless its image is not known yet; the SDK is loaded only for ssh.
 
     The SDK keeps what it has dialled, and a login takes longer than its import.
     """
     client: Any = engine(address) if address.url.startswith("ssh:") else EngineRequests(address)
     try:
-        image = Images(client, address).find(options)
+        image = image or Images(client, address).find(options)
         if image is None:
-            image = Images(engine(address), address).resolve(options)
+            _disconnect(client)
+            return None
         config = container_config(image.name, image.python, options)
         created = client.create_container_from_config(config)
     except BaseException:
@@ -137,7 +170,7 @@ def _remove(client: Any, container: str) -> None:
             try:
                 client.remove_container(container, force=True, v=True)
             except Exception as error:  # noqa: BLE001 - whatever the SDK raises
-                if is_missing(error) or "already in progress" in str(error):
+                if is_removed(error):
                     return
             else:
                 return

@@ -9,6 +9,7 @@ import ssl
 import stat
 import subprocess
 import sys
+import threading
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -219,6 +220,51 @@ async def test_a_container_whose_start_is_cancelled_is_removed(
         await sandbox.close()
         await asyncio.get_running_loop().shutdown_default_executor()  # what is under way there
         assert containers(all=True, filters=ours) == []
+
+
+@pytest.mark.parametrize(
+    ("asks", "at"),
+    [
+        ({"image": "127.0.0.1:1/no-such-image"}, b"/images/create"),
+        ({"packages": ["no-such-thing"]}, b"/containers/create"),
+        ({"packages": ["no-such-thing"]}, b"/logs"),
+    ],
+    ids=["pulled", "about to be made", "being made"],
+)
+async def test_a_start_that_is_cancelled_before_there_is_an_image_ends_at_once(
+    docker: dict[str, Any],
+    real_socket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    asks: dict[str, Any],
+    at: bytes,
+) -> None:
+    ours = {"label": f"{LABEL}.pid={os.getpid()}"}
+    containers = engine(engine_address()).containers
+    asked, released = asyncio.Event(), asyncio.Event()
+
+    async def hold(data: bytes) -> None:
+        if at in data:
+            asked.set()
+            await released.wait()
+
+    async with passing_on(real_socket, before=hold) as port:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        sandbox = new_sandbox("docker", {**docker, "build_network": "none", **asks})
+        starting = asyncio.create_task(sandbox.start())
+        await asked.wait()
+        starting.cancel()
+        await asyncio.wait([starting], timeout=5)  # the engine is still at it
+        ended = starting.done()
+        released.set()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert ended
+        await sandbox.close()
+        cleaning = [thread for thread in threading.enumerate() if thread.name == "rlm clean-up"]
+        await asyncio.gather(*(asyncio.to_thread(thread.join) for thread in cleaning))
+        await asyncio.get_running_loop().shutdown_default_executor()  # what is under way there
+        assert containers(all=True, filters=ours) == []
+        engine(engine_address()).close()
 
 
 @pytest.fixture
