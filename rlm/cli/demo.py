@@ -136,7 +136,7 @@ def _save(trajectory: Trajectory, path: Path, sources: Mapping[str, str]) -> str
     if (
         finds_its_context(path)
         and value.form in CONTEXT_SUFFIXES
-        and may_be_kept(value, Redaction().text)
+        and may_be_kept(value, Redaction())
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         about = write_context(value, path)

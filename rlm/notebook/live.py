@@ -153,7 +153,7 @@ class NotebookLog:
                 return
             if value.form not in CONTEXT_SUFFIXES:
                 return
-            if not may_be_kept(value, self._redaction.text):
+            if not may_be_kept(value, self._redaction):
                 self._withheld(book.path)
                 return
             try:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from rlm.trajectory.redacted import Redaction
     from rlm_kernel.host.payload import ContextValue
 
 CONTEXT_SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
@@ -27,16 +28,16 @@ def side_folder(notebook: Path) -> Path:
     return notebook.with_suffix(".rlm")
 
 
-def may_be_kept(value: ContextValue, redact: Callable[[str], str]) -> bool:
+def may_be_kept(value: ContextValue, redaction: Redaction) -> bool:
     """Return whether a context can be kept whole: without some of it, it is another one.
 
     Args:
         value: The context, as it travels to a kernel; no pickle.
-        redact: What may be kept of a text.
+        redaction: What may be kept of a text.
     """
     if value.form == "bytes":
-        return _is_kept(value.value.decode("utf-8", "replace"), redact)
-    return _is_kept(value.value, redact)
+        return redaction.keeps(value.value)
+    return _is_kept(value.value, redaction.text)
 
 
 def write_context(value: ContextValue, notebook: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import tracemalloc
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -28,6 +29,7 @@ from rlm.events import (
 from rlm.trajectory import (
     SUFFIXES,
     CellNode,
+    Redaction,
     RunNode,
     Trajectory,
     TrajectoryError,
@@ -428,3 +430,25 @@ def test_an_event_that_is_nested_too_deeply_is_refused() -> None:
     asked = next(e for e in a_whole_story().events if e.type == "sub_call_started")
     with pytest.raises(TrajectoryError, match="nested more than 200 levels"):
         event_from_dict({**event_to_dict(asked), "prompt": deep})
+
+
+def test_bytes_that_hold_a_secret_are_not_kept_wherever_in_them_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "planted-é-0123456789")
+    secret = "planted-é-0123456789".encode()
+    assert not Redaction().keeps(b"\xff\xc3" + secret + b"\xc3\x00")
+    assert Redaction().keeps(b"\xff\xc3" + secret[:-1])
+    assert not Redaction(str.lower).keeps(b"\xff Bond")
+    assert Redaction(str.lower).keeps(b"\xff bond")
+
+
+def test_a_long_binary_context_is_looked_through_without_a_copy_of_it() -> None:
+    data = b"\xff\x00ab" * 1_000_000
+    redaction = Redaction()
+    tracemalloc.start()
+    try:
+        assert redaction.keeps(data)
+        assert tracemalloc.get_traced_memory()[1] < len(data) // 100
+    finally:
+        tracemalloc.stop()
