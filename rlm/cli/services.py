@@ -38,13 +38,16 @@ def docker() -> Iterator[Finding]:
     try:
         with contextlib.closing(EngineRequests(address, patience)) as engine:
             version = engine.version()["Version"]
-    except PermissionError:
-        text = f"the engine's socket {address.url} is not open to this user"
-        advice = "Add the user to the group `docker`, or use a rootless engine."
-        yield Finding(about="Docker", state="note", text=text, advice=advice)
     except (OSError, EngineRefusalError, SandboxError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, PermissionError) and "unix:" in address.url:
+            text = f"the engine's socket {address.url} is not open to this user"
+            advice = "Add the user to the group `docker`, or use a rootless engine."
+            yield Finding(about="Docker", state="note", text=text, advice=advice)
+            return
         if isinstance(error, ssl.SSLError):
             advice = "Are ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH those of this engine?"
+        elif isinstance(error, PermissionError) and address.tls:
+            advice = "May this user read ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH?"
         text = f"no engine answers at {address.url} ({error})"
         yield Finding(about="Docker", state="note", text=text, advice=advice)
     else:

@@ -102,7 +102,8 @@ def explained(error: BaseException, address: EngineAddress) -> SandboxError:
     low = text.lower()
     if isinstance(error, SandboxError):
         return error
-    if isinstance(error, PermissionError) or "permission denied" in low:
+    denied = isinstance(error, PermissionError) or "permission denied" in low
+    if denied and "unix:" in address.url:
         return SandboxError(
             f"The Docker engine's socket {address.url} is not open to this user. Add the user to "
             "the group `docker` and log in again, or use a rootless engine (DOCKER_HOST)."
@@ -113,6 +114,12 @@ def explained(error: BaseException, address: EngineAddress) -> SandboxError:
             "prune` removes what we left, `docker system prune` what nothing uses."
         )
     status = getattr(getattr(error, "response", None), "status_code", None)
+    if denied and status is None and address.tls:
+        return SandboxError(
+            f"This user may not read what the Docker engine at {address.url} needs "
+            f"({_short(text)}): make ca.pem, cert.pem and key.pem in {address.certificates!r} "
+            "readable, or set DOCKER_CERT_PATH to a folder that is."
+        )
     if status is None:
         return SandboxError(
             f"No Docker engine answers at {address.url} ({_short(text)}). Start it, or set "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import functools
 import os
 import ssl
@@ -344,6 +345,32 @@ async def test_the_doctor_says_whose_certificates_are_looked_for_where(
         assert wrong.state == "note"
         assert "certificate verify failed" in wrong.text
         assert "DOCKER_CERT_PATH" in wrong.advice
+
+
+async def test_certificates_that_may_not_be_read_are_not_taken_for_a_closed_socket(
+    docker: dict[str, Any],
+    real_socket: str,
+    certificates: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    key = str(certificates / "key.pem")
+
+    def refused(self: ssl.SSLContext, *files: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), key)
+
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:2376")
+    monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+    monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
+    # What the system says to a user who is not root, which whoever tests in a container is
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", refused)
+    found = await doctor()
+    assert "Permission denied" in found.text
+    assert found.advice == "May this user read ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH?"
+    sandbox = new_sandbox("docker", docker)
+    with pytest.raises(SandboxError, match=r"Permission denied.*DOCKER_CERT_PATH") as raised:
+        await sandbox.start()
+    await sandbox.close()
+    assert "group" not in f"{found} {raised.value}"
 
 
 async def test_the_doctor_asks_an_engine_over_ssh(ssh: Path) -> None:
