@@ -128,8 +128,8 @@ def _asked_for(about: Mapping[str, Any]) -> str:
     name = re.search(r"the (?:file|text files of the folder) '([^'\\]+)'(?!\.)", _named(about))
     file = name[1] if name else "FILE" + CONTEXT_SUFFIXES.get(form, "")
     return (
-        "The log does not hold its context: it was longer than 64 KB, has a secret in it, or was "
-        "to be kept out. "
+        "The log does not hold its context: it was longer than 64 KB, has a secret in it, was to "
+        "be kept out, or this kind of log holds none (.jsonl). "
         f"{what}.\nGive it: context=Path({file!r}), or the value; on the command line: "
         f"--context {shlex.quote(file)}"
     )

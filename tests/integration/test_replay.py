@@ -492,5 +492,6 @@ def test_the_references_own_log_is_replayed(
     assert result.response == "a context"
     outputs = [each.trajectory.root.cells[0].outputs for each in (recorded, result)]
     assert outputs[0] == outputs[1]
-    with RLM.from_notebook(path, replay=True) as again, pytest.raises(RLMError, match="Give it"):
+    says = r"this kind of log holds none \(.jsonl\).*\nGive it"
+    with RLM.from_notebook(path, replay=True) as again, pytest.raises(RLMError, match=says):
         again.completion()
