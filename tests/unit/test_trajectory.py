@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import tracemalloc
+from base64 import b64encode
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -441,6 +442,18 @@ def test_bytes_that_hold_a_secret_are_not_kept_wherever_in_them_it_is(
     assert Redaction().keeps(b"\xff\xc3" + secret[:-1])
     assert not Redaction(str.lower).keeps(b"\xff Bond")
     assert Redaction(str.lower).keeps(b"\xff bond")
+
+
+@pytest.mark.parametrize(("text", "restorable"), [("planted-0123456789", False), ("x", True)])
+def test_a_binary_context_in_an_event_is_looked_through_as_well(
+    text: str, restorable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "planted-0123456789")
+    value = b64encode(b"\xff" * 500 + text.encode()).decode()
+    context = {"form": "bytes", "sha256": "00", "value": value}
+    kept = Redaction()(replace(next(iter(a_whole_story().events)), context=context))
+    assert isinstance(kept, RunStarted)
+    assert ("value" in kept.context) == restorable
 
 
 def test_a_long_binary_context_is_looked_through_without_a_copy_of_it() -> None:
