@@ -160,21 +160,21 @@ def _in_background(magics: RLMMagics, asked: Asked) -> RunHandle | None:
     run = _begin(magics, asked, at_end=background.at_end)
     handle = run.handle
     assert handle is not None
+    # In a terminal it would write over what the user types: there `%rlm show` shows it.
+    quiet = flags.quiet or not in_notebook(magics.shell)
+    view: View = Silent()
     try:
-        # In a terminal it would write over what the user types: there `%rlm show` shows it.
-        quiet = flags.quiet or not in_notebook(magics.shell)
-        view = Silent() if quiet else view_of(handle, magics.shell, widget=magics.widget)
         if flags.out:
             magics.shell.push({flags.out: handle})
+        if not quiet:
+            view = view_of(handle, magics.shell, widget=magics.widget)
+    finally:  # The run has begun: whatever keeps it from being shown, somebody sees to its end.
         background.look_after(
             handle,
             view,
             finish=lambda outcome: _finished(magics, asked, run, outcome),
             free=lambda: _end(asked),
         )
-    except BaseException:
-        background.let_go()
-        raise
     return None if flags.quiet else handle
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rlm_ipython.views import View
 
 _TICK = 0.25
+_log = logging.getLogger("rlm")
 
 
 class Background:
@@ -59,14 +61,18 @@ class Background:
         """
         # Cancelled before it began, a run comes to its end without us.
         handle.add_done_callback(lambda _: self._over.set())
-        threading.Thread(
-            target=self._work,
-            args=(handle, view, finish, free),
-            name=f"rlm-bg-{handle.id}",
-            daemon=True,
-        ).start()
+        try:
+            threading.Thread(
+                target=self._work,
+                args=(handle, view, finish, free),
+                name=f"rlm-bg-{handle.id}",
+                daemon=True,
+            ).start()
+        except BaseException:
+            self._let_go()
+            raise
 
-    def let_go(self) -> None:
+    def _let_go(self) -> None:
         """Have the run wait no longer."""
         with suppress(InvalidStateError):  # Interrupted when the thread had begun already.
             self._seen_to.set_result(None)
@@ -79,13 +85,30 @@ class Background:
         free: Callable[[], None],
     ) -> None:
         try:
+            shown = True
             while not self._over.wait(_TICK):
-                view.tick()
+                shown = shown and _shows(handle, view.tick)
             outcome = self._outcome or handle.error
             if outcome is not None:
                 finish(outcome)
-            view.end()
+            _shows(handle, view.end)
         finally:
-            self.let_go()
-        handle.wait()
-        free()
+            self._let_go()
+            handle.wait()
+            free()
+
+
+def _shows(handle: RunHandle, step: Callable[[], None]) -> bool:
+    """Take a step of the view; whether it could: the run goes on either way."""
+    try:
+        step()
+    except Exception as error:  # noqa: BLE001 - whatever it is, the answer is paid for
+        _log.warning(
+            "Run %s goes on, but could not be shown: %s: %s. %%rlm show shows it.",
+            handle.id,
+            type(error).__name__,
+            error,
+            exc_info=error,
+        )
+        return False
+    return True

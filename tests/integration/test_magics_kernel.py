@@ -159,6 +159,44 @@ def test_who_waits_for_a_background_run_finds_it_saved_and_shown(
     assert updates[-1]["data"]["text/html"].startswith("<details>")
 
 
+FRONT_END_GONE = """
+import logging
+logging.getLogger("rlm").addHandler(logging.NullHandler())
+publish, lost = get_ipython().display_pub.publish, []
+
+def to_nobody(data, *args, update=False, **options):
+    if "text/html" in data and update is {update}:
+        lost.append(data)
+        raise OSError("the front end is gone")
+    return publish(data, *args, update=update, **options)
+
+get_ipython().display_pub.publish = to_nobody
+%config RLMMagics.widget = False
+"""
+
+
+@pytest.mark.parametrize("update", [False, True])
+def test_a_background_run_that_cannot_be_shown_is_saved_all_the_same(
+    kernel: LiveKernel, model: Any, tmp_path: Path, update: bool
+) -> None:
+    gate = threading.Event()
+
+    def reply(_: Any) -> str:
+        assert gate.wait(30)
+        return DONE
+
+    model(reply)
+    kernel.run(FRONT_END_GONE.format(update=update))
+    file = tmp_path / "r.json"
+    kernel.run(f"%%rlm --bg -o r --save {file}\nWhat?")
+    kernel.until("lost")
+    gate.set()
+    assert kernel.value("(await r).answer") == "'What?'"
+    assert file.stat().st_size > 0
+    kernel.until("not [t for t in __import__('threading').enumerate() if 'rlm-bg' in t.name]")
+    assert kernels_of(kernel) == []
+
+
 def test_several_background_runs_go_on_beside_each_other(kernel: LiveKernel, model: Any) -> None:
     model(lambda request: DONE if "zebra" in str(request.body) else ASLEEP)
     kernel.run("%%rlm --bg -o a --quiet\nsecond")
