@@ -35,7 +35,7 @@ def settings_to_log(config: RunConfig) -> dict[str, Any]:
 
     Beside them `models`: the names of those that sub-calls go to, the default first; of the custom
     tools their names, descriptions and whether they are functions; and of a run that goes on from
-    a log `forked_from`: that `run` and the `turn`.
+    a log `forked_from`: that `run`, the `turn`, and the run's default `model`.
 
     Args:
         config: The run's configuration.

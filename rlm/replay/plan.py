@@ -91,8 +91,9 @@ class ReplayPlan:
 
     @property
     def origin(self) -> dict[str, Any]:
-        """The run that is gone on from, and the turn."""
-        return {"run": root_of(self.trajectories[-1]).started.id, "turn": self.live_from}
+        """The run that is gone on from, the turn, and the run's own default model."""
+        root = root_of(self.trajectories[-1])
+        return {"run": root.started.id, "turn": self.live_from, "model": self.subs[0].name}
 
     def recorded(self, config: RunConfig) -> RunConfig:
         """Return a configuration with the log's models, for the part that the log answers."""

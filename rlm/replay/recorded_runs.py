@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rlm.replay.forked import models_before
+from rlm.replay.forked import default_model, models_before
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 from rlm_kernel.inside.recorded_calls import RecordedCall, RecordedCalls
 
@@ -102,11 +102,17 @@ class RecordedRuns:
 
     def _taken(self, calls: RecordedCalls, call: SubCallNode) -> RecordedCall | None:
         started = call.started
-        for model in (started.model, *self._models_before):
+        # A call that named another model went there in the run that was forked too
+        before = self._models_before if started.model == self._default else []
+        for model in (started.model, *before):
             found = calls.take(started.kind, model, started.prompt)
             if found is not None:
                 return found
         return None
+
+    @cached_property
+    def _default(self) -> str:
+        return default_model(self._root)
 
     @cached_property
     def _models_before(self) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.notebook.side_file import side_folder
 from rlm.replay.context import context_file
-from rlm.replay.forked import models_before
+from rlm.replay.forked import default_model, models_before
 from rlm.trajectory.files import replace_file
 from rlm_kernel.inside.recorded_calls import PREVIEW, SCHEMA, RecordedCall, code_digest
 
@@ -77,7 +77,6 @@ def restore_cell(trajectory: Trajectory, path: Path) -> str:
 def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:
     config = root.started.config
     settings = _mapping(config.get("settings"))
-    models = settings.get("models") or [root.started.model]
     depth = config.get("max_depth")
     tools = settings.get("custom_tools")
     about = dict(root.context)
@@ -88,7 +87,7 @@ def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:
     first = next((count for count in counts if isinstance(count, int)), 1)
     return {
         "schema": SCHEMA,
-        "model": models[0] if isinstance(models, list) else root.started.model,
+        "model": default_model(root),
         "models_before": models_before(root),
         "recursion": isinstance(depth, int) and root.started.depth + 1 < depth,
         "tools": [

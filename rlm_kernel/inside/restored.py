@@ -161,7 +161,8 @@ class RestoredRepl:
         return future
 
     def _found(self, kind: str, name: str, prompt: Any) -> RecordedCall | None:
-        names = [name] if kind == "tool" else [name, *self._models_before]
+        unnamed = kind != "tool" and name == self._model
+        names = [name, *self._models_before] if unnamed else [name]
         for calls in (self._here, self._everywhere):
             for model in names:
                 call = None if calls is None else calls.take(kind, model, prompt)

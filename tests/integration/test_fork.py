@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,25 @@ def test_a_fork_with_another_model_is_replayed_and_forked_like_any_run(
     assert third.completion().response == "[first][second]live third"
     assert fork.sub_calls == ["third"]
     assert [request.body["model"] for request in fork.server.requests] == ["third", "third"]
+
+
+def test_a_fork_s_record_keeps_the_replies_of_two_models_apart(server: Any) -> None:
+    numbers = itertools.count(1)
+    both = cell("print(llm_query('p'), llm_query('p', model='m'))")
+    root = [cell("llm_query('x', model='m')"), both, answer("'done'")]
+    log = server(script(root, lambda _: f"reply {next(numbers)}"))
+    at = {"base_url": log.base_url, "api_key": "k"}
+    small = {"model_name": "small", **at}
+    others: dict[str, Any] = {"other_backends": ["openai"], "other_backend_kwargs": [small]}
+    with RLM(backend_kwargs={"model_name": "m", **at}, **others) as rlm:
+        trajectory = rlm.completion("the context").trajectory
+    at["base_url"] = server(script([answer("'forked'")])).base_url
+    none: dict[str, Any] = {"other_backends": [], "other_backend_kwargs": []}
+    with RLM.from_notebook(trajectory, turn=3, model="new", backend_kwargs=at, **none) as rlm:
+        trajectory = rlm.completion().trajectory
+    with RLM.from_notebook(trajectory, replay=True) as again:
+        replayed = again.completion().trajectory
+    assert replayed.root.cells[1].outputs[0]["text"] == "reply 2 reply 3\n"
 
 
 def test_a_fork_may_be_told_something(scripted: ScriptedRLM, fork: Forks) -> None:
