@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import psutil  # type: ignore[import-untyped]
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 DONE = "```repl\nanswer['content'] = str(context)\nanswer['ready'] = True\n```"
 ASLEEP = "```repl\nimport time; time.sleep(600)\n```"
 FOREVER = "Let me think.\n```repl\nx = llm_query('now')\nwhile True: pass\n```"
+LET_GO = "not [t for t in __import__('threading').enumerate() if 'rlm-bg' in t.name]"
+"""Whether nothing is held for a run in the background any more."""
 
 
 @pytest.fixture
@@ -45,7 +48,11 @@ def kernels_of(kernel: LiveKernel) -> list[psutil.Process]:
     """Return the kernels that the notebook's own kernel has: children of its fork server."""
     pid = kernel.manager.provisioner.pid  # type: ignore[union-attr]
     servers = psutil.Process(pid).children()
-    return [child for server in servers for child in server.children()]
+    found = []
+    for server in servers:
+        with suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+            found += server.children()
+    return found
 
 
 def test_a_front_end_is_sent_one_line_that_opens_and_the_answer(
@@ -193,7 +200,7 @@ def test_a_background_run_that_cannot_be_shown_is_saved_all_the_same(
     gate.set()
     assert kernel.value("(await r).answer") == "'What?'"
     assert file.stat().st_size > 0
-    kernel.until("not [t for t in __import__('threading').enumerate() if 'rlm-bg' in t.name]")
+    kernel.until(LET_GO)
     assert kernels_of(kernel) == []
 
 
@@ -212,6 +219,7 @@ def test_several_background_runs_go_on_beside_each_other(kernel: LiveKernel, mod
     assert kernel.value("a.done, b.done") == "(True, False)"
     assert "stopped: run 2" in shown(kernel.run("%rlm stop"))[0]
     kernel.until("b.done")
+    kernel.until(LET_GO)
     assert kernels_of(kernel) == []
 
 
