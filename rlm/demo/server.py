@@ -13,6 +13,7 @@ from collections import deque
 from http.client import responses
 from typing import TYPE_CHECKING, Self
 
+from rlm.demo.accepting import stop_accepting
 from rlm.demo.script import script
 from rlm.demo.wire import LMRequest, LMResponse, error, is_anthropic, parse, render
 
@@ -126,11 +127,7 @@ class StandInServer:
         try:
             await self._stop.wait()
         finally:
-            # First those that were accepted, but not made yet: once the server is closed, asyncio
-            # drops them without closing their sockets (python/cpython#109564).
-            for listener in server.sockets:
-                self._loop.remove_reader(listener.fileno())
-            await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
+            await stop_accepting(server)
             server.close()
             for connection in tuple(self._connections):
                 connection.abort()

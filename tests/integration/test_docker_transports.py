@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
-from accepting import stop_accepting
 from notebook_kernel import until
 
 from rlm.cli.services import docker as doctor_asks
 from rlm.core.environments import new_sandbox
+from rlm.demo.accepting import stop_accepting
 from rlm_kernel.docker.container import LABEL
 from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.errors import SandboxError

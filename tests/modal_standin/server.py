@@ -7,7 +7,6 @@ import contextlib
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from accepting import stop_accepting
 from grpclib.server import Server
 
 from modal_standin.services import (
@@ -19,6 +18,7 @@ from modal_standin.services import (
     Sandbox,
     World,
 )
+from rlm.demo.accepting import stop_accepting
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
