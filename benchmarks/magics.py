@@ -19,17 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests" / "integration")]
 
 from live_kernel import LiveKernel, opened  # noqa: E402 - after the path
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from served_model import served  # noqa: E402
 
 LOAD = """
 import time
@@ -72,21 +68,6 @@ What is it about?
 """
 
 
-@contextmanager
-def model() -> Iterator[str]:
-    """Serve the stand-in LM; yields its URL."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.stdin.close()
-        process.wait(10)
-
-
 def loading(folder: Path) -> float:
     """Return how long ``%load_ext rlm_ipython`` takes in a new IPython, in seconds."""
     env = {**os.environ, "IPYTHONDIR": str(folder)}
@@ -109,7 +90,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=30)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, model() as url, opened(Path(name)) as kernel:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        served(SERVER) as url,
+        opened(Path(name)) as kernel,
+    ):
         loads, plain, magic = [], [], []
         kernel.run(SETUP.format(url=url))
         for _ in range(3):  # what is imported once, and made once

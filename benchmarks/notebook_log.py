@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from served_model import served
 
 from rlm import RLM, Trajectory
 from rlm.logger import NotebookLog
@@ -73,21 +73,6 @@ class Timed(NotebookLog):
                     self.spent += time.thread_time() - began
 
 
-@contextmanager
-def model() -> Iterator[str]:
-    """Serve the stand-in LM; yields its URL."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        yield process.stdout.readline().strip()
-    finally:
-        process.stdin.close()
-        process.wait(10)
-
-
 def run(url: str, log: NotebookLog | None) -> tuple[float, Trajectory]:
     """Return a run's seconds and its record."""
     kwargs = {"model_name": "m", "base_url": url}
@@ -116,7 +101,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, model() as url:
+    with tempfile.TemporaryDirectory() as folder, served(SERVER) as url:
         run(url, None)
         bare, logged, shares = [], [], []
         for _ in range(options.rounds):
