@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rlm.backends.retry import Gate
-from rlm.core.context import describe
+from rlm.context import describe
 from rlm.core.environments import new_sandbox, unknown_arguments
 from rlm.core.limits import Limits
 from rlm.core.models import Clients, Models

@@ -11,8 +11,8 @@ from rlm.backends.arguments import check_package, check_sampling, provider_named
 from rlm.backends.endpoint import resolve
 from rlm.backends.notebook_client import NotebookClient
 from rlm.backends.providers import NOTEBOOK, PROVIDERS
-from rlm.backends.redaction import long_secrets, public_kwargs
 from rlm.backends.windows import context_window
+from rlm.redaction import long_secrets, public_kwargs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

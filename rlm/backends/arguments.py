@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 from rlm.backends.endpoint import resolve
 from rlm.backends.notebook_client import person_kernel
 from rlm.backends.providers import NOTEBOOK, PROVIDERS, Provider
-from rlm.backends.redaction import public_url
 from rlm.errors import ArgumentError, ConfigurationError, MissingPackageError
+from rlm.redaction import public_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

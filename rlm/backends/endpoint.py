@@ -23,8 +23,8 @@ from urllib.parse import urlsplit
 
 from rlm.backends.environment import ProviderEnvironment
 from rlm.backends.providers import PROVIDERS, Provider
-from rlm.backends.redaction import public_url, secret_values
 from rlm.errors import ConfigurationError, MissingKeyError
+from rlm.redaction import public_url, secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

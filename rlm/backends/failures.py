@@ -9,8 +9,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rlm.backends.endpoint import EMPTY
-from rlm.backends.redaction import public_url, scrub
 from rlm.errors import BackendError, ContextWindowError
+from rlm.redaction import public_url, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

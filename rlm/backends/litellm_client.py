@@ -25,9 +25,9 @@ from rlm.backends.chat_format import (
 from rlm.backends.endpoint import EMPTY, Endpoint, resolve
 from rlm.backends.openai_client import OpenAIClient
 from rlm.backends.providers import PROVIDERS
-from rlm.backends.redaction import secret_values
 from rlm.errors import BackendError, ConfigurationError, ContextWindowError, MissingKeyError
 from rlm.events import CallUsage
+from rlm.redaction import secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

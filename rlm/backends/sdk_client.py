@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rlm.backends import failures, transport
 from rlm.backends.base import LMReply
 from rlm.backends.chat_format import InBandError, MalformedReplyError
-from rlm.backends.redaction import secret_values
 from rlm.backends.sse import event_data
 from rlm.errors import BackendError
+from rlm.redaction import secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm.backends.retry import Gate
-from rlm.core.context import describe
+from rlm.context import describe
 from rlm.core.environments import kept_between_trees, new_sandbox
 from rlm.core.kernels import KeptKernel
 from rlm.core.limits import Limits

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.core import compaction, prompts
 from rlm.core.conversation import Conversation
-from rlm.core.fences import parse_reply, prose
 from rlm.core.tools import tools_section
 from rlm.errors import ContextWindowError
 from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
+from rlm.reply_parser import parse_reply, prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from rlm.backends.base import LMReply
-    from rlm.core.fences import ParsedReply
     from rlm.core.kernels import KeptKernel
     from rlm.core.repl import Cell, Repl
     from rlm.core.tree import Assignment, Tree
     from rlm.events import Message
+    from rlm.reply_parser import ParsedReply
 
 _NO_CODE = "Your last reply had no ```repl``` block, so nothing was run."
 _OTHER_CODE = "Your last reply's code was not run: only blocks tagged `repl` are."

@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.context import describe
+from rlm.context import describe
 from rlm.core.models import UnknownModelError, count_characters
 from rlm.core.tools import ToolFailedError, call_tool
 from rlm.core.tree import Assignment

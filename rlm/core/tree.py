@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rlm.context import ContextInfo
     from rlm.core.config import ModelSpec, RunConfig
-    from rlm.core.context import ContextInfo
     from rlm.core.limits import Limits
     from rlm.core.models import Models
     from rlm.core.recorder import Recorder

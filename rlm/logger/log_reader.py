@@ -11,13 +11,13 @@ import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
-from rlm.backends.redaction import public_kwargs
-from rlm.core.context import describe
+from rlm.context import describe
 from rlm.events import Note, RunStarted, TurnStarted
 from rlm.logger.jsonl import iteration_entry, metadata_entry
 from rlm.logger.leftovers import changes
 from rlm.logger.log_events import LoggedEvents, logged_description
 from rlm.logger.log_lines import logged_runs
+from rlm.redaction import public_kwargs
 from rlm.trajectory.codec import TrajectoryError, measurable
 from rlm.trajectory.fold import Trajectory
 

@@ -11,12 +11,12 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.fences import prose
 from rlm.core.output import cut
 from rlm.logger.outline import amounts, group_text, seconds, usage_text
 from rlm.logger.safe_markdown import fenced, safe_markdown
 from rlm.logger.safe_text import one_line
 from rlm.logger.streams import streams
+from rlm.reply_parser import prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

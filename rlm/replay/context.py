@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.context import describe
+from rlm.context import describe
 from rlm.core.fingerprint import fingerprint
 from rlm.errors import ContextError, ContextMismatchError
 from rlm.notebook.side_file import CONTEXT_SUFFIXES, side_folder
@@ -22,7 +22,7 @@ from rlm_kernel.inside.reading import form_of, readings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from rlm.core.context import ContextInfo
+    from rlm.context import ContextInfo
     from rlm.trajectory import RunNode
 
 _SAME = "Give the very same text, bytes or value; an edited file is another."

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rlm import errors
-from rlm.core.fences import parse_reply
 from rlm.core.subcalls import CANCELLED
 from rlm.errors import LimitExceededError, RLMError
+from rlm.reply_parser import parse_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable

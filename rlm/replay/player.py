@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from rlm.backends.base import LMClient
+    from rlm.context import ContextInfo
     from rlm.core.config import ModelSpec, RunConfig
-    from rlm.core.context import ContextInfo
     from rlm.core.models import Clients, Models
     from rlm.core.recorder import Recorder
     from rlm.events import Message, ModelReply

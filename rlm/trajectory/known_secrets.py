@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from rlm.backends.redaction import long_secrets, spellings
+from rlm.redaction import long_secrets, spellings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

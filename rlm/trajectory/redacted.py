@@ -6,8 +6,8 @@ import marshal
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
-from rlm.backends.redaction import MASK, public_kwargs
 from rlm.events import CallUsage, RunStarted
+from rlm.redaction import MASK, public_kwargs
 from rlm.trajectory.fold import Trajectory
 from rlm.trajectory.known_secrets import known_secrets
 

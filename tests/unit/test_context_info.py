@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rlm import ContextError
-from rlm.core.context import describe
+from rlm.context import describe
 from rlm_kernel.inside.reading import read_path
 
 

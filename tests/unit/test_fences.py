@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.core.fences import parse_reply, prose
+from rlm.reply_parser import parse_reply, prose
 
 
 def blocks(text: str, **options: bool) -> list[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rlm.core.context import describe
+from rlm.context import describe
 from rlm.core.fingerprint import INLINE_LIMIT, fingerprint, quick_fingerprint
 from rlm_kernel.host.payload import context_value
 

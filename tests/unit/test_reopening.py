@@ -164,7 +164,7 @@ def test_masked_values_do_not_come_back() -> None:
 
 
 def test_a_context_given_as_a_value_is_hashed_as_it_was() -> None:
-    from rlm.core.context import describe
+    from rlm.context import describe
     from rlm.replay.context import context_of
 
     for value in ("text", b"bytes", {"a": [1.5, None]}, ["ä", "\u2028"]):

@@ -11,7 +11,7 @@ import pytest
 from story import Story
 
 from rlm import ContextError, ContextMismatchError, Trajectory
-from rlm.core.context import describe
+from rlm.context import describe
 from rlm.core.fingerprint import fingerprint
 from rlm.replay.context import context_of
 from rlm.replay.plan import NOT_GIVEN
