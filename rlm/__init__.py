@@ -29,10 +29,10 @@ from rlm.errors import (
 )
 
 if TYPE_CHECKING:
+    from rlm.api.rlm import RLM
+    from rlm.api.run_handle import RunHandle
     from rlm.core.types import ModelUsageSummary, RLMChatCompletion, UsageSummary
     from rlm.logger.jsonl import RLMLogger
-    from rlm.rlm import RLM
-    from rlm.run_handle import RunHandle
     from rlm.trajectory import Trajectory
 
 __all__ = [
@@ -66,11 +66,11 @@ __all__ = [
 ]
 
 _MODULES = {
-    "RLM": "rlm.rlm",
+    "RLM": "rlm.api.rlm",
     "ModelUsageSummary": "rlm.core.types",
     "RLMChatCompletion": "rlm.core.types",
     "RLMLogger": "rlm.logger.jsonl",
-    "RunHandle": "rlm.run_handle",
+    "RunHandle": "rlm.api.run_handle",
     "Trajectory": "rlm.trajectory",
     "UsageSummary": "rlm.core.types",
 }

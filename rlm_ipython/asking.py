@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from rlm.core.outcome import AtEnd
+    from rlm.api.outcome import AtEnd
+    from rlm.api.rlm import RLM
+    from rlm.api.run_handle import RunHandle
     from rlm.core.types import RLMChatCompletion
-    from rlm.rlm import RLM
-    from rlm.run_handle import RunHandle
     from rlm_ipython.magics import RLMMagics
     from rlm_ipython.shell_runs import ShellRun
 
@@ -118,7 +118,7 @@ def answered(magics: RLMMagics, asked: Asked) -> Answer | RunHandle | None:
 
 def _checked(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Asked:
     """Refuse what cannot work before anything is paid for."""
-    from rlm.rlm import RLM  # noqa: PLC0415 - the engine is loaded when it is needed
+    from rlm.api.rlm import RLM  # noqa: PLC0415 - the engine is loaded when it is needed
 
     context = context_of(flags.variables, magics.shell) if flags.variables else question
     arguments = rlm_arguments(flags, magics)

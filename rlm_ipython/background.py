@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rlm.api.run_handle import RunHandle
     from rlm.core.types import RLMChatCompletion
     from rlm.errors import RLMError
-    from rlm.run_handle import RunHandle
     from rlm_ipython.views import View
 
 _TICK = 0.25

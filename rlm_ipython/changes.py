@@ -58,7 +58,7 @@ def changes_of(
         changes |= _models(flags, magics, recorded, asked)
         changes["prices"] = {name: tuple(pair) for name, pair in magics.prices.items()} or None
     if flags.step:
-        from rlm.approval import ask  # noqa: PLC0415 - needed here alone
+        from rlm.api.approval import ask  # noqa: PLC0415 - needed here alone
 
         changes["approve"] = ask
     return {name: value for name, value in changes.items() if value is not None}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlm.rlm import RLM
+    from rlm.api.rlm import RLM
 
 
 class KeptRLMs:
@@ -23,7 +23,7 @@ class KeptRLMs:
         Raises:
             RLMError: An argument is not allowed.
         """
-        from rlm.rlm import RLM  # noqa: PLC0415 - the engine is loaded when it is needed
+        from rlm.api.rlm import RLM  # noqa: PLC0415 - the engine is loaded when it is needed
 
         settings = repr(sorted(arguments.items()))
         if settings not in self._kept:

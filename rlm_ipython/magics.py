@@ -18,7 +18,7 @@ from rlm_ipython.shell_runs import ShellRuns
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from rlm.run_handle import RunHandle
+    from rlm.api.run_handle import RunHandle
     from rlm_ipython.answer import Answer
 
 

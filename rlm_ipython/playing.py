@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from rlm.api.run_handle import RunHandle
     from rlm.core.config import ModelSpec
-    from rlm.run_handle import RunHandle
     from rlm.trajectory import Trajectory
     from rlm_ipython.answer import Answer
     from rlm_ipython.magics import RLMMagics
@@ -89,8 +89,8 @@ def _reopened(
     models: Sequence[ModelSpec],
 ) -> Asked:
     """Make an RLM of the record; what the line says differs, the rest is as recorded."""
+    from rlm.api.rlm import RLM  # noqa: PLC0415 - the engine is loaded when it is needed
     from rlm.replay.plan import NOT_GIVEN  # noqa: PLC0415 - needed here alone
-    from rlm.rlm import RLM  # noqa: PLC0415 - the engine is loaded when it is needed
     from rlm.trajectory import TrajectoryError, load  # noqa: PLC0415 - same
 
     if flags.persistent:

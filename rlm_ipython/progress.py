@@ -13,7 +13,7 @@ from rlm.logger.view import as_output
 from rlm.trajectory import Redaction
 
 if TYPE_CHECKING:
-    from rlm.run_handle import RunHandle
+    from rlm.api.run_handle import RunHandle
 
 INTERVAL = 0.25
 """Seconds between two updates of the output: a front end is sent no more than it can show."""

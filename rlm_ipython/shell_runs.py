@@ -10,8 +10,8 @@ from IPython.core.error import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rlm.api.run_handle import RunHandle
     from rlm.core.config import ModelSpec
-    from rlm.run_handle import RunHandle
     from rlm.trajectory import Trajectory
     from rlm.trajectory.tally import Tally
 

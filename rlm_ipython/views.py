@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from rlm.api.run_handle import RunHandle
     from rlm.events import Event
-    from rlm.run_handle import RunHandle
     from rlm.trajectory import Trajectory
 
 

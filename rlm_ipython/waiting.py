@@ -11,10 +11,10 @@ from rlm_ipython.views import Silent
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rlm.api.run_handle import RunHandle
     from rlm.core.desk import Desk
     from rlm.core.types import RLMChatCompletion
     from rlm.errors import RLMError
-    from rlm.run_handle import RunHandle
     from rlm_ipython.views import View
 
 _TICK = 0.1

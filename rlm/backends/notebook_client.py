@@ -1,7 +1,7 @@
 """The backend `notebook`: the models of a person's kernel, asked through its answerer.
 
 A kernel of the kernelspec `rlm` has no keys. A run that is started in it (by `%%rlm`, say) asks
-whoever answers the notebook's sub-calls, outside the kernel: `rlm.answerer`, by the kernel's own
+whoever answers the notebook's sub-calls, outside the kernel: `rlm.api.subcall_server`, by the kernel's own
 control channel.
 """
 

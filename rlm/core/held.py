@@ -11,7 +11,7 @@ from rlm.core.loop import EngineLoop, Job, uncancellable
 from rlm_kernel.host.at_exit import at_exit
 
 if TYPE_CHECKING:
-    from rlm.core.readers import Audience
+    from rlm.api.readers import Audience
 
 
 class Held:

@@ -6,13 +6,13 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rlm.core.outcome import settled
+from rlm.api.outcome import settled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
+    from rlm.api.readers import Audience
     from rlm.core.loop import Job
-    from rlm.core.readers import Audience
     from rlm.core.types import RLMChatCompletion
     from rlm.errors import RLMError
     from rlm.events import Event

@@ -14,8 +14,8 @@ from rlm.replay.plan import ON_MISS, ReplayPlan
 from rlm.trajectory import TrajectoryError, load
 
 if TYPE_CHECKING:
+    from rlm.api.rlm import RLM
     from rlm.events import Message
-    from rlm.rlm import RLM
     from rlm.trajectory import RunNode, Trajectory
 
 R = TypeVar("R", bound="RLM")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from rlm import RLM, approval
+from rlm import RLM
+from rlm.api import approval
 from rlm.trajectory import load
 from rlm_ipython.flags import parse
 from rlm_ipython.settings import rlm_arguments

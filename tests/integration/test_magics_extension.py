@@ -105,7 +105,7 @@ def test_loading_imports_no_sdk_and_no_engine() -> None:
         "import sys, IPython; from IPython.core.interactiveshell import InteractiveShell as S\n"
         "shell = S.instance(); shell.run_line_magic('load_ext', 'rlm')\n"
         "lazy = ('openai', 'anthropic', 'rich', 'nbformat', 'jupyter_client', 'anywidget',"
-        " 'ipywidgets', 'pandas', 'rlm.rlm', 'docker', 'modal')\n"
+        " 'ipywidgets', 'pandas', 'rlm.api.rlm', 'docker', 'modal')\n"
         "print([name for name in lazy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -256,7 +256,7 @@ def test_approve_asks_where_completion_is_waited_for(kernel: LiveKernel, model: 
     server = model([DONE])
     kernel.typed = ["y"]
     kernel.run(
-        "from rlm import RLM; from rlm.approval import ask\n"
+        "from rlm import RLM; from rlm.api.approval import ask\n"
         f"kwargs = {{'model_name': 'm', 'base_url': {server.base_url!r}}}\n"
         "with RLM(backend_kwargs=kwargs, approve=ask) as rlm:\n"
         "    result = rlm.completion('text')"

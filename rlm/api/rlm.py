@@ -8,14 +8,14 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Self
 
+from rlm.api.outcome import FLUSH_SECONDS, cancelled, ended, settled
+from rlm.api.readers import Audience
 from rlm.core.completion import Request, complete
 from rlm.core.config import run_config
 from rlm.core.desk import open_desk
 from rlm.core.environments import unknown_arguments
 from rlm.core.held import Held
 from rlm.core.loop import Job, engine_loop
-from rlm.core.outcome import FLUSH_SECONDS, cancelled, ended, settled
-from rlm.core.readers import Audience
 from rlm.core.recorder import Recorder
 from rlm.core.watching import watched
 from rlm.errors import ArgumentError, CancellationError
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
     from pathlib import Path
 
-    from rlm.core.outcome import AtEnd
+    from rlm.api.outcome import AtEnd
+    from rlm.api.run_handle import RunHandle
     from rlm.core.types import RLMChatCompletion
     from rlm.errors import RLMError
     from rlm.events import Event, Message
     from rlm.logger.delivery import Reader
     from rlm.replay.plan import OnMiss, ReplayPlan
-    from rlm.run_handle import RunHandle
     from rlm.trajectory import Trajectory
 
 
@@ -145,7 +145,7 @@ class RLM:
             cell_timeout: Seconds that one cell may take; None: any.
             max_restarts: How often a run's lost kernel is replaced.
             approve: Called with a cell's code and the turn's number before it runs; returns the
-                code to run, or None to stop the run. `rlm.approval.ask` asks you.
+                code to run, or None to stop the run. `rlm.api.approval.ask` asks you.
             head_only: Whether a long output is shown without its end, as the reference does.
             show_images: Whether images that a cell displays are sent to the root model.
             python_fences: Whether ```` ```python ```` blocks run when a reply has no
@@ -347,7 +347,7 @@ class RLM:
         Returns:
             The run: to watch, to wait for, to stop.
         """
-        from rlm.run_handle import RunHandle  # noqa: PLC0415 - it is about an RLM's runs
+        from rlm.api.run_handle import RunHandle  # noqa: PLC0415 - it is about an RLM's runs
 
         job, recorder = self._job(prompt, root_prompt, at_end=at_end)
         return RunHandle(job, recorder, self._audience, self)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, TypeAlias
 
-    from rlm.core.readers import Audience
+    from rlm.api.readers import Audience
     from rlm.core.recorder import Recorder
     from rlm.core.types import RLMChatCompletion
     from rlm.trajectory import Trajectory

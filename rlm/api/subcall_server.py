@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from rlm.api.rlm import RLM
 from rlm.backends.retry import Gate
 from rlm.context import describe
 from rlm.core.environments import new_sandbox, unknown_arguments
@@ -26,7 +27,6 @@ from rlm.core.subcalls import SubCalls, as_messages
 from rlm.core.tree import Assignment, Tree
 from rlm.errors import ConfigurationError, RLMError
 from rlm.events import RunStarted
-from rlm.rlm import RLM
 from rlm_kernel.host.answering import CallAnswer
 
 if TYPE_CHECKING:

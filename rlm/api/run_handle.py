@@ -9,8 +9,8 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rlm.core.outcome import FLUSH_SECONDS, cancelled, settled
-from rlm.core.readers import checked_readers
+from rlm.api.outcome import FLUSH_SECONDS, cancelled, settled
+from rlm.api.readers import checked_readers
 from rlm.core.types import UsageSummary
 from rlm.errors import RLMError
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
+    from rlm.api.readers import Audience
+    from rlm.api.rlm import RLM
     from rlm.core.loop import Job
-    from rlm.core.readers import Audience
     from rlm.core.recorder import Recorder
     from rlm.core.types import RLMChatCompletion
     from rlm.logger.delivery import Delivery, Reader
-    from rlm.rlm import RLM
     from rlm.trajectory import Trajectory
 
 
