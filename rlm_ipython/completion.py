@@ -90,7 +90,7 @@ def model_names(magics: RLMMagics) -> list[str]:
     Args:
         magics: Whose defaults and runs there are.
     """
-    from rlm.backends.windows import KNOWN_MODELS  # noqa: PLC0415 - the engine is loaded when needed
+    from rlm.backends.model_info import KNOWN_MODELS  # noqa: PLC0415 - the engine is loaded when needed
 
     used = [magics.model, magics.sub_model, *magics.prices]
     for run in magics.runs:

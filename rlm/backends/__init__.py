@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.backends.arguments import check_package, check_sampling, provider_named, validate
 from rlm.backends.endpoint import resolve
+from rlm.backends.model_info import context_window
 from rlm.backends.notebook_client import NotebookClient
 from rlm.backends.providers import NOTEBOOK, PROVIDERS
-from rlm.backends.windows import context_window
 from rlm.redaction import long_secrets, public_kwargs
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from rlm.backends.environment import ProviderEnvironment
+from rlm.backends.provider_env import ProviderEnvironment
 from rlm.backends.providers import PROVIDERS, Provider
 from rlm.errors import ConfigurationError, MissingKeyError
 from rlm.redaction import public_url, secret_values

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import openai
 
-from rlm.backends import failures, transport
+from rlm.backends import http as transport
+from rlm.backends import provider_errors as failures
 from rlm.backends.base import LMReply
 from rlm.backends.chat_format import (
     InBandError,

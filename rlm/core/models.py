@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm import backends
-from rlm.backends.windows import context_window
+from rlm.backends.model_info import context_window
 from rlm.errors import ContextWindowError, RLMError, UnknownCostError
 from rlm.events import CallUsage
 
