@@ -5,9 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from rlm.cli.beside import carry_context
 from rlm.cli.exit_codes import Exit
-from rlm.cli.recorded import recorded
+from rlm.cli.load_log import recorded
+from rlm.cli.sidecar import carry_context
 from rlm.errors import ConfigurationError, RLMError
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.beside import finds_its_context
+from rlm.cli.arguments import check_save
 from rlm.cli.exit_codes import Exit
-from rlm.cli.settings import check_save
+from rlm.cli.sidecar import finds_its_context
 from rlm.demo import model
 from rlm.demo.question import QUESTION, Count, collect, count, read_answer
 from rlm.demo.server import StandInServer

@@ -7,7 +7,7 @@ import importlib.metadata
 import os
 from typing import Any
 
-from rlm.cli.records import add_records
+from rlm.cli.parser_records import add_records
 
 RUN = """\
 Answer a question about a context of any size. The context becomes a variable in a Jupyter

@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.completing import complete, refuse_unwritable
-from rlm.cli.recorded import recorded
-from rlm.cli.settings import check_save
+from rlm.cli.arguments import check_save
+from rlm.cli.load_log import recorded
+from rlm.cli.run_and_report import complete, refuse_unwritable
 from rlm.errors import ConfigurationError, ReplayWarning
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.completing import complete, refuse_unwritable
+from rlm.cli.arguments import settings
 from rlm.cli.exit_codes import Exit
-from rlm.cli.settings import settings
+from rlm.cli.run_and_report import complete, refuse_unwritable
 from rlm.errors import ConfigurationError
 
 if TYPE_CHECKING:

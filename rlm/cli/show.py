@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from rlm.cli.exit_codes import Exit
-from rlm.cli.recorded import recorded
+from rlm.cli.load_log import recorded
 from rlm.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from rlm.cli import main
+from rlm.cli.arguments import settings
 from rlm.cli.parser import parser
 from rlm.cli.reference import reference
-from rlm.cli.settings import settings
 from rlm.errors import ConfigurationError
 
 

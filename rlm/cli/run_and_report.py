@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.beside import carry_context
 from rlm.cli.exit_codes import Exit
+from rlm.cli.sidecar import carry_context
 from rlm.cli.summary import figures
 from rlm.errors import CancellationError, ConfigurationError, LimitExceededError, RLMError
 
