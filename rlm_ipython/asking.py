@@ -135,7 +135,7 @@ def _checked(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Ask
 
 def _here(magics: RLMMagics, asked: Asked) -> Answer | None:
     """Run to the end in the cell that asks."""
-    from rlm.core.desk import open_desk  # noqa: PLC0415 - the engine is loaded when it is needed
+    from rlm.core.main_thread import open_desk  # noqa: PLC0415 - the engine is loaded when it is needed
 
     flags = asked.flags
     try:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm.api.run_handle import RunHandle
-    from rlm.core.desk import Desk
+    from rlm.core.main_thread import Desk
     from rlm.core.types import RLMChatCompletion
     from rlm.errors import RLMError
     from rlm_ipython.views import View

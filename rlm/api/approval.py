@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rlm.core.desk import desk_here
+from rlm.core.main_thread import desk_here
 from rlm.logger.safe_text import safe_text
 
 _RUN = {"r", "run", "y", "yes"}

@@ -12,10 +12,10 @@ from rlm.api.outcome import FLUSH_SECONDS, cancelled, ended, settled
 from rlm.api.readers import Audience
 from rlm.core.completion import Request, complete
 from rlm.core.config import run_config
-from rlm.core.desk import open_desk
 from rlm.core.environments import unknown_arguments
 from rlm.core.held import Held
 from rlm.core.loop import Job, engine_loop
+from rlm.core.main_thread import open_desk
 from rlm.core.recorder import Recorder
 from rlm.core.watching import watched
 from rlm.errors import ArgumentError, CancellationError

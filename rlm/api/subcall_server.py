@@ -20,7 +20,7 @@ from rlm.backends.retry import Gate
 from rlm.context import describe
 from rlm.core.environments import new_sandbox, unknown_arguments
 from rlm.core.limits import Limits
-from rlm.core.models import Clients, Models
+from rlm.core.model_calls import Clients, Models
 from rlm.core.recorder import Recorder
 from rlm.core.run import run
 from rlm.core.subcalls import SubCalls, as_messages

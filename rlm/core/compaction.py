@@ -10,8 +10,8 @@ from rlm.errors import ContextWindowError
 from rlm.events import ModelReply, Note
 
 if TYPE_CHECKING:
+    from rlm.core.chat_history import Conversation
     from rlm.core.config import ModelSpec
-    from rlm.core.conversation import Conversation
     from rlm.core.tree import Tree
     from rlm.events import Message
 

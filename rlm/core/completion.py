@@ -15,7 +15,7 @@ from rlm.core.environments import kept_between_trees, new_sandbox
 from rlm.core.kernels import KeptKernel
 from rlm.core.limits import Limits
 from rlm.core.loop import uncancellable
-from rlm.core.models import Clients, Models
+from rlm.core.model_calls import Clients, Models
 from rlm.core.plain import answer_plainly
 from rlm.core.repl import StoppedByUserError
 from rlm.core.run import run

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlm import backends
+from rlm.core.config_log import settings_to_log
 from rlm.core.environments import check_environment
-from rlm.core.settings_log import settings_to_log
 from rlm.core.tools import Tool, parse_tools
 from rlm.errors import ArgumentError, ConfigurationError
 from rlm.replay.plan import ReplayPlan

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from rlm.core.desk import Desk
+    from rlm.core.main_thread import Desk
 
 T = TypeVar("T")
 

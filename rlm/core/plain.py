@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from rlm.core.models import count_characters
+from rlm.core.model_calls import count_characters
 from rlm.core.run import told
 from rlm.core.subcalls import as_messages
 from rlm.events import ModelReply, Note, TurnFinished, TurnStarted

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlm.core.output import Shown, shown
+from rlm.core.shown_output import Shown, shown
 from rlm.core.tools import on_host_thread
 from rlm.errors import KernelDiedError, RLMError
 from rlm.events import CellFinished, CellOutput, CellStarted, Note

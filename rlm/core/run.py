@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlm.core.dialogue import Dialogue
+from rlm.core.chat import Dialogue
 from rlm.core.fingerprint import fingerprint_told
 from rlm.core.kernels import forked_kernel
 from rlm.core.limits import ErrorStreak

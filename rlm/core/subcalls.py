@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rlm.context import describe
-from rlm.core.models import UnknownModelError, count_characters
+from rlm.core.model_calls import UnknownModelError, count_characters
 from rlm.core.tools import ToolFailedError, call_tool
 from rlm.core.tree import Assignment
 from rlm.errors import (

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rlm.context import ContextInfo
     from rlm.core.config import ModelSpec, RunConfig
     from rlm.core.limits import Limits
-    from rlm.core.models import Models
+    from rlm.core.model_calls import Models
     from rlm.core.recorder import Recorder
     from rlm.core.tools import Tool
     from rlm.errors import LimitExceededError, ReplayMissError, UnknownCostError

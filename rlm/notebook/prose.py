@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.output import cut
+from rlm.core.shown_output import cut
 from rlm.logger.outline import amounts, group_text, seconds, usage_text
 from rlm.logger.safe_markdown import fenced, safe_markdown
 from rlm.logger.safe_text import one_line

@@ -6,8 +6,8 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from rlm.core.config_log import PLAIN
 from rlm.core.environments import ENVIRONMENTS
-from rlm.core.settings_log import PLAIN
 from rlm.errors import ConfigurationError, ReplayWarning, RLMError
 from rlm.trajectory import TrajectoryError
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rlm.backends.base import LMClient
     from rlm.context import ContextInfo
     from rlm.core.config import ModelSpec, RunConfig
-    from rlm.core.models import Clients, Models
+    from rlm.core.model_calls import Clients, Models
     from rlm.core.recorder import Recorder
     from rlm.events import Message, ModelReply
     from rlm.replay.plan import ReplayPlan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlm.core.output import cut, shown
+from rlm.core.shown_output import cut, shown
 
 
 def stream(text: str, name: str = "stdout") -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlm.core.models import count_characters
+from rlm.core.model_calls import count_characters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlm.core import compaction, prompts
-from rlm.core.conversation import Conversation
+from rlm.core.chat_history import Conversation
 from rlm.core.tools import tools_section
 from rlm.errors import ContextWindowError
 from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
