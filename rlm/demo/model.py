@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from rlm.demo.wire import LMResponse, message_text
+from rlm.demo.messages import LMResponse, message_text
 
 if TYPE_CHECKING:
-    from rlm.demo.wire import LMRequest
+    from rlm.demo.messages import LMRequest
 
 NAME = "stand-in"
 

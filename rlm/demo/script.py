@@ -6,7 +6,7 @@ import itertools
 import threading
 from typing import TYPE_CHECKING
 
-from rlm.demo.wire import LMRequest, LMResponse
+from rlm.demo.messages import LMRequest, LMResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,8 +14,8 @@ from http.client import responses
 from typing import TYPE_CHECKING, Self
 
 from rlm.demo.accepting import stop_accepting
+from rlm.demo.messages import LMRequest, LMResponse, error, is_anthropic, parse, render
 from rlm.demo.script import script
-from rlm.demo.wire import LMRequest, LMResponse, error, is_anthropic, parse, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rlm.demo import model
+from rlm.demo.messages import LMRequest
 from rlm.demo.question import Count, collect, count, read_answer
-from rlm.demo.wire import LMRequest
 from rlm.errors import ConfigurationError
 
 SOURCE = '''\
