@@ -58,7 +58,7 @@ FORMATS = (
     Format(
         suffix=".trace.json",
         says="a timeline for Perfetto and speedscope",
-        writer="rlm.export.chrome_trace:trace_content",
+        writer="rlm.formats.chrome_trace:trace_content",
     ),
     Format(
         suffix=".ipynb",

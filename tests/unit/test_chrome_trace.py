@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from story import Story, a_whole_story
 
 from rlm.events import Event, SubCallFinished, SubCallStarted
-from rlm.export.chrome_trace import chrome_trace
+from rlm.formats.chrome_trace import chrome_trace
 from rlm.trajectory import Trajectory
 
 PHASES = {"X": {"dur", "cat", "args"}, "M": {"args"}, "C": {"args"}, "i": {"s", "args"}}

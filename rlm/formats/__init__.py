@@ -1,0 +1,1 @@
+"""Files that hold a record: notebook, JSONL, Chrome trace. They know no engine."""
