@@ -75,7 +75,7 @@ def settled(outcome: RLMChatCompletion | RLMError, audience: Audience) -> RLMCha
     logger = next((r for r in audience.readers if hasattr(r, "get_trajectory")), None)
     root = outcome.trajectory.root if outcome.trajectory else None
     if logger is not None and root is not None:
-        from rlm.logger.iterations import run_record  # noqa: PLC0415 - only for a logger
+        from rlm.formats.jsonl.write import run_record  # noqa: PLC0415 - only for a logger
 
         outcome.metadata = run_record(root, prompts=getattr(logger, "prompts", "full"))
     return outcome

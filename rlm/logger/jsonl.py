@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from rlm.errors import ConfigurationError
 from rlm.events import RunFinished, RunStarted, TurnFinished
-from rlm.logger.iterations import (
+from rlm.formats.jsonl.extra_fields import changed
+from rlm.formats.jsonl.write import (
     Prompts,
     iteration,
     iterations,
@@ -21,7 +22,6 @@ from rlm.logger.iterations import (
     run_record,
     timestamp,
 )
-from rlm.logger.leftovers import changed
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.json_text import json_bytes
 from rlm.trajectory.redacted import Redaction

@@ -48,7 +48,7 @@ FORMATS = (
         suffix=".jsonl",
         says="the reference's log",
         writer="rlm.trajectory.files:jsonl_content",
-        reader="rlm.logger.log_reader:from_jsonl",
+        reader="rlm.formats.jsonl.read:from_jsonl",
     ),
     Format(
         suffix=".html",
@@ -156,7 +156,7 @@ def load_log(path: str | Path) -> list[Trajectory]:
         OSError: The file cannot be read.
     """
     # Imported here: the logger's format is built on trajectories.
-    from rlm.logger.log_reader import all_from_jsonl  # noqa: PLC0415
+    from rlm.formats.jsonl.read import all_from_jsonl  # noqa: PLC0415
 
     try:
         return all_from_jsonl(Path(path).read_bytes())

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from story import CONFIG, Story, a_whole_story, failure, stdout
 
 from rlm.events import TurnStarted
+from rlm.formats.jsonl.read import from_jsonl
 from rlm.logger.jsonl import log_lines
-from rlm.logger.log_reader import from_jsonl
 from rlm.trajectory import Trajectory, TrajectoryError, load, load_log
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference_log.jsonl"

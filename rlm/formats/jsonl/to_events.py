@@ -25,9 +25,9 @@ from rlm.events import (
     TurnFinished,
     TurnStarted,
 )
-from rlm.logger.iterations import UNANSWERED
-from rlm.logger.log_lines import time_of
-from rlm.logger.logged_messages import sent_message
+from rlm.formats.jsonl.messages import sent_message
+from rlm.formats.jsonl.validate import time_of
+from rlm.formats.jsonl.write import UNANSWERED
 
 if TYPE_CHECKING:
     from rlm.events import Message

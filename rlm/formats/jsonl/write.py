@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlm.core.types import ModelUsageSummary, UsageSummary
-from rlm.logger.logged_messages import logged_message
+from rlm.formats.jsonl.messages import logged_message
 from rlm.logger.safe_text import one_line
 from rlm.logger.streams import streams
 from rlm.redaction import public_kwargs

@@ -1,6 +1,6 @@
 """A `.jsonl` log, ours or the reference's, read into trajectories.
 
-What a log says and events cannot hold is kept in notes (`rlm.logger.leftovers`), so that
+What a log says and events cannot hold is kept in notes (`rlm.formats.jsonl.extra_fields`), so that
 the log comes out again as it went in, but for two things: secrets in a configuration, which
 are left out, and copies of the context, which the reference writes, and which are described.
 """
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.context import describe
 from rlm.events import Note, RunStarted, TurnStarted
+from rlm.formats.jsonl.extra_fields import changes
+from rlm.formats.jsonl.to_events import LoggedEvents, logged_description
+from rlm.formats.jsonl.validate import logged_runs
 from rlm.logger.jsonl import iteration_entry, metadata_entry
-from rlm.logger.leftovers import changes
-from rlm.logger.log_events import LoggedEvents, logged_description
-from rlm.logger.log_lines import logged_runs
 from rlm.redaction import public_kwargs
 from rlm.trajectory.codec import TrajectoryError, measurable
 from rlm.trajectory.fold import Trajectory
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rlm.events import Event
-    from rlm.logger.iterations import Prompts
-    from rlm.logger.log_lines import LoggedRun
+    from rlm.formats.jsonl.validate import LoggedRun
+    from rlm.formats.jsonl.write import Prompts
 
 _CONTEXT = re.compile(r"context(_\d+)?")
 _KIND = re.compile(r"an? (\S+)(?: of ([0-9][0-9,]{0,20}))?")

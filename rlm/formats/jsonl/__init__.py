@@ -1,0 +1,1 @@
+"""The reference's JSONL logs: written, validated, and read back into events."""
