@@ -58,7 +58,7 @@ bench: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(RUN) rlm.cli.reference docs/cli.md
-	$(RUN) rlm.notebook.schema docs/rlm-notebook.schema.json
+	$(RUN) rlm.formats.notebook.schema docs/rlm-notebook.schema.json
 	$(RUN) rlm_ipython.reference docs/magics.md
 
 notebooks: $(INSTALLED)

@@ -128,7 +128,7 @@ def _report(
 def _save(trajectory: Trajectory, path: Path, sources: Mapping[str, str]) -> str | None:
     """Save the run, and beside it what no log holds: its 10 MB of input."""
     # Here, not above: `rlm --help` must not wait for them.
-    from rlm.notebook.side_file import CONTEXT_SUFFIXES, may_be_kept, write_context  # noqa: PLC0415
+    from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, write_context  # noqa: PLC0415
     from rlm.trajectory.redacted import Redaction  # noqa: PLC0415 - same
     from rlm_kernel.host.payload import context_value  # noqa: PLC0415 - same
 

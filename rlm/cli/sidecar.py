@@ -39,7 +39,7 @@ def carry_context(trajectory: Trajectory, source: str | Path, target: str | Path
     Raises:
         OSError: It cannot be written.
     """
-    from rlm.notebook.side_file import side_folder  # noqa: PLC0415 - not for `rlm --help`
+    from rlm.formats.notebook.sidecar import side_folder  # noqa: PLC0415 - not for `rlm --help`
     from rlm.replay.context import context_file  # noqa: PLC0415 - same
 
     about = {} if trajectory.root is None else trajectory.root.context

@@ -6,12 +6,12 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rlm.formats.notebook.live import NotebookLog
     from rlm.logger.callbacks import CallbackReader
     from rlm.logger.console import ConsoleReader
     from rlm.logger.delivery import Delivery
     from rlm.logger.jsonl import RLMLogger
     from rlm.logger.otel import OTelReader
-    from rlm.notebook.live import NotebookLog
 
 __all__ = ["CallbackReader", "ConsoleReader", "Delivery", "NotebookLog", "OTelReader", "RLMLogger"]
 
@@ -20,7 +20,7 @@ _MODULES = {
     "CallbackReader": "rlm.logger.callbacks",
     "ConsoleReader": "rlm.logger.console",
     "Delivery": "rlm.logger.delivery",
-    "NotebookLog": "rlm.notebook.live",
+    "NotebookLog": "rlm.formats.notebook.live",
     "OTelReader": "rlm.logger.otel",
     "RLMLogger": "rlm.logger.jsonl",
 }

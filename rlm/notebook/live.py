@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from rlm.errors import ConfigurationError
 from rlm.events import RunFinished, RunStarted
-from rlm.notebook.draft import Draft
-from rlm.notebook.side_file import CONTEXT_SUFFIXES, may_be_kept, new_file, write_context
-from rlm.notebook.write import restoring
+from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, new_file, write_context
+from rlm.formats.notebook.write import restoring
+from rlm.formats.notebook.writer import Draft
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.redacted import Redaction

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.context import describe
 from rlm.core.fingerprint import fingerprint
 from rlm.errors import ContextError, ContextMismatchError
-from rlm.notebook.side_file import CONTEXT_SUFFIXES, side_folder
+from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, side_folder
 from rlm.replay.plan import NOT_GIVEN
 from rlm_kernel.host.payload import context_value
 from rlm_kernel.inside.loading import load

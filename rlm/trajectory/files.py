@@ -63,8 +63,8 @@ FORMATS = (
     Format(
         suffix=".ipynb",
         says="a notebook with every event",
-        writer="rlm.notebook.write:notebook_bytes",
-        reader="rlm.notebook.read:load_notebook",
+        writer="rlm.formats.notebook.write:notebook_bytes",
+        reader="rlm.formats.notebook.read:load_notebook",
     ),
 )
 """Every format, a row each."""

@@ -9,7 +9,7 @@ import pytest
 from hostile import PAYLOADS
 from story import Story, a_whole_story, failure, stdout
 
-from rlm.notebook import notebook_bytes, read_notebook
+from rlm.formats.notebook import notebook_bytes, read_notebook
 from rlm.trajectory import Trajectory
 
 if TYPE_CHECKING:

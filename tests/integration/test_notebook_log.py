@@ -17,8 +17,8 @@ import nbformat
 import pytest
 
 from rlm import ConfigurationError, Trajectory
+from rlm.formats.notebook import read_notebook
 from rlm.logger import NotebookLog
-from rlm.notebook import read_notebook
 from rlm.trajectory import redacted_event
 
 if TYPE_CHECKING:

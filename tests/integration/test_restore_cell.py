@@ -14,8 +14,8 @@ from notebook_kernel import notebook
 
 from rlm import RLM, Trajectory
 from rlm.demo.server import LMResponse, StandInServer, script
+from rlm.formats.notebook import restore_cell as restore
 from rlm.logger import NotebookLog
-from rlm.replay import restore
 from rlm.trajectory.comparison import compare_outputs
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from story import Story, a_whole_story, failure, stdout
 from test_trajectory import EVENTS
 
 from rlm.events import CellFinished, CellOutput, CellStarted, ModelReply, TurnStarted
-from rlm.notebook import notebook_bytes, read_notebook, to_notebook
-from rlm.notebook.schema import notebook_schema
+from rlm.formats.notebook import notebook_bytes, read_notebook, to_notebook
+from rlm.formats.notebook.schema import notebook_schema
 from rlm.trajectory import Trajectory, load, redacted_event, save
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from nbconvert import HTMLExporter, MarkdownExporter
 from story import Story, failure, stdout
 
 from rlm.events import RunStarted
-from rlm.notebook import notebook_bytes, read_notebook, to_notebook
-from rlm.notebook.prose import model_text
+from rlm.formats.notebook import notebook_bytes, read_notebook, to_notebook
+from rlm.formats.notebook.markdown import model_text
 from rlm.trajectory import Trajectory, TrajectoryError
 
 SAFE_MIMES = {"text/plain", "image/png", "image/jpeg", "text/html"}

@@ -11,9 +11,9 @@ import nbformat
 import pytest
 from story import Story, a_whole_story
 
+from rlm.formats.notebook import read_notebook
+from rlm.formats.notebook.sidecar import new_file
 from rlm.logger import NotebookLog
-from rlm.notebook import read_notebook
-from rlm.notebook.side_file import new_file
 from rlm.trajectory import redacted_event
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from story import Story, a_whole_story, stdout
 
-from rlm.notebook import notebook_bytes, read_notebook
+from rlm.formats.notebook import notebook_bytes, read_notebook
 from rlm.trajectory import Trajectory, TrajectoryError, load
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from story import Story, a_whole_story, stdout
 
 from rlm import RLM, ArgumentError, ConfigurationError, ReplayWarning, RLMError, Trajectory
 from rlm.events import RunStarted
-from rlm.replay.restore import restore_cell
+from rlm.formats.notebook.restore_cell import restore_cell
 from rlm.trajectory import TrajectoryError
 
 JSON = st.recursive(

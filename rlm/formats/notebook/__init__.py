@@ -6,8 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlm.notebook.read import EditedCell, Notebook, read_notebook
-    from rlm.notebook.write import notebook_bytes, to_notebook
+    from rlm.formats.notebook.read import EditedCell, Notebook, read_notebook
+    from rlm.formats.notebook.write import notebook_bytes, to_notebook
 
 __all__ = ["EditedCell", "Notebook", "notebook_bytes", "read_notebook", "to_notebook"]
 
@@ -22,8 +22,8 @@ _MODULES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
-        raise AttributeError(f"module 'rlm.notebook' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"rlm.notebook.{_MODULES[name]}"), name)
+        raise AttributeError(f"module 'rlm.formats.notebook' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"rlm.formats.notebook.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlm.notebook.outputs import recorded_output
-from rlm.notebook.values import Reader
+from rlm.formats.notebook.outputs import recorded_output
+from rlm.formats.notebook.values import Reader
 from rlm.trajectory import TrajectoryError, event_from_dict
 
 if TYPE_CHECKING:
     from rlm.events import Event
-    from rlm.notebook.pages import File, Page
-    from rlm.notebook.values import Place
+    from rlm.formats.notebook.pages import File, Page
+    from rlm.formats.notebook.values import Place
 
 
 class Record:

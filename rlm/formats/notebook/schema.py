@@ -1,4 +1,4 @@
-"""Writes the JSON Schema of our metadata: `python -m rlm.notebook.schema FILE`.
+"""Writes the JSON Schema of our metadata: `python -m rlm.formats.notebook.schema FILE`.
 
 The events' part is made of their classes, so that the two cannot drift apart.
 """
@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rlm.events import EVENT_TYPES, CallUsage, Event
-from rlm.notebook.draft import NAMESPACE, SCHEMA
+from rlm.formats.notebook.writer import NAMESPACE, SCHEMA
 from rlm.trajectory.codec import required_fields
 
 _PLACE = {

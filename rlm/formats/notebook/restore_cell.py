@@ -9,7 +9,7 @@ import zlib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
-from rlm.notebook.side_file import side_folder
+from rlm.formats.notebook.sidecar import side_folder
 from rlm.replay.context import context_file
 from rlm.replay.forked import default_model, models_before
 from rlm.trajectory.files import replace_file

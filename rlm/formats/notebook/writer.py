@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rlm.events import CellFinished, CellOutput, CellStarted, TurnStarted
-from rlm.notebook import prose
-from rlm.notebook.event_text import EventWriter
-from rlm.notebook.layout import Layout
-from rlm.notebook.outputs import Shown, outputs_digest
-from rlm.notebook.values import portable_text
+from rlm.formats.notebook import markdown as prose
+from rlm.formats.notebook.cells import Layout
+from rlm.formats.notebook.event_text import EventWriter
+from rlm.formats.notebook.outputs import Shown, outputs_digest
+from rlm.formats.notebook.values import portable_text
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 
 if TYPE_CHECKING:
     from rlm.events import Event
-    from rlm.notebook.layout import Home
+    from rlm.formats.notebook.cells import Home
     from rlm.trajectory import Trajectory
 
 SCHEMA = 1

@@ -6,13 +6,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from rlm.events import CellFinished, CellOutput, CellStarted, ModelReply, TurnStarted
-from rlm.notebook.values import Writer, is_plain
+from rlm.formats.notebook.values import Writer, is_plain
 from rlm.trajectory import event_to_dict
 
 if TYPE_CHECKING:
     from rlm.events import Event
-    from rlm.notebook.outputs import Shown
-    from rlm.notebook.values import Place
+    from rlm.formats.notebook.outputs import Shown
+    from rlm.formats.notebook.values import Place
 
 _encode = json.JSONEncoder(ensure_ascii=False).encode
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from rlm.notebook.draft import NAMESPACE, SCHEMA
+from rlm.formats.notebook.writer import NAMESPACE, SCHEMA
 from rlm.trajectory import TrajectoryError
 from rlm.trajectory.codec import other_schema
 

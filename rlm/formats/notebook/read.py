@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm.events import CellFinished, CellOutput
-from rlm.notebook.draft import code_shown
-from rlm.notebook.layout import Layout
-from rlm.notebook.outputs import outputs_digest, recorded_output
-from rlm.notebook.pages import read_file
-from rlm.notebook.record import Record
+from rlm.formats.notebook.cells import Layout
+from rlm.formats.notebook.outputs import outputs_digest, recorded_output
+from rlm.formats.notebook.pages import read_file
+from rlm.formats.notebook.record import Record
+from rlm.formats.notebook.writer import code_shown
 from rlm.trajectory import CellNode, Trajectory, TrajectoryError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rlm.events import Event
-    from rlm.notebook.pages import File, Page
+    from rlm.formats.notebook.pages import File, Page
 
 _log = logging.getLogger("rlm")
 

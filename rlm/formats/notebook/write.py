@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from rlm.notebook.draft import Draft
+from rlm.formats.notebook.writer import Draft
 from rlm.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def restoring(trajectory: Trajectory, path: Path) -> str | None:
     """
     if trajectory.root is None:
         return None
-    from rlm.replay.restore import restore_cell  # noqa: PLC0415 - it loads the engine
+    from rlm.formats.notebook.restore_cell import restore_cell  # noqa: PLC0415 - it loads the engine
 
     try:
         return restore_cell(trajectory, path)
