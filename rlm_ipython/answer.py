@@ -6,8 +6,8 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from rlm.logger.safe_markdown import plain_as_markdown, safe_markdown
-from rlm.logger.safe_text import one_line, safe_text
+from rlm.render.safe_markdown import plain_as_markdown, safe_markdown
+from rlm.render.safe_text import one_line, safe_text
 
 if TYPE_CHECKING:
     from rlm.trajectory import RunNode
@@ -58,7 +58,7 @@ def took(root: RunNode) -> str:
     Args:
         root: Finished or not.
     """
-    from rlm.logger.outline import summary  # noqa: PLC0415 - imports more than the magics need
+    from rlm.render.outline import summary  # noqa: PLC0415 - imports more than the magics need
 
     told = summary(root)
     if root.finished is not None and root.finished.status == "answered":

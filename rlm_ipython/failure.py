@@ -18,7 +18,7 @@ from rlm.errors import (
     TimeoutExceededError,
     TokenLimitExceededError,
 )
-from rlm.logger.safe_text import safe_text
+from rlm.render.safe_text import safe_text
 
 if TYPE_CHECKING:
     from rlm.trajectory import RunNode

@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from rlm.logger.outline import cost_text, dollars, seconds
+from rlm.render.outline import cost_text, dollars, seconds
 from rlm_ipython.settings import HOW_TO_CHOOSE
 from rlm_ipython.table import Table
 

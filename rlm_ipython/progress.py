@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from IPython.display import display
 
-from rlm.logger.live import running
-from rlm.logger.view import as_output
+from rlm.render.progress import running
+from rlm.render.view import as_output
 from rlm.trajectory import Redaction
 
 if TYPE_CHECKING:

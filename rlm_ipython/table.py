@@ -6,7 +6,7 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
-from rlm.logger.safe_text import one_line
+from rlm.render.safe_text import one_line
 
 _CELL = 70
 

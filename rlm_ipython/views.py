@@ -71,7 +71,7 @@ def show(trajectory: Trajectory, shell: InteractiveShell, *, widget: bool) -> No
         return
     from IPython.display import display  # noqa: PLC0415 - for notebooks alone
 
-    from rlm.logger.view import as_output  # noqa: PLC0415 - same
+    from rlm.render.view import as_output  # noqa: PLC0415 - same
 
     display(as_output(trajectory), raw=True)
 

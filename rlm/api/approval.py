@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from rlm.core.main_thread import desk_here
-from rlm.logger.safe_text import safe_text
+from rlm.render.safe_text import safe_text
 
 _RUN = {"r", "run", "y", "yes"}
 _EDIT = {"e", "edit"}

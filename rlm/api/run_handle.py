@@ -187,7 +187,7 @@ class RunHandle:
         self.trajectory.view()
 
     def __repr__(self) -> str:
-        from rlm.logger.outline import summary  # noqa: PLC0415 - imports more than a run needs
+        from rlm.render.outline import summary  # noqa: PLC0415 - imports more than a run needs
 
         root = self.trajectory.root
         told = summary(root) if root is not None else ""

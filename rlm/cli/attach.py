@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rlm.cli.exit_codes import Exit
 from rlm.live_runs import live_run, live_runs
-from rlm.logger.safe_text import one_line
+from rlm.render.safe_text import one_line
 
 if TYPE_CHECKING:
     import argparse

@@ -114,7 +114,7 @@ def _report(
     result: RLMChatCompletion, save: str | None, log: str | None, sources: Mapping[str, str]
 ) -> str | None:
     """Say what the run took and where it is; return the command that runs it again."""
-    from rlm.logger.outline import summary  # noqa: PLC0415 - after the run that needed it first
+    from rlm.render.outline import summary  # noqa: PLC0415 - after the run that needed it first
 
     again = None
     if result.trajectory is not None and result.trajectory.root is not None:

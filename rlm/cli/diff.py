@@ -24,7 +24,7 @@ def diff(options: argparse.Namespace) -> int:
         ConfigurationError: There is no such file, or its format cannot be read.
         TrajectoryError: A file is damaged.
     """
-    from rlm.logger.difference import readable_difference  # noqa: PLC0415 - not for `rlm --help`
+    from rlm.render.difference import readable_difference  # noqa: PLC0415 - not for `rlm --help`
 
     lines = readable_difference(recorded(options.first), recorded(options.second))
     if not lines:

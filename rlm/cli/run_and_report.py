@@ -127,7 +127,7 @@ def _print_answer(
 
 def _print_figures(root: RunNode, files: dict[str, str | None], *, told: bool) -> None:
     """Print what the run took, unless the console has told it, and where its files are."""
-    from rlm.logger.outline import summary  # noqa: PLC0415 - imports more than a run needs
+    from rlm.render.outline import summary  # noqa: PLC0415 - imports more than a run needs
 
     lines = [] if told else [summary(root)]
     lines += [f"{what}: {path}" for what, path in files.items() if path]

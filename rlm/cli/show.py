@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from rlm.logger.outline import Line
+    from rlm.render.outline import Line
     from rlm.trajectory import Trajectory
 
 
@@ -33,18 +33,18 @@ def show(options: argparse.Namespace) -> int:
     elif sys.stdout.isatty():
         from rich import print as rich_print  # noqa: PLC0415 - rich is for terminals
 
-        from rlm.logger.view import as_tree  # noqa: PLC0415 - same
+        from rlm.render.view import as_tree  # noqa: PLC0415 - same
 
         rich_print(as_tree(trajectory))
     else:
-        from rlm.logger.view import as_text  # noqa: PLC0415 - not for `rlm --help`
+        from rlm.render.view import as_text  # noqa: PLC0415 - not for `rlm --help`
 
         sys.stdout.write(as_text(trajectory))
     return Exit.ANSWER
 
 
 def _turn(trajectory: Trajectory, number: int) -> Iterable[Line]:
-    from rlm.logger.turn_text import turn_told  # noqa: PLC0415 - not for `rlm --help`
+    from rlm.render.turn import turn_told  # noqa: PLC0415 - not for `rlm --help`
 
     turns = trajectory.root.turns if trajectory.root is not None else []
     for turn in turns:

@@ -1,4 +1,4 @@
-"""What a run took, for `--json`; `rlm.logger.outline.summary` says the same to people."""
+"""What a run took, for `--json`; `rlm.render.outline.summary` says the same to people."""
 
 from __future__ import annotations
 

@@ -189,8 +189,8 @@ class RLMChatCompletion:
 
     def _repr_markdown_(self) -> str:
         """Return the answer, made safe for a page that trusts it, and what it took."""
-        from rlm.logger.safe_markdown import plain_as_markdown  # noqa: PLC0415 - only in notebooks
-        from rlm.logger.view import answer_as_markdown  # noqa: PLC0415 - same
+        from rlm.render.safe_markdown import plain_as_markdown  # noqa: PLC0415 - only in notebooks
+        from rlm.render.view import answer_as_markdown  # noqa: PLC0415 - same
 
         told = answer_as_markdown(self.response, self.trajectory)
         return told if self.error is None else f"**{plain_as_markdown(self.error)}**\n\n{told}"

@@ -14,8 +14,8 @@ import heapq
 import json
 from typing import TYPE_CHECKING, Any
 
-from rlm.logger.outline import FOR_MACHINES, first_words
-from rlm.logger.safe_text import one_line
+from rlm.render.outline import FOR_MACHINES, first_words
+from rlm.render.safe_text import one_line
 from rlm.trajectory.json_text import json_bytes
 
 if TYPE_CHECKING:

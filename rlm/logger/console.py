@@ -8,9 +8,9 @@ import time
 from typing import TYPE_CHECKING
 
 from rlm.events import CellFinished, ModelReply, Note, RunFinished, RunStarted
-from rlm.logger.live import running
-from rlm.logger.outline import Line, cell_told, notes_told, run_end, run_head, summary, turn_head
-from rlm.logger.safe_text import safe_text
+from rlm.render.outline import Line, cell_told, notes_told, run_end, run_head, summary, turn_head
+from rlm.render.progress import running
+from rlm.render.safe_text import safe_text
 from rlm.trajectory import CellNode, Forest, Redaction, RunNode, TurnNode
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from rlm.logger.otel_attributes import (
     to_json,
     usage_told,
 )
-from rlm.logger.outline import FOR_MACHINES
-from rlm.logger.safe_text import one_line
+from rlm.render.outline import FOR_MACHINES
+from rlm.render.safe_text import one_line
 from rlm.trajectory.redacted import Redaction
 
 if TYPE_CHECKING:

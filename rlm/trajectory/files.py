@@ -53,7 +53,7 @@ FORMATS = (
     Format(
         suffix=".html",
         says="a page to read",
-        writer="rlm.export.html.document:html_content",
+        writer="rlm.render.page:html_content",
     ),
     Format(
         suffix=".trace.json",

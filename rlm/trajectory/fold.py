@@ -144,7 +144,7 @@ class Trajectory:
 
     def view(self) -> None:
         """Show the whole run: in the viewer in a notebook, as a tree in a terminal."""
-        from rlm.logger.view import show  # noqa: PLC0415 - rich and IPython only for those who look
+        from rlm.render.view import show  # noqa: PLC0415 - rich and IPython only for those who look
 
         show(self)
 

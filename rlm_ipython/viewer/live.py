@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from rlm.logger.view import as_output
+from rlm.render.view import as_output
 from rlm_ipython.viewer.widget import TrajectoryViewer
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pytest
 from hostile import a_hostile_story
 from story import a_whole_story
 
-from rlm.export import html
+from rlm.render import html
 from rlm.trajectory import Trajectory
 
 if TYPE_CHECKING:

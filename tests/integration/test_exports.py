@@ -9,9 +9,9 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from rlm.render.html import fragment, page
 
 from rlm import RLMLogger
-from rlm.export.html import fragment, page
 from rlm.logger import OTelReader
 from rlm.trajectory import load
 

@@ -11,7 +11,7 @@ import pexpect  # type: ignore[import-untyped]
 import pytest
 
 from rlm.demo.server import script
-from rlm.logger.safe_text import without_ansi
+from rlm.render.safe_text import without_ansi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -22,7 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from rlm import RLM, RLMError
 from rlm.demo.server import script
 from rlm.logger import NotebookLog, OTelReader, RLMLogger
-from rlm.logger.view import as_output
+from rlm.render.view import as_output
 from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import Feed
 

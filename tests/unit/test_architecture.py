@@ -17,7 +17,7 @@ PACKAGES = ("rlm_ipython", "rlm", "rlm_kernel")
 
 DOORS_UPWARDS: dict[str, set[str]] = {
     "rlm/__init__.py": {"rlm_ipython"},
-    "rlm/logger/view.py": {"rlm_ipython"},
+    "rlm/render/view.py": {"rlm_ipython"},
 }
 """Modules that load a package above them, by name and at run time."""
 

@@ -13,9 +13,9 @@ from story import Story, a_whole_story, failure, stdout
 
 from rlm import ModelUsageSummary, UsageSummary
 from rlm.logger.console import ConsoleReader
-from rlm.logger.live import running
-from rlm.logger.outline import dollars, outline, seconds, usage_text
-from rlm.logger.view import answer_as_markdown, as_output, as_text, as_tree
+from rlm.render.outline import dollars, outline, seconds, usage_text
+from rlm.render.progress import running
+from rlm.render.view import answer_as_markdown, as_output, as_text, as_tree
 from rlm.trajectory import RunNode, Trajectory
 
 WHOLE = """\

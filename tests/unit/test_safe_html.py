@@ -12,8 +12,8 @@ from hostile import PAYLOADS, harm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlm.export.safe_html import HTML_LIMIT, TAG_LIMIT, picture, safe_html, svg_image
-from rlm.export.text_html import code_html, markdown_html, terminal_html, text_html
+from rlm.render.safe_html import HTML_LIMIT, TAG_LIMIT, picture, safe_html, svg_image
+from rlm.render.text_html import code_html, markdown_html, terminal_html, text_html
 
 FRAGMENTS = (
     *PAYLOADS,

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from rlm.logger.safe_markdown import fenced, plain_as_markdown, safe_markdown
-from rlm.logger.safe_text import one_line, safe_text, some_lines, without_ansi
+from rlm.render.safe_markdown import fenced, plain_as_markdown, safe_markdown
+from rlm.render.safe_text import one_line, safe_text, some_lines, without_ansi
 
 NASTY = st.text(
     st.sampled_from(list("a[]()<>!`~\\:/#&;\"' \n\t$*-|=1.\x1b\x07\r\x9b\u202e\u2066"))

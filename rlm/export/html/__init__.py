@@ -1,5 +1,5 @@
 """A trajectory as static HTML without any script: a whole page, or a piece of a notebook."""
 
-from rlm.export.html.document import fragment, page
+from rlm.render.page import fragment, page
 
 __all__ = ["fragment", "page"]

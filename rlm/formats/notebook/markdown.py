@@ -12,10 +12,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rlm.core.shown_output import cut
-from rlm.logger.outline import amounts, group_text, seconds, usage_text
-from rlm.logger.safe_markdown import fenced, safe_markdown
-from rlm.logger.safe_text import one_line
-from rlm.logger.streams import streams
+from rlm.render.cell_text import streams
+from rlm.render.outline import amounts, group_text, seconds, usage_text
+from rlm.render.safe_markdown import fenced, safe_markdown
+from rlm.render.safe_text import one_line
 from rlm.reply_parser import prose
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rlm.export.safe_html import safe_html
-from rlm.logger.safe_text import one_line
+from rlm.render.safe_html import safe_html
+from rlm.render.safe_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlm.export.safe_html import picture, safe_html, svg_image
-from rlm.export.text_html import markdown_html, terminal_html
+from rlm.render.safe_html import picture, safe_html, svg_image
+from rlm.render.text_html import markdown_html, terminal_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rlm.export.html.look import Look
-    from rlm.export.html.room import Room
+    from rlm.render.style import Look
+    from rlm.render.text_budget import Room
     from rlm.trajectory import CellNode
 
 OUTPUTS_SHOWN = 100

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cache
 
-from rlm.export.text_html import code_css
+from rlm.render.text_html import code_css
 
 _LINE = "rgba(128,128,128,0.35)"
 _MONO = "font-family:monospace;font-size:90%"

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
 
-from rlm.export.html.look import Look, style_sheet
-from rlm.export.html.room import Room
-from rlm.export.html.tree import TreeWriter
-from rlm.logger.outline import cost_text, summary
-from rlm.logger.safe_text import one_line
+from rlm.render.outline import cost_text, summary
+from rlm.render.page_tree import TreeWriter
+from rlm.render.safe_text import one_line
+from rlm.render.style import Look, style_sheet
+from rlm.render.text_budget import Room
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

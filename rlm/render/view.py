@@ -7,8 +7,8 @@ import sys
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from rlm.logger.outline import outline, summary
-from rlm.logger.safe_markdown import plain_as_markdown, safe_markdown
+from rlm.render.outline import outline, summary
+from rlm.render.safe_markdown import plain_as_markdown, safe_markdown
 from rlm.trajectory.redacted import Redaction, redacted
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.tree import Tree
 
-    from rlm.logger.outline import Line
+    from rlm.render.outline import Line
     from rlm.trajectory import Trajectory
 
 
@@ -51,7 +51,7 @@ def as_output(trajectory: Trajectory, *, folded: bool = False) -> dict[str, str]
         trajectory: Finished or not.
         folded: Whether it is one line that opens to all of it.
     """
-    from rlm.export.html import fragment  # noqa: PLC0415 - only for those who look
+    from rlm.render.html import fragment  # noqa: PLC0415 - only for those who look
 
     trajectory = redacted(trajectory)  # It stays in a file: the notebook.
     line = "no run yet" if trajectory.root is None else summary(trajectory.root)

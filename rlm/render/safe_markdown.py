@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from rlm.logger.safe_text import safe_text
+from rlm.render.safe_text import safe_text
 
 # Possessive repeats: a hostile text must not make a search go back and forth for hours.
 _FENCE = re.compile(r"^[ ]*+(`{3,}+|~{3,}+)[ ]*+([\w+#.-]*+)[^`\n]*+$")

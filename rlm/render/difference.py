@@ -6,9 +6,9 @@ import difflib
 import json
 from typing import TYPE_CHECKING, Any
 
-from rlm.logger.outline import usage_text
-from rlm.logger.safe_text import one_line, safe_text
-from rlm.logger.streams import streams
+from rlm.render.cell_text import streams
+from rlm.render.outline import usage_text
+from rlm.render.safe_text import one_line, safe_text
 from rlm.trajectory.codec import TrajectoryError
 from rlm.trajectory.noise import masked
 

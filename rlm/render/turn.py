@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rlm.logger.outline import (
+from rlm.render.cell_text import streams
+from rlm.render.outline import (
     Line,
     group_text,
     notes_told,
@@ -13,13 +14,12 @@ from rlm.logger.outline import (
     seconds,
     turn_head,
 )
-from rlm.logger.safe_text import safe_text
-from rlm.logger.streams import streams
+from rlm.render.safe_text import safe_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rlm.logger.outline import Role
+    from rlm.render.outline import Role
     from rlm.trajectory import CellNode, SubCallNode, TurnNode
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rlm.logger.safe_text import one_line, some_lines
-from rlm.logger.streams import streams
+from rlm.render.cell_text import streams
+from rlm.render.safe_text import one_line, some_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

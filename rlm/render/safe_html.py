@@ -15,8 +15,8 @@ from functools import cache
 from html import escape, unescape
 from typing import TYPE_CHECKING
 
-from rlm.logger.safe_markdown import NOTHING, TEX
-from rlm.logger.safe_text import visible
+from rlm.render.safe_markdown import NOTHING, TEX
+from rlm.render.safe_text import visible
 
 if TYPE_CHECKING:
     import nh3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlm.logger.safe_text import without_ansi
+from rlm.render.safe_text import without_ansi
 
 if TYPE_CHECKING:
     from rlm.trajectory import CellNode

@@ -11,8 +11,8 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from rlm.export.safe_html import web_address, without_tex
-from rlm.logger.safe_text import safe_text, visible
+from rlm.render.safe_html import web_address, without_tex
+from rlm.render.safe_text import safe_text, visible
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from rlm.export.html.outputs import outputs_html
-from rlm.export.text_html import code_html, markdown_html, text_html
-from rlm.logger.outline import (
+from rlm.render.outline import (
     FOR_MACHINES,
     amounts,
     first_words,
@@ -18,14 +16,16 @@ from rlm.logger.outline import (
     seconds,
     turn_head,
 )
-from rlm.logger.safe_text import one_line
+from rlm.render.page_outputs import outputs_html
+from rlm.render.safe_text import one_line
+from rlm.render.text_html import code_html, markdown_html, text_html
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from rlm.events import Message, Note
-    from rlm.export.html.look import Look
-    from rlm.export.html.room import Room
+    from rlm.render.style import Look
+    from rlm.render.text_budget import Room
     from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 
 DEEPEST = 24

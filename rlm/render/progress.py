@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from rlm.logger.outline import (
+from rlm.render.outline import (
     Line,
     amounts,
     cost_text,
@@ -14,7 +14,7 @@ from rlm.logger.outline import (
     group_text,
     seconds,
 )
-from rlm.logger.safe_text import one_line
+from rlm.render.safe_text import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
