@@ -250,7 +250,7 @@ class RLM:
         Raises:
             ConfigurationError: The log cannot be left at `turn`, or a value is not allowed.
         """
-        from rlm.replay.reopening import reopen  # noqa: PLC0415 - only for who plays a log
+        from rlm.replay.open_log import reopen  # noqa: PLC0415 - only for who plays a log
 
         return reopen(
             cls,

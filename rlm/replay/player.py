@@ -8,9 +8,9 @@ from rlm.core.prompts import SUMMARY_REQUEST
 from rlm.errors import ContextWindowError, ReplayMissError
 from rlm.events import Note
 from rlm.replay.context import context_of
-from rlm.replay.ends import recorded_end, was_cancelled
+from rlm.replay.matching import RecordedRuns, cell_numbered, where
 from rlm.replay.plan import NOT_GIVEN, root_of
-from rlm.replay.recorded_runs import RecordedRuns, cell_numbered, where
+from rlm.replay.recorded_end import recorded_end, was_cancelled
 from rlm.replay.replies import NeverReplies, RecordedReply
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 from rlm.trajectory.comparison import compare_outputs

@@ -183,7 +183,7 @@ def test_a_context_given_as_a_value_is_hashed_as_it_was() -> None:
 
 
 def test_a_turn_whose_cells_did_not_all_run_is_not_whole() -> None:
-    from rlm.replay.ends import finished_turns
+    from rlm.replay.recorded_end import finished_turns
 
     tale = Story()
     two = "```repl\na = 1\n```\n```repl\nb = 2\n```"

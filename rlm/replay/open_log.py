@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rlm.core.config import ModelSpec
 from rlm.errors import ArgumentError, ConfigurationError
 from rlm.replay.arguments import recorded_arguments, with_changes
-from rlm.replay.ends import finished_turns
 from rlm.replay.forked import models_before, models_met
 from rlm.replay.plan import ON_MISS, ReplayPlan
+from rlm.replay.recorded_end import finished_turns
 from rlm.trajectory import TrajectoryError, load
 
 if TYPE_CHECKING:
