@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rlm.replay.forked import default_model, models_before
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
+from rlm.trajectory.models_asked import default_model, models_before
 from rlm_kernel.inside.recorded_calls import RecordedCall, RecordedCalls
 
 if TYPE_CHECKING:

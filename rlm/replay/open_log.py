@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from rlm.core.config import ModelSpec
 from rlm.errors import ArgumentError, ConfigurationError
 from rlm.replay.arguments import recorded_arguments, with_changes
-from rlm.replay.forked import models_before, models_met
 from rlm.replay.plan import ON_MISS, ReplayPlan
 from rlm.replay.recorded_end import finished_turns
 from rlm.trajectory import TrajectoryError, load
+from rlm.trajectory.models_asked import models_before, models_met
 
 if TYPE_CHECKING:
     from rlm.api.rlm import RLM

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.formats.notebook.sidecar import side_folder
 from rlm.replay.context import context_file
-from rlm.replay.forked import default_model, models_before
 from rlm.trajectory.files import replace_file
+from rlm.trajectory.models_asked import default_model, models_before
 from rlm_kernel.inside.recorded_calls import PREVIEW, SCHEMA, RecordedCall, code_digest
 
 if TYPE_CHECKING:
