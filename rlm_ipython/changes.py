@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
-from rlm_ipython.settings import IMAGE_IS_FOR_CONTAINERS, backend_kwargs, environment_kwargs
+from rlm_ipython.arguments import IMAGE_IS_FOR_CONTAINERS, backend_kwargs, environment_kwargs
 
 if TYPE_CHECKING:
     import argparse

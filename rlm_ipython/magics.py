@@ -11,9 +11,9 @@ from IPython.core.magic_arguments import magic_arguments
 from traitlets import Bool, Dict, Enum, Float, Int, Unicode, default
 
 from rlm_ipython import flags, subcommands
-from rlm_ipython.asking import ask
+from rlm_ipython.ask import ask
 from rlm_ipython.kept import KeptRLMs
-from rlm_ipython.shell_runs import ShellRuns
+from rlm_ipython.runs import ShellRuns
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
 
-from rlm_ipython import flags, playing
-from rlm_ipython.failure import full_traceback, told_in_a_paragraph
-from rlm_ipython.overviews import cost_table, model_table, run_table, status
+from rlm_ipython import flags
+from rlm_ipython import replay as playing
+from rlm_ipython.errors import full_traceback, told_in_a_paragraph
+from rlm_ipython.tables import cost_table, model_table, run_table, status
 from rlm_ipython.views import show
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from rlm.trajectory import Trajectory
     from rlm_ipython.magics import RLMMagics
-    from rlm_ipython.shell_runs import ShellRun
+    from rlm_ipython.runs import ShellRun
 
 F = TypeVar("F", bound="Callable[..., Any]")
 

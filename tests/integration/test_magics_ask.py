@@ -13,8 +13,8 @@ import pytest
 from rlm import RLM
 from rlm.api import approval
 from rlm.trajectory import load
+from rlm_ipython.arguments import rlm_arguments
 from rlm_ipython.flags import parse
-from rlm_ipython.settings import rlm_arguments
 from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.docker.images import Images
 from rlm_kernel.docker.options import docker_options

@@ -202,7 +202,7 @@ def test_what_runs_took_is_added_up_by_model(notebook: Any) -> None:
 
 
 def test_what_forgotten_runs_took_is_not_forgotten(notebook: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("rlm_ipython.shell_runs.KEPT", 1)
+    monkeypatch.setattr("rlm_ipython.runs.KEPT", 1)
     notebook.model([DONE] * 3)
     for _ in range(3):
         notebook.run("%%rlm ;\n?")

@@ -10,11 +10,11 @@ from IPython.core.error import UsageError
 
 from rlm.errors import RLMError
 from rlm_ipython.answer import Answer
+from rlm_ipython.arguments import rlm_arguments
 from rlm_ipython.background import Background
-from rlm_ipython.failure import told_in_a_paragraph
+from rlm_ipython.errors import told_in_a_paragraph
 from rlm_ipython.result import result_of
 from rlm_ipython.saving import refuse_unwritable, save
-from rlm_ipython.settings import rlm_arguments
 from rlm_ipython.variables import context_of, filled
 from rlm_ipython.views import Silent, View, in_notebook, view_of
 from rlm_ipython.waiting import wait_for
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rlm.api.run_handle import RunHandle
     from rlm.core.types import RLMChatCompletion
     from rlm_ipython.magics import RLMMagics
-    from rlm_ipython.shell_runs import ShellRun
+    from rlm_ipython.runs import ShellRun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,12 @@ import time
 from typing import TYPE_CHECKING
 
 from rlm.render.outline import cost_text, dollars, seconds
-from rlm_ipython.settings import HOW_TO_CHOOSE
+from rlm_ipython.arguments import HOW_TO_CHOOSE
 from rlm_ipython.table import Table
 
 if TYPE_CHECKING:
     from rlm_ipython.magics import RLMMagics
-    from rlm_ipython.shell_runs import ShellRun
+    from rlm_ipython.runs import ShellRun
 
 _SHOWN = ("backend", "model", "sub_model", "base_url", "environment", "image", "max_depth")
 _LIMITS = ("max_iterations", "budget", "timeout", "tokens")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from rlm_ipython.asking import Asked, answered, refusing
+from rlm_ipython.ask import Asked, answered, refusing
 from rlm_ipython.changes import changes_of
 from rlm_ipython.saving import refuse_unwritable
 from rlm_ipython.variables import context_of
