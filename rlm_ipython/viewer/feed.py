@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rlm.trajectory import Forest, Redaction, Trajectory
-from rlm_ipython.viewer.wire import BODY, BRIEF, WHOLE, wire
+from rlm_ipython.viewer.messages import BODY, BRIEF, WHOLE, wire
 
 if TYPE_CHECKING:
     from rlm.events import Event

@@ -11,8 +11,8 @@ import traitlets as t
 
 from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import Feed
-from rlm_ipython.viewer.pump import Pump
 from rlm_ipython.viewer.source import LiveRun, trajectory_of
+from rlm_ipython.viewer.throttle import Pump
 
 if TYPE_CHECKING:
     from rlm.events import Event

@@ -16,8 +16,8 @@ from story import Story, a_whole_story, stdout
 from rlm.events import CellOutput, Event, SubCallFinished
 from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import MANY, Feed
-from rlm_ipython.viewer.pump import Pump
-from rlm_ipython.viewer.wire import BODY, BRIEF, wire
+from rlm_ipython.viewer.messages import BODY, BRIEF, wire
+from rlm_ipython.viewer.throttle import Pump
 
 ROOT = Path(__file__).parents[2]
 
