@@ -17,11 +17,11 @@ from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Dict
 
 from rlm_kernel.answerer.process import AnswererProcess
+from rlm_kernel.env_names import ANSWERED, ENVIRONMENT
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import PORTS
 from rlm_kernel.host.environment import scrubbed_environment, without_secrets
 from rlm_kernel.host.server import KernelProcess
-from rlm_kernel.inside.variables import ANSWERED, ENVIRONMENT
 from rlm_kernel.local.sandbox import LocalSandbox, local_sandbox
 
 if TYPE_CHECKING:

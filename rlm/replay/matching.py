@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 from rlm.trajectory.models_asked import default_model, models_before
-from rlm_kernel.inside.recorded_calls import RecordedCall, RecordedCalls
+from rlm_kernel.recorded_calls import RecordedCall, RecordedCalls
 
 if TYPE_CHECKING:
     from rlm.trajectory import Node, Trajectory

@@ -15,7 +15,7 @@ from rlm.replay.replies import NeverReplies, RecordedReply
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 from rlm.trajectory.comparison import compare_outputs
 from rlm.trajectory.noise import masked_value
-from rlm_kernel.inside.recorded_calls import difference, prompt_text
+from rlm_kernel.recorded_calls import difference, prompt_text
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rlm.events import Message, ModelReply
     from rlm.replay.plan import ReplayPlan
     from rlm.trajectory import Node
-    from rlm_kernel.inside.recorded_calls import RecordedCall
+    from rlm_kernel.recorded_calls import RecordedCall
 
 _ADVICE = "on_miss='live' asks the model then, on_miss='nearest' takes the nearest recorded reply."
 _SHOWN_DIFFERENCES = 3

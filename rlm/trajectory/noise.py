@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rlm_kernel.inside.recorded_calls import masked
+from rlm_kernel.recorded_calls import masked
 
 __all__ = ["masked", "masked_value", "without_seconds"]
 

@@ -20,13 +20,13 @@ from rlm_kernel.errors import RLMError
 from rlm_kernel.inside import cell_asyncio
 from rlm_kernel.inside.queries import Queries, ToolError
 from rlm_kernel.inside.reading import form_of, readings
-from rlm_kernel.inside.recorded_calls import (
+from rlm_kernel.inside.repl import Repl
+from rlm_kernel.recorded_calls import (
     SCHEMA,
     RecordedCall,
     RecordedCalls,
     code_digest,
 )
-from rlm_kernel.inside.repl import Repl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

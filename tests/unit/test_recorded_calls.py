@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm_kernel.inside.recorded_calls import (
+from rlm_kernel.recorded_calls import (
     RecordedCall,
     RecordedCalls,
     code_digest,

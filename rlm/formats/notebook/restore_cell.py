@@ -13,7 +13,7 @@ from rlm.formats.notebook.sidecar import side_folder
 from rlm.replay.context import context_file
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.models_asked import default_model, models_before
-from rlm_kernel.inside.recorded_calls import PREVIEW, SCHEMA, RecordedCall, code_digest
+from rlm_kernel.recorded_calls import PREVIEW, SCHEMA, RecordedCall, code_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
