@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlm.core.fingerprint import Fingerprint, quick_fingerprint
-from rlm_kernel.inside.reading import NAME_LENGTH, NAMES, cut, quoted
+from rlm_kernel.context.read_path import NAME_LENGTH, NAMES, cut, quoted
 
 _PREVIEW = 200
 _DESCRIPTION = 1000

@@ -130,7 +130,7 @@ def _save(trajectory: Trajectory, path: Path, sources: Mapping[str, str]) -> str
     # Here, not above: `rlm --help` must not wait for them.
     from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, write_context  # noqa: PLC0415
     from rlm.trajectory.redacted import Redaction  # noqa: PLC0415 - same
-    from rlm_kernel.host.payload import context_value  # noqa: PLC0415 - same
+    from rlm_kernel.context.value import context_value  # noqa: PLC0415 - same
 
     about, value = None, context_value(sources)
     if (

@@ -61,7 +61,7 @@ def _context(options: argparse.Namespace) -> Any:
 def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) -> int:
     """Print what a run would be given; nothing is sent, and nothing is started."""
     from rlm.context import describe  # noqa: PLC0415 - needed here alone
-    from rlm_kernel.inside.reading import read_path  # noqa: PLC0415 - same
+    from rlm_kernel.context.read_path import read_path  # noqa: PLC0415 - same
 
     value, remark = read_path(context) if isinstance(context, Path) else (context, "")
     about = describe(value, remark)

@@ -24,7 +24,7 @@ from rlm.core.types import RLMChatCompletion, UsageSummary
 from rlm.errors import CancellationError, RLMError
 from rlm.replay.plan import NOT_GIVEN
 from rlm.trajectory.known_secrets import keep_out
-from rlm_kernel.inside.reading import read_path
+from rlm_kernel.context.read_path import read_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

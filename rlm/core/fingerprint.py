@@ -1,7 +1,7 @@
 """A context's SHA-256, by which a log says what it was about without holding it.
 
 The hash is that of the value's canonical bytes, which are those that travel to the kernel
-(`rlm_kernel.host.payload`): of text its UTF-8, so that it is the hash of the file that the text
+(`rlm_kernel.context.value`): of text its UTF-8, so that it is the hash of the file that the text
 was read from; of bytes themselves; of JSON values Python's own JSON text, in ASCII; of anything
 else its pickle, which another version of its library may write differently.
 """
@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from rlm.events import Note
-from rlm_kernel.host.payload import context_value
+from rlm_kernel.context.value import context_value
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from rlm.core.recorder import Recorder, Span
-    from rlm_kernel.host.payload import ContextValue, Form
+    from rlm_kernel.context.value import ContextValue, Form
 
 INLINE_LIMIT = 64 * 1024
 """Canonical bytes up to which a log holds the context itself, when it is text, JSON or bytes."""

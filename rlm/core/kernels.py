@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.core.loop import uncancellable
 from rlm.errors import ContextError, KernelDiedError, SandboxError
+from rlm_kernel.context.value import context_value
 from rlm_kernel.host.answering import Call, CallAnswer
 from rlm_kernel.host.options import OUTPUT_LIMIT, KernelOptions
-from rlm_kernel.host.payload import context_value
 from rlm_kernel.host.session import open_session
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from rlm.core.tools import Tool
     from rlm.core.tree import Assignment
     from rlm.events import Message
+    from rlm_kernel.context.value import ContextValue, PlacedContext
     from rlm_kernel.host.answering import CallHandler
-    from rlm_kernel.host.payload import ContextValue, PlacedContext
     from rlm_kernel.host.sandbox import Sandbox
     from rlm_kernel.host.session import Session
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rlm.events import Event
-    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.context.value import ContextValue
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rlm.core.tree import Assignment, Tree
     from rlm.events import RunStatus
     from rlm.live_runs import Registration
-    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.context.value import ContextValue
 
 _GOOD_ENDS = ("answered", "exhausted")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rlm.events import Event
-    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.context.value import ContextValue
 
 QUEUE_LIMIT = 100_000
 """How many events may wait for one reader; what comes beyond is dropped for that reader."""
@@ -37,7 +37,7 @@ class Reader(Protocol):
 
     It may have a `close()` too, and `on_context(run_id, value)`, which is called once a root run,
     after its beginning, with its context as it travels to the kernel
-    (`rlm_kernel.host.payload.ContextValue`): events hold none that is big.
+    (`rlm_kernel.context.value.ContextValue`): events hold none that is big.
     """
 
     def on_event(self, event: Event) -> None:

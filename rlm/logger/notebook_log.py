@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from rlm.events import Event
     from rlm.trajectory import Trajectory
-    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.context.value import ContextValue
 
 ContextKept = Literal["inline", "file", "hash"]
 """What a log keeps of a context; see `NotebookLog`."""

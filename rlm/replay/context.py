@@ -15,9 +15,9 @@ from rlm.core.fingerprint import fingerprint
 from rlm.errors import ContextError, ContextMismatchError
 from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, side_folder
 from rlm.replay.plan import NOT_GIVEN
-from rlm_kernel.host.payload import context_value
-from rlm_kernel.inside.loading import load
-from rlm_kernel.inside.reading import form_of, readings
+from rlm_kernel.context.load import load
+from rlm_kernel.context.read_path import form_of, readings
+from rlm_kernel.context.value import context_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,10 +20,10 @@ from rlm_kernel.relay.warm import WarmBoxes, warm_boxes
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
+    from rlm_kernel.context.value import ContextValue
     from rlm_kernel.docker.images import KernelImage
     from rlm_kernel.docker.options import DockerOptions
     from rlm_kernel.docker.stream import EngineAddress
-    from rlm_kernel.host.payload import ContextValue
 
 _STOPPED_SECONDS = 10.0
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rlm_kernel.context.value import ContextValue, PlacedContext
     from rlm_kernel.host.options import KernelOptions
-    from rlm_kernel.host.payload import ContextValue, PlacedContext
     from rlm_kernel.host.server import KernelProcess
 
 

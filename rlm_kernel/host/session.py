@@ -7,6 +7,7 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.context.value import PlacedContext, load_failure
 from rlm_kernel.errors import ContextError, KernelDiedError
 from rlm_kernel.host.answering import Answering, Call, CallAnswer, CallHandler
 from rlm_kernel.host.cells import CellResult, CellStatus, RunningCell
@@ -22,7 +23,6 @@ from rlm_kernel.host.patience import (
     START_SECONDS,
     TEXT_SECONDS,
 )
-from rlm_kernel.host.payload import PlacedContext, load_failure
 from rlm_kernel.host.requests import Requests
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from tornado.ioloop import PeriodicCallback
 from traitlets import Dict, Type
 
-from rlm_kernel.inside import cell_asyncio, loading
+from rlm_kernel.context import load as loading
+from rlm_kernel.inside import cell_asyncio
 from rlm_kernel.inside.bridge import POLL_SECONDS, Bridge
 from rlm_kernel.inside.output_limit import BoundedOutStream, OutputMeter, cut_mark
 from rlm_kernel.inside.queries import Queries, ToolError

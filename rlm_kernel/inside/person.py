@@ -15,10 +15,10 @@ from IPython.core.error import UsageError
 from IPython.core.magic import no_var_expand
 from traitlets import Type
 
+from rlm_kernel.context.read_path import cut, read_path
 from rlm_kernel.env_names import ANSWERED, ENVIRONMENT
 from rlm_kernel.errors import ContextError
 from rlm_kernel.inside.kernel import RLMKernel
-from rlm_kernel.inside.reading import cut, read_path
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -16,10 +16,10 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.context.read_path import form_of, readings
 from rlm_kernel.errors import RLMError
 from rlm_kernel.inside import cell_asyncio
 from rlm_kernel.inside.queries import Queries, ToolError
-from rlm_kernel.inside.reading import form_of, readings
 from rlm_kernel.inside.repl import Repl
 from rlm_kernel.recorded_calls import (
     SCHEMA,

@@ -12,8 +12,8 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.context import value as payload
 from rlm_kernel.errors import SandboxError
-from rlm_kernel.host import payload
 from rlm_kernel.host.connection import new_connection
 from rlm_kernel.host.threads import begin_thread, in_thread
 from rlm_kernel.local.server import LocalServer, local_server
@@ -21,8 +21,8 @@ from rlm_kernel.local.server import LocalServer, local_server
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rlm_kernel.context.value import ContextValue, PlacedContext
     from rlm_kernel.host.options import KernelOptions
-    from rlm_kernel.host.payload import ContextValue, PlacedContext
     from rlm_kernel.host.sandbox import MessageChannels
     from rlm_kernel.host.server import KernelProcess
 

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.context.value import write_context
 from rlm_kernel.errors import ContextError, SandboxError
 from rlm_kernel.host.at_exit import at_exit
-from rlm_kernel.host.payload import write_context
 from rlm_kernel.modal.account import explained, sdk
 from rlm_kernel.modal.image import kernel_image
 from rlm_kernel.modal.program import entry_point, kernel_program
@@ -22,7 +22,7 @@ from rlm_kernel.relay.box import ROOT
 from rlm_kernel.relay.sandbox import RelayedSandbox
 
 if TYPE_CHECKING:
-    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.context.value import ContextValue
     from rlm_kernel.modal.options import ModalOptions
 
 TAG = "rlm-kernel"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.context.value import ContextValue
     from rlm_kernel.relay.bytestream import ByteStream
 
 ROOT = "/tmp/rlm"  # noqa: S108 - in a sandbox of our own

@@ -9,8 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.context.value import PlacedContext
 from rlm_kernel.errors import ContextError, FrameError, SandboxError
-from rlm_kernel.host.payload import PlacedContext
 from rlm_kernel.host.server import ServerStream
 from rlm_kernel.relay.shipment import shipment
 from rlm_kernel.wire import frames, pieces
@@ -19,7 +19,7 @@ from rlm_kernel.wire.outbox import Outbox
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.context.value import ContextValue
     from rlm_kernel.relay.bytestream import ByteStream
 
 PING_SECONDS = 5.0

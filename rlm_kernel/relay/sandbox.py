@@ -10,10 +10,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.context.value import PlacedContext
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import new_connection
 from rlm_kernel.host.directory import HostDirectory, remove_stale
-from rlm_kernel.host.payload import PlacedContext
 from rlm_kernel.host.threads import in_thread
 from rlm_kernel.relay.box import ROOT
 from rlm_kernel.relay.relay import SILENCE_SECONDS, Relay
@@ -23,8 +23,8 @@ from rlm_kernel.relay.warm import end
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from rlm_kernel.context.value import ContextValue
     from rlm_kernel.host.options import KernelOptions
-    from rlm_kernel.host.payload import ContextValue
     from rlm_kernel.host.sandbox import MessageChannels
     from rlm_kernel.host.server import KernelProcess
     from rlm_kernel.relay.box import Box

@@ -16,13 +16,13 @@ from shells import Notebook, opened
 from rlm import RLM
 from rlm.core.environments import new_sandbox
 from rlm.demo.server import script
+from rlm_kernel.context.value import context_value
 from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.docker.images import Images
 from rlm_kernel.docker.options import docker_options
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.answering import Call, CallAnswer
 from rlm_kernel.host.options import KernelOptions
-from rlm_kernel.host.payload import context_value
 from rlm_kernel.host.session import Session, open_session
 
 if TYPE_CHECKING:

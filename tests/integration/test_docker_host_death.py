@@ -24,7 +24,7 @@ import asyncio, json, os, sys
 from rlm.core.environments import new_sandbox
 from rlm_kernel.host.options import KernelOptions
 from rlm_kernel.host.session import open_session
-from rlm_kernel.host.payload import context_value
+from rlm_kernel.context.value import context_value
 
 async def never(call):
     await asyncio.Event().wait()

@@ -20,7 +20,7 @@ from rlm_kernel.host.answering import CallAnswer
 from rlm_kernel.local.sandbox import local_sandbox
 from rlm_kernel.host.options import KernelOptions
 from rlm_kernel.host.session import open_session
-from rlm_kernel.host.payload import context_value
+from rlm_kernel.context.value import context_value
 
 async def never(call):
     await asyncio.Event().wait()

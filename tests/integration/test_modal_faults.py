@@ -11,10 +11,10 @@ import pytest
 from grpclib import Status
 
 from rlm.core.environments import new_sandbox
+from rlm_kernel.context.value import context_value
 from rlm_kernel.errors import KernelDiedError, SandboxError
 from rlm_kernel.host.answering import Call, CallAnswer
 from rlm_kernel.host.options import KernelOptions
-from rlm_kernel.host.payload import context_value
 from rlm_kernel.host.session import open_session
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from grpclib import Status
 from modal_proto import api_pb2
 
 from rlm.core.environments import new_sandbox
+from rlm_kernel.context.value import context_value
 from rlm_kernel.errors import ContextError, SandboxError
 from rlm_kernel.host.answering import CallAnswer
 from rlm_kernel.host.options import KernelOptions
-from rlm_kernel.host.payload import context_value
 from rlm_kernel.host.session import open_session
 from rlm_kernel.kernel_requirements import PINS
 from rlm_kernel.modal.account import explained

@@ -11,8 +11,8 @@ import zmq
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rlm_kernel.context.value import context_value
 from rlm_kernel.errors import ContextError, SandboxError
-from rlm_kernel.host.payload import context_value
 from rlm_kernel.relay import relay
 from rlm_kernel.relay.channels import HostSockets
 from rlm_kernel.relay.relay import Relay

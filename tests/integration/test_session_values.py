@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
 
+from rlm_kernel.context.value import context_value
 from rlm_kernel.errors import ContextError, KernelDiedError
 from rlm_kernel.host.answering import CallAnswer
-from rlm_kernel.host.payload import context_value
 
 CONTEXTS: dict[str, Any] = {
     "empty text": "",

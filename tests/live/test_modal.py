@@ -13,9 +13,9 @@ import pytest
 from modal_standin.fixture import MODAL_KWARGS, modal  # noqa: F401 - a fixture of this test
 
 from rlm.core.environments import new_sandbox
+from rlm_kernel.context.value import context_value
 from rlm_kernel.host.answering import Call, CallAnswer
 from rlm_kernel.host.options import KernelOptions
-from rlm_kernel.host.payload import context_value
 from rlm_kernel.host.session import open_session
 
 NETWORK = """

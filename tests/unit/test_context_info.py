@@ -9,7 +9,7 @@ import pytest
 
 from rlm import ContextError
 from rlm.context import describe
-from rlm_kernel.inside.reading import read_path
+from rlm_kernel.context.read_path import read_path
 
 
 @pytest.mark.parametrize(

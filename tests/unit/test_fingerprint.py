@@ -11,7 +11,7 @@ import pytest
 
 from rlm.context import describe
 from rlm.core.fingerprint import INLINE_LIMIT, fingerprint, quick_fingerprint
-from rlm_kernel.host.payload import context_value
+from rlm_kernel.context.value import context_value
 
 if TYPE_CHECKING:
     from pathlib import Path

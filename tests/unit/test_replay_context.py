@@ -15,7 +15,7 @@ from rlm.context import describe
 from rlm.core.fingerprint import fingerprint
 from rlm.replay.context import context_of
 from rlm.replay.plan import NOT_GIVEN
-from rlm_kernel.host.payload import context_value
+from rlm_kernel.context.value import context_value
 
 if TYPE_CHECKING:
     from rlm.trajectory import RunNode

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from rlm.trajectory.redacted import Redaction
-    from rlm_kernel.host.payload import ContextValue
+    from rlm_kernel.context.value import ContextValue
 
 CONTEXT_SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
 """Of the forms that are data only; a pickle is code, and no log holds one."""

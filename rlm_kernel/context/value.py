@@ -40,7 +40,7 @@ class ContextValue:
     type_name: str
 
     def write(self, file: BinaryIO) -> None:
-        """Write the value as a kernel's `rlm_kernel.inside.loading.load` reads it."""
+        """Write the value as a kernel's `rlm_kernel.context.load.load` reads it."""
         if self.form == "text":
             for start in range(0, len(self.value), CHUNK):
                 chunk = self.value[start : start + CHUNK]
