@@ -23,7 +23,7 @@ SSH_PATIENCE = 10.0
 def docker() -> Iterator[Finding]:
     """Ask the Docker engine whether it is there, as a run would but without the docker package."""
     from rlm_kernel.docker.engine import engine_address  # noqa: PLC0415 - needed here alone
-    from rlm_kernel.docker.requests import (  # noqa: PLC0415 - same
+    from rlm_kernel.docker.engine_api import (  # noqa: PLC0415 - same
         EngineRefusalError,
         EngineRequests,
     )
@@ -75,7 +75,7 @@ def modal() -> Iterator[Finding]:
 
 def containers() -> Iterator[Finding]:
     """Say what holds for a container unless it is relaxed by name; read from what is asked for."""
-    from rlm_kernel.docker.container import container_config  # noqa: PLC0415 - needed here alone
+    from rlm_kernel.docker.container_config import container_config  # noqa: PLC0415 - needed here alone
     from rlm_kernel.docker.options import docker_options  # noqa: PLC0415 - same
 
     options = docker_options({})

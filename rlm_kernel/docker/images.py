@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.docker import build
-from rlm_kernel.docker.container import LABEL, labels
+from rlm_kernel.docker.container_config import LABEL, labels
 from rlm_kernel.docker.engine import explained, is_missing, is_removed
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.kernel_requirements import IPYKERNEL, OLDEST_PYTHON, PINS

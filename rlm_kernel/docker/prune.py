@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.docker.container import LABEL
+from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, explained, is_missing
 from rlm_kernel.docker.images import REPOSITORY
 

@@ -7,10 +7,10 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.docker.container import container_config
+from rlm_kernel.docker.container_config import container_config
 from rlm_kernel.docker.engine import engine, engine_address, explained, is_removed
+from rlm_kernel.docker.engine_api import EngineRequests
 from rlm_kernel.docker.images import Images
-from rlm_kernel.docker.requests import EngineRequests
 from rlm_kernel.docker.stream import DockerStream, attach
 from rlm_kernel.host.threads import begin_thread, in_thread
 from rlm_kernel.relay.box import Box

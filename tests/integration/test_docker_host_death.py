@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from rlm_kernel.docker import prune
-from rlm_kernel.docker.container import LABEL
+from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.host.directory import HostDirectory, remove_stale
 

@@ -16,7 +16,7 @@ from rlm.cli import main
 from rlm.core.environments import new_sandbox
 from rlm.demo.server import script
 from rlm_kernel.docker import images
-from rlm_kernel.docker.container import LABEL
+from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.docker.images import Images
 from rlm_kernel.docker.options import docker_options

@@ -9,7 +9,7 @@ import pytest
 
 from rlm import RLMError
 from rlm.core.environments import new_sandbox
-from rlm_kernel.docker.container import LABEL
+from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, engine_address
 
 if TYPE_CHECKING:

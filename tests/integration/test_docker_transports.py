@@ -23,7 +23,7 @@ from rlm.cli.services import docker as doctor_asks
 from rlm.core.environments import new_sandbox
 from rlm.demo.accepting import stop_accepting
 from rlm_kernel.context.value import context_value
-from rlm_kernel.docker.container import LABEL
+from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.answering import Call, CallAnswer

@@ -11,7 +11,7 @@ import pytest
 
 from rlm import RLMLogger
 from rlm.demo.server import LMRequest, LMResponse, StandInServer, script
-from rlm_kernel.docker.container import LABEL
+from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, engine_address
 
 CONTEXT = "answer['content'] = {0}; answer['ready'] = True"

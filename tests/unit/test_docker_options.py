@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rlm import RLM
-from rlm_kernel.docker.container import container_config
+from rlm_kernel.docker.container_config import container_config
 from rlm_kernel.docker.options import docker_options
 
 WRONG: dict[str, Any] = {
