@@ -11,7 +11,7 @@ def main() -> None:
         from rlm_kernel.install import main as install  # noqa: PLC0415 - only the command's own
 
         sys.exit(install(sys.argv[2:]))
-    from rlm_kernel.inside.app import main as run_kernel  # noqa: PLC0415 - only the command's own
+    from rlm_kernel.guest.app import main as run_kernel  # noqa: PLC0415 - only the command's own
 
     run_kernel()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlm_kernel.inside.forkserver import main
+from rlm_kernel.guest.forkserver import main
 
 if __name__ == "__main__":
     main()

@@ -1,7 +1,7 @@
 """Lets any Jupyter server start our kernels: the provisioners `rlm-local`, `-docker`, `-modal`.
 
 JupyterLab finds them by the entry point `jupyter_client.kernel_provisioners` and the kernelspecs
-`rlm`, `rlm-docker` and `rlm-modal`. The kernel is a person's (see `rlm_kernel.inside.app.main`):
+`rlm`, `rlm-docker` and `rlm-modal`. The kernel is a person's (see `rlm_kernel.guest.app.main`):
 it runs in a sandbox like a model's, with a scrubbed environment, and is ended with all its
 descendants.
 """

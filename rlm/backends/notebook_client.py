@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rlm.events import Message
-    from rlm_kernel.inside.person import PersonKernel
+    from rlm_kernel.guest.notebook_kernel import PersonKernel
 
 NAME = "notebook"
 
@@ -31,7 +31,7 @@ def person_kernel() -> PersonKernel:
     Raises:
         ConfigurationError: It is no person's kernel, or nobody answers its calls.
     """
-    inside = sys.modules.get("rlm_kernel.inside.person")
+    inside = sys.modules.get("rlm_kernel.guest.notebook_kernel")
     kernel: PersonKernel | None = None
     if inside is not None and inside.PersonKernel.initialized():
         kernel = inside.PersonKernel.instance()

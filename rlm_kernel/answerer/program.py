@@ -1,7 +1,7 @@
 """The answerer's process: a second client of a person's kernel, beside the front end's.
 
 It says `rlm_hello` on the kernel's control channel, takes the `rlm_call` messages that come back,
-and answers them there (see `rlm_kernel.inside.bridge`). What a call asks for is done by whoever
+and answers them there (see `rlm_kernel.guest.subcalls`). What a call asks for is done by whoever
 provides the entry point of the group `rlm_kernel.answerer`: this package knows nothing of models.
 """
 

@@ -1,6 +1,6 @@
 """The host's end of sub-calls: runs each once, answers it as often as it is asked.
 
-See `rlm_kernel.inside.bridge` for the messages. All of them come from a sandbox: every field is
+See `rlm_kernel.guest.subcalls` for the messages. All of them come from a sandbox: every field is
 checked, every size bounded, and nothing but JSON and text is read.
 """
 
@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from rlm_kernel.guest.subcalls import INLINE_CHARACTERS
 from rlm_kernel.host.nesting import MAX_LEVELS, too_deep
-from rlm_kernel.inside.bridge import INLINE_CHARACTERS
 
 MAX_OPEN_CALLS = 20_000
 """Calls that a kernel may have open; an honest one has at most `bridge.WINDOW`."""

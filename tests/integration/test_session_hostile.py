@@ -14,9 +14,9 @@ import psutil
 import pytest
 
 from rlm_kernel.errors import SandboxError
+from rlm_kernel.guest import processes
 from rlm_kernel.host.answering import CallAnswer
 from rlm_kernel.host.options import KernelOptions
-from rlm_kernel.inside import processes
 from rlm_kernel.local.sandbox import local_sandbox
 
 FORGE = """

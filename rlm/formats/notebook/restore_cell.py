@@ -35,7 +35,7 @@ _HEAD = """\
 # The payload is compressed JSON: data only.
 """
 
-_IMPORT = "from rlm_kernel.inside.restored import restore\n"
+_IMPORT = "from rlm_kernel.guest.restore import restore\n"
 
 
 def restore_cell(trajectory: Trajectory, path: Path) -> str:

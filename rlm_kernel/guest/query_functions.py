@@ -11,7 +11,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from rlm_kernel.inside.bridge import MAX_PROMPT_CHARACTERS, CallInterruptedError
+from rlm_kernel.guest.subcalls import MAX_PROMPT_CHARACTERS, CallInterruptedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.inside import processes
+from rlm_kernel.guest import processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +23,7 @@ def become_kernel(
     """Turn this process into a kernel; never returns.
 
     Args:
-        spec: The spawn request (see `rlm_kernel.inside.forkserver`).
+        spec: The spawn request (see `rlm_kernel.guest.forkserver`).
         server: The fork server's process id: the kernel ends when it does.
         stream: File descriptors of the fork server's own.
         relayed: Whether the sandbox is out of the host's reach.
@@ -51,7 +51,7 @@ def become_kernel(
         sys.path += [entry for entry in spec["sys_path"] if entry not in sys.path]
         sys.argv = ["rlm-kernel"]
 
-        from rlm_kernel.inside.app import start_kernel  # noqa: PLC0415 - preloaded before the fork
+        from rlm_kernel.guest.app import start_kernel  # noqa: PLC0415 - preloaded before the fork
 
         start_kernel(spec)
         code = 0

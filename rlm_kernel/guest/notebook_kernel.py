@@ -18,7 +18,7 @@ from traitlets import Type
 from rlm_kernel.context.read_path import cut, read_path
 from rlm_kernel.env_names import ANSWERED, ENVIRONMENT
 from rlm_kernel.errors import ContextError
-from rlm_kernel.inside.kernel import RLMKernel
+from rlm_kernel.guest.kernel import RLMKernel
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -22,11 +22,11 @@ from tornado.ioloop import PeriodicCallback
 from traitlets import Dict, Type
 
 from rlm_kernel.context import load as loading
-from rlm_kernel.inside import cell_asyncio
-from rlm_kernel.inside.bridge import POLL_SECONDS, Bridge
-from rlm_kernel.inside.output_limit import BoundedOutStream, OutputMeter, cut_mark
-from rlm_kernel.inside.queries import Queries, ToolError
-from rlm_kernel.inside.repl import Repl
+from rlm_kernel.guest import cell_asyncio
+from rlm_kernel.guest.output_limit import BoundedOutStream, OutputMeter, cut_mark
+from rlm_kernel.guest.query_functions import Queries, ToolError
+from rlm_kernel.guest.repl import Repl
+from rlm_kernel.guest.subcalls import POLL_SECONDS, Bridge
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@
 ready in a tenth of the time of a cold one. It talks to the host in frames over its stdin and
 stdout. It runs no user code and holds no ZMQ context. Where the host cannot reach the kernels'
 sockets (``--relay``), its first child carries their messages on the same stream (see
-`rlm_kernel.inside.pump`), and the sandbox ends with that child.
+`rlm_kernel.guest.pump`), and the sandbox ends with that child.
 
 Requests: ``spawn`` (see `_Server.spawn`), ``signal``, ``kill``, ``ping``, ``clean`` (in a container
 only). Reports: ``ready``, ``spawned``, ``over_memory``, ``died``, ``pong``, ``cleaned``. When the
@@ -27,7 +27,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rlm_kernel.inside import forked, processes, scratch
+from rlm_kernel.guest import child_process as forked
+from rlm_kernel.guest import cleanup as scratch
+from rlm_kernel.guest import processes
 from rlm_kernel.wire import frames
 
 MEMORY_CHECK_SECONDS = 0.5
@@ -80,7 +82,7 @@ def _fork_pump(stream_in: int, stream_out: int) -> tuple[int, int]:
         try:
             ours.close()
             processes.die_with_parent(server)
-            from rlm_kernel.inside import pump  # noqa: PLC0415 - ZMQ, in this process alone
+            from rlm_kernel.guest import pump
 
             pump.run(stream_in, stream_out, its, _silence())
         finally:
@@ -103,7 +105,7 @@ def _preload() -> None:
     import ipykernel.debugger  # noqa: F401, PLC0415 - while debugpy is blocked
 
     del sys.modules["debugpy"]
-    import rlm_kernel.inside.app  # noqa: F401, PLC0415 - after the stream is safe: imports may print
+    import rlm_kernel.guest.app  # noqa: F401, PLC0415 - after the stream is safe: imports may print
 
     # What a kernel would else import for itself, once each
     for name in (

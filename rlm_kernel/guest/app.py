@@ -17,8 +17,8 @@ from ipykernel.kernelapp import IPKernelApp
 from IPython.core.profiledir import ProfileDir
 from traitlets.config import Config
 
-from rlm_kernel.inside.kernel import RLMKernel
-from rlm_kernel.inside.output_limit import BoundedSession
+from rlm_kernel.guest.kernel import RLMKernel
+from rlm_kernel.guest.output_limit import BoundedSession
 
 
 class RLMKernelApp(IPKernelApp):
@@ -87,7 +87,7 @@ def _configuration(spec: dict[str, Any]) -> Config:
     config.InteractiveShell.colors = "nocolor"
     config.InteractiveShell.xmode = "Plain"
     config.InteractiveShell.enable_tip = False
-    config.IPKernelApp.outstream_class = "rlm_kernel.inside.output_limit.BoundedOutStream"
+    config.IPKernelApp.outstream_class = "rlm_kernel.guest.output_limit.BoundedOutStream"
     config.Completer.use_jedi = False
     return config
 
@@ -107,7 +107,7 @@ def start_kernel(spec: dict[str, Any]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run a person's kernel: the command of the kernelspec `rlm` where no provisioner is used."""
-    from rlm_kernel.inside.person import PersonKernel  # noqa: PLC0415 - a model's does not need it
+    from rlm_kernel.guest.notebook_kernel import PersonKernel  # noqa: PLC0415 - a model's does not need it
 
     app = RLMKernelApp(kernel_class=PersonKernel)
     app.initialize(sys.argv[1:] if argv is None else argv)

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.context.read_path import form_of, readings
 from rlm_kernel.errors import RLMError
-from rlm_kernel.inside import cell_asyncio
-from rlm_kernel.inside.queries import Queries, ToolError
-from rlm_kernel.inside.repl import Repl
+from rlm_kernel.guest import cell_asyncio
+from rlm_kernel.guest.query_functions import Queries, ToolError
+from rlm_kernel.guest.repl import Repl
 from rlm_kernel.recorded_calls import (
     SCHEMA,
     RecordedCall,
@@ -192,7 +192,7 @@ class RestoredRepl:
 
 def _behave_like_a_models_kernel(shell: Any) -> None:
     """Show errors and long values, and run `asyncio.run`, as in the recorded run."""
-    from rlm_kernel.inside.kernel import print_long  # noqa: PLC0415 - loads a kernel's own modules
+    from rlm_kernel.guest.kernel import print_long  # noqa: PLC0415 - loads a kernel's own modules
 
     shell.colors = "nocolor"
     shell.InteractiveTB.set_mode(mode="Plain")
