@@ -107,7 +107,7 @@ class RLMPeer:
 async def _cold() -> float:
     begun = time.perf_counter()
     from rlm.core.environments import new_sandbox
-    from rlm_kernel.host.options import KernelOptions
+    from rlm_kernel.host.kernel_options import KernelOptions
     from rlm_kernel.host.session import open_session
 
     async def nobody_calls(call: Any) -> Any:

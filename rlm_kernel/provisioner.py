@@ -20,8 +20,8 @@ from rlm_kernel.answerer.process import AnswererProcess
 from rlm_kernel.env_names import ANSWERED, ENVIRONMENT
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import PORTS
-from rlm_kernel.host.environment import scrubbed_environment, without_secrets
-from rlm_kernel.host.server import KernelProcess
+from rlm_kernel.host.fork_server import KernelProcess
+from rlm_kernel.host.scrubbed_env import scrubbed_environment, without_secrets
 from rlm_kernel.local.sandbox import LocalSandbox, local_sandbox
 
 if TYPE_CHECKING:

@@ -27,14 +27,14 @@ from rlm.core.subcalls import SubCalls, as_messages
 from rlm.core.tree import Assignment, Tree
 from rlm.errors import ConfigurationError, RLMError
 from rlm.events import RunStarted
-from rlm_kernel.host.answering import CallAnswer
+from rlm_kernel.host.subcalls import CallAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from rlm.core.config import RunConfig
-    from rlm_kernel.host.answering import Call, CallHandler
     from rlm_kernel.host.sandbox import Sandbox
+    from rlm_kernel.host.subcalls import Call, CallHandler
 
 _TAKEN = (
     *("backend", "backend_kwargs", "other_backends", "other_backend_kwargs", "prices"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rlm_kernel.host.answering import Call, CallAnswer
+    from rlm_kernel.host.subcalls import Call, CallAnswer
 
 State = Literal["ok", "note", "problem"]
 
@@ -181,7 +181,7 @@ def kernelspec() -> Iterator[Finding]:
 
 
 async def _run_a_cell() -> None:
-    from rlm_kernel.host.options import KernelOptions  # noqa: PLC0415 - same
+    from rlm_kernel.host.kernel_options import KernelOptions  # noqa: PLC0415 - same
     from rlm_kernel.host.session import open_session  # noqa: PLC0415 - same
     from rlm_kernel.local.sandbox import local_sandbox  # noqa: PLC0415 - a broken install is a finding
 

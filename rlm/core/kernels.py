@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from rlm.core.loop import uncancellable
 from rlm.errors import ContextError, KernelDiedError, SandboxError
 from rlm_kernel.context.value import context_value
-from rlm_kernel.host.answering import Call, CallAnswer
-from rlm_kernel.host.options import OUTPUT_LIMIT, KernelOptions
+from rlm_kernel.host.kernel_options import OUTPUT_LIMIT, KernelOptions
 from rlm_kernel.host.session import open_session
+from rlm_kernel.host.subcalls import Call, CallAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from rlm.core.tree import Assignment
     from rlm.events import Message
     from rlm_kernel.context.value import ContextValue, PlacedContext
-    from rlm_kernel.host.answering import CallHandler
     from rlm_kernel.host.sandbox import Sandbox
     from rlm_kernel.host.session import Session
+    from rlm_kernel.host.subcalls import CallHandler
 
 
 @contextlib.asynccontextmanager

@@ -20,7 +20,7 @@ from rlm.errors import (
     UnknownCostError,
 )
 from rlm.events import CallUsage, Note, SubCallFinished, SubCallStarted
-from rlm_kernel.host.answering import CallAnswer
+from rlm_kernel.host.subcalls import CallAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rlm.core.tools import Tool
     from rlm.core.tree import Tree
     from rlm.events import Message, SubCallKind
-    from rlm_kernel.host.answering import Call
+    from rlm_kernel.host.subcalls import Call
 
 CANCELLED = "The call was cancelled."
 """The error of a call that nobody waits for any more."""

@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from rlm_kernel.host.at_exit import at_exit, done, let_go
+from rlm_kernel.host.exit_hooks import at_exit, done, let_go
 from rlm_kernel.host.threads import in_thread
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.host.answering import Answering, CallHandler
 from rlm_kernel.host.channels import Channels
+from rlm_kernel.host.subcalls import Answering, CallHandler
 
 if TYPE_CHECKING:
     from collections.abc import Callable

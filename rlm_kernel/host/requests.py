@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from rlm_kernel.errors import KernelDiedError
 
 if TYPE_CHECKING:
+    from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.sandbox import MessageChannels
-    from rlm_kernel.host.server import KernelProcess
 
 
 class Requests:

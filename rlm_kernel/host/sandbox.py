@@ -8,8 +8,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm_kernel.context.value import ContextValue, PlacedContext
-    from rlm_kernel.host.options import KernelOptions
-    from rlm_kernel.host.server import KernelProcess
+    from rlm_kernel.host.fork_server import KernelProcess
+    from rlm_kernel.host.kernel_options import KernelOptions
 
 
 class MessageChannels(Protocol):

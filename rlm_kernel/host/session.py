@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.context.value import PlacedContext, load_failure
 from rlm_kernel.errors import ContextError, KernelDiedError
-from rlm_kernel.host.answering import Answering, Call, CallAnswer, CallHandler
 from rlm_kernel.host.cells import CellResult, CellStatus, RunningCell
 from rlm_kernel.host.outputs import CellOutputs
-from rlm_kernel.host.patience import (
+from rlm_kernel.host.requests import Requests
+from rlm_kernel.host.subcalls import Answering, Call, CallAnswer, CallHandler
+from rlm_kernel.host.timeouts import (
     FLOOD_FACTOR,
     HELLO_SECONDS,
     IDLE_SECONDS,
@@ -23,14 +24,13 @@ from rlm_kernel.host.patience import (
     START_SECONDS,
     TEXT_SECONDS,
 )
-from rlm_kernel.host.requests import Requests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rlm_kernel.host.options import KernelOptions
+    from rlm_kernel.host.fork_server import KernelProcess
+    from rlm_kernel.host.kernel_options import KernelOptions
     from rlm_kernel.host.sandbox import MessageChannels, Sandbox
-    from rlm_kernel.host.server import KernelProcess
 
 __all__ = ["Call", "CallAnswer", "CallHandler", "CellResult", "Session", "open_session"]
 

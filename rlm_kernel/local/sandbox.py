@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm_kernel.context.value import ContextValue, PlacedContext
-    from rlm_kernel.host.options import KernelOptions
+    from rlm_kernel.host.fork_server import KernelProcess
+    from rlm_kernel.host.kernel_options import KernelOptions
     from rlm_kernel.host.sandbox import MessageChannels
-    from rlm_kernel.host.server import KernelProcess
 
 _START_SECONDS = 60.0
 _END_SECONDS = 5.0

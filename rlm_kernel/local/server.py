@@ -18,10 +18,10 @@ from pathlib import Path
 
 import rlm_kernel
 from rlm_kernel.errors import FrameError, SandboxError
-from rlm_kernel.host.at_exit import at_exit, done, let_go
 from rlm_kernel.host.directory import make_root
-from rlm_kernel.host.environment import scrubbed_environment
-from rlm_kernel.host.server import ServerStream
+from rlm_kernel.host.exit_hooks import at_exit, done, let_go
+from rlm_kernel.host.fork_server import ServerStream
+from rlm_kernel.host.scrubbed_env import scrubbed_environment
 from rlm_kernel.host.threads import begin_thread, in_thread
 
 # Where this package lies goes last: in PYTHONPATH it would come before the standard library.

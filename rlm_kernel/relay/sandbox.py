@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from rlm_kernel.context.value import ContextValue
-    from rlm_kernel.host.options import KernelOptions
+    from rlm_kernel.host.fork_server import KernelProcess
+    from rlm_kernel.host.kernel_options import KernelOptions
     from rlm_kernel.host.sandbox import MessageChannels
-    from rlm_kernel.host.server import KernelProcess
     from rlm_kernel.relay.box import Box
     from rlm_kernel.relay.channels import HostSockets
     from rlm_kernel.relay.warm import WarmBoxes

@@ -22,7 +22,7 @@ from rlm_kernel.host.directory import HostDirectory, remove_stale
 HOST = """
 import asyncio, json, os, sys
 from rlm.core.environments import new_sandbox
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
 from rlm_kernel.context.value import context_value
 

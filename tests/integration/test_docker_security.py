@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from rlm.core.environments import new_sandbox
-from rlm_kernel.host.answering import CallAnswer
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
+from rlm_kernel.host.subcalls import CallAnswer
 
 pytestmark = pytest.mark.parametrize("environment", ["docker"], indirect=True)
 

@@ -26,9 +26,9 @@ from rlm_kernel.context.value import context_value
 from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.errors import SandboxError
-from rlm_kernel.host.answering import Call, CallAnswer
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
+from rlm_kernel.host.subcalls import Call, CallAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -16,9 +16,9 @@ import pytest
 
 HOST = """
 import asyncio, json, os, sys, tempfile
-from rlm_kernel.host.answering import CallAnswer
+from rlm_kernel.host.subcalls import CallAnswer
 from rlm_kernel.local.sandbox import local_sandbox
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
 from rlm_kernel.context.value import context_value
 

@@ -13,9 +13,9 @@ from grpclib import Status
 from rlm.core.environments import new_sandbox
 from rlm_kernel.context.value import context_value
 from rlm_kernel.errors import KernelDiedError, SandboxError
-from rlm_kernel.host.answering import Call, CallAnswer
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
+from rlm_kernel.host.subcalls import Call, CallAnswer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

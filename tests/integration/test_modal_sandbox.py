@@ -21,9 +21,9 @@ from modal_proto import api_pb2
 from rlm.core.environments import new_sandbox
 from rlm_kernel.context.value import context_value
 from rlm_kernel.errors import ContextError, SandboxError
-from rlm_kernel.host.answering import CallAnswer
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
+from rlm_kernel.host.subcalls import CallAnswer
 from rlm_kernel.kernel_requirements import PINS
 from rlm_kernel.modal.account import explained
 
@@ -273,9 +273,9 @@ HOST = """
 import asyncio, sys
 from rlm_kernel.modal import sandbox as modal_sandbox
 from rlm_kernel.relay import relay
-from rlm_kernel.host.answering import CallAnswer
+from rlm_kernel.host.subcalls import CallAnswer
 from rlm_kernel.modal.options import modal_options
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
 
 relay.PING_SECONDS, modal_sandbox.SILENCE_SECONDS = 0.2, float(sys.argv[2])

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from rlm_kernel.host.answering import CallAnswer
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
+from rlm_kernel.host.subcalls import CallAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -394,7 +394,7 @@ async def test_threads_that_write_after_the_cell_do_not_disturb_the_next(open_ke
 async def test_32_kernels_at_once_do_not_mix_up_their_answers(open_kernel: Any) -> None:
     async def one(number: int) -> None:
         async def answer(call: Any) -> Any:
-            from rlm_kernel.host.answering import CallAnswer
+            from rlm_kernel.host.subcalls import CallAnswer
 
             return CallAnswer(value=f"{number}:{call.prompt}")
 

@@ -15,8 +15,8 @@ import pytest
 
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.guest import processes
-from rlm_kernel.host.answering import CallAnswer
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
+from rlm_kernel.host.subcalls import CallAnswer
 from rlm_kernel.local.sandbox import local_sandbox
 
 FORGE = """
@@ -273,7 +273,7 @@ def test_a_host_that_forked_and_was_killed_leaves_no_kernel() -> None:
     script = """
 import asyncio, os, sys, time
 from rlm_kernel.local.sandbox import local_sandbox
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
 async def main():
     sandbox = local_sandbox()

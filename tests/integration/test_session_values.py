@@ -18,7 +18,7 @@ from jupyter_client.asynchronous.client import AsyncKernelClient
 
 from rlm_kernel.context.value import context_value
 from rlm_kernel.errors import ContextError, KernelDiedError
-from rlm_kernel.host.answering import CallAnswer
+from rlm_kernel.host.subcalls import CallAnswer
 
 CONTEXTS: dict[str, Any] = {
     "empty text": "",

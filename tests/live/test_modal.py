@@ -14,9 +14,9 @@ from modal_standin.fixture import MODAL_KWARGS, modal  # noqa: F401 - a fixture 
 
 from rlm.core.environments import new_sandbox
 from rlm_kernel.context.value import context_value
-from rlm_kernel.host.answering import Call, CallAnswer
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
+from rlm_kernel.host.subcalls import Call, CallAnswer
 
 NETWORK = """
 import socket

@@ -12,7 +12,7 @@ import pytest
 
 from rlm.core.environments import ENVIRONMENTS
 from rlm_kernel.docker.options import DockerOptions
-from rlm_kernel.host.options import KernelOptions
+from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.modal.options import ModalOptions
 from rlm_kernel.sizes import byte_count
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_kernel.errors import FrameError
-from rlm_kernel.host.answering import Answering, CallAnswer
+from rlm_kernel.host.subcalls import Answering, CallAnswer
 from rlm_kernel.wire import frames, pieces
 from rlm_kernel.wire.outbox import Outbox
 from rlm_kernel.wire.pieces import Assembler, Channel
