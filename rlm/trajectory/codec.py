@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 
 from rlm.events import EVENT_TYPES, CallUsage, Event
 from rlm_kernel.errors import RLMError
-from rlm_kernel.host.nesting import too_deep
+from rlm_kernel.protocol.nesting import too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -30,7 +30,7 @@ from typing import Any
 from rlm_kernel.guest import child_process as forked
 from rlm_kernel.guest import cleanup as scratch
 from rlm_kernel.guest import processes
-from rlm_kernel.wire import frames
+from rlm_kernel.protocol import frames
 
 MEMORY_CHECK_SECONDS = 0.5
 HOST_CHECK_SECONDS = 2.0

@@ -13,7 +13,7 @@ from ipykernel.iostream import OutStream
 from jupyter_client.session import Session
 from traitlets import Any as AnyTrait
 
-from rlm_kernel.wire import packing
+from rlm_kernel.protocol import packing
 
 if TYPE_CHECKING:
     from collections.abc import Callable

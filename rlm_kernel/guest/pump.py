@@ -23,9 +23,10 @@ from typing import Any
 import zmq
 
 from rlm_kernel.errors import FrameError
-from rlm_kernel.wire import frames, pieces
-from rlm_kernel.wire.outbox import Outbox
-from rlm_kernel.wire.pieces import Channel
+from rlm_kernel.protocol import chunks as pieces
+from rlm_kernel.protocol import frames
+from rlm_kernel.protocol.chunks import Channel
+from rlm_kernel.protocol.send_queue import Outbox
 
 SILENCE_SECONDS = 30.0
 """A host that lives sends a ``ping`` every few seconds."""

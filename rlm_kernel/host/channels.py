@@ -9,7 +9,7 @@ from jupyter_client.session import Session as JupyterSession
 from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
 
-from rlm_kernel.wire import packing
+from rlm_kernel.protocol import packing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

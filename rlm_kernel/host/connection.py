@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.wire.pieces import Channel
+from rlm_kernel.protocol.chunks import Channel
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.errors import FrameError, KernelDiedError, SandboxError
-from rlm_kernel.wire import frames
+from rlm_kernel.protocol import frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable

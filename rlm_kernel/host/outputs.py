@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.host.nesting import too_deep
+from rlm_kernel.protocol.nesting import too_deep
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rlm_kernel.guest.subcalls import INLINE_CHARACTERS
-from rlm_kernel.host.nesting import MAX_LEVELS, too_deep
+from rlm_kernel.protocol.nesting import MAX_LEVELS, too_deep
 
 MAX_OPEN_CALLS = 20_000
 """Calls that a kernel may have open; an honest one has at most `bridge.WINDOW`."""

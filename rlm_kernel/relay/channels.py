@@ -11,8 +11,8 @@ from zmq.eventloop.zmqstream import ZMQStream
 
 from rlm_kernel.errors import FrameError
 from rlm_kernel.host.channels import read_message
-from rlm_kernel.wire import packing
-from rlm_kernel.wire.pieces import Channel
+from rlm_kernel.protocol import packing
+from rlm_kernel.protocol.chunks import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable

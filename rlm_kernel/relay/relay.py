@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from rlm_kernel.context.value import PlacedContext
 from rlm_kernel.errors import ContextError, FrameError, SandboxError
 from rlm_kernel.host.fork_server import ServerStream
+from rlm_kernel.protocol import chunks as pieces
+from rlm_kernel.protocol import frames
+from rlm_kernel.protocol.send_queue import Outbox
 from rlm_kernel.relay.shipment import shipment
-from rlm_kernel.wire import frames, pieces
-from rlm_kernel.wire.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

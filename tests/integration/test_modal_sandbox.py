@@ -179,7 +179,7 @@ async def test_there_is_no_way_to_any_network(modal: ModalStandIn) -> None:
 
 FORGE = """
 import json, os, time
-from rlm_kernel.wire import frames, pieces
+from rlm_kernel.protocol import frames, pieces
 server = os.getppid()
 pump = open(f"/proc/{{server}}/task/{{server}}/children").read().split()[0]
 def writable(fd):

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from rlm_kernel.context.value import context_value
 from rlm_kernel.errors import ContextError, SandboxError
+from rlm_kernel.protocol import chunks as pieces
+from rlm_kernel.protocol import frames
 from rlm_kernel.relay import relay
 from rlm_kernel.relay.channels import HostSockets
 from rlm_kernel.relay.relay import Relay
 from rlm_kernel.relay.shipment import shipment
-from rlm_kernel.wire import frames, pieces
 
 
 class Wire:

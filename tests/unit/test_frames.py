@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from rlm_kernel.errors import FrameError
 from rlm_kernel.host.subcalls import Answering, CallAnswer
-from rlm_kernel.wire import frames, pieces
-from rlm_kernel.wire.outbox import Outbox
-from rlm_kernel.wire.pieces import Assembler, Channel
+from rlm_kernel.protocol import chunks as pieces
+from rlm_kernel.protocol import frames
+from rlm_kernel.protocol.chunks import Assembler, Channel
+from rlm_kernel.protocol.send_queue import Outbox
 
 MESSAGES = st.lists(
     st.tuples(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from rlm_kernel.wire import frames, pieces
+from rlm_kernel.protocol import chunks as pieces
+from rlm_kernel.protocol import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

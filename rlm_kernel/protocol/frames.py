@@ -2,7 +2,7 @@
 
 A frame is a header (`!IBI`: payload length, kind, number) and its payload. Both ends bound what
 they accept: a frame that is too long or of an unknown kind is a `FrameError`, never a large
-allocation. What `MESSAGE` frames carry is in `rlm_kernel.wire.pieces`.
+allocation. What `MESSAGE` frames carry is in `rlm_kernel.protocol.chunks`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from rlm_kernel.errors import FrameError
-from rlm_kernel.wire import frames
+from rlm_kernel.protocol import frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
