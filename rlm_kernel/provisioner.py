@@ -25,8 +25,8 @@ from rlm_kernel.host.scrubbed_env import scrubbed_environment, without_secrets
 from rlm_kernel.local.sandbox import LocalSandbox, local_sandbox
 
 if TYPE_CHECKING:
-    from rlm_kernel.relay.channels import HostSockets
     from rlm_kernel.relay.sandbox import RelayedSandbox
+    from rlm_kernel.relay.socket_proxy import HostSockets
 
 MODEL = "RLM_MODEL"
 """The environment variable that names the model of a person's sub-calls."""

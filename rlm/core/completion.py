@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rlm.core.config import RunConfig
     from rlm.core.recorder import Recorder
     from rlm_kernel.host.sandbox import Sandbox
-    from rlm_kernel.relay.warm import WarmBoxes
+    from rlm_kernel.relay.pool import WarmBoxes
 
 _RUN_GRACE = 10.0
 """Seconds that runs have to end, their kernels included, when what they use is closed."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from rlm_kernel.host.sandbox import Sandbox
-    from rlm_kernel.relay.warm import WarmBoxes
+    from rlm_kernel.relay.pool import WarmBoxes
 
 _EVERYWHERE = ("setup_code", "memory_limit", "output_limit", "env")
 

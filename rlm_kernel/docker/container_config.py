@@ -7,8 +7,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.relay.box import ROOT
-from rlm_kernel.relay.shipment import BOOTSTRAP
+from rlm_kernel.relay.bootstrap import BOOTSTRAP
+from rlm_kernel.relay.machine import ROOT
 
 if TYPE_CHECKING:
     from rlm_kernel.docker.options import DockerOptions

@@ -13,9 +13,9 @@ from rlm_kernel.docker.engine_api import EngineRequests
 from rlm_kernel.docker.images import Images
 from rlm_kernel.docker.stream import DockerStream, attach
 from rlm_kernel.host.threads import begin_thread, in_thread
-from rlm_kernel.relay.box import Box
+from rlm_kernel.relay.machine import Box
+from rlm_kernel.relay.pool import WarmBoxes, warm_boxes
 from rlm_kernel.relay.sandbox import RelayedSandbox
-from rlm_kernel.relay.warm import WarmBoxes, warm_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

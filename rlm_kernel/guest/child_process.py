@@ -71,7 +71,7 @@ def _become_command(spec: dict[str, Any], *, relayed: bool) -> None:
         file = Path(spec["dir"], "connection.json")
         file.touch(mode=0o600)  # it holds the key
         file.write_text(json.dumps(spec["connection"]))
-        code = sys.path[0]  # the file that our code came in: see `rlm_kernel.relay.shipment`
+        code = sys.path[0]  # the file that our code came in: see `rlm_kernel.relay.bootstrap`
         fcntl.fcntl(int(code.rpartition("/")[2]), fcntl.F_SETFD, 0)  # exec shall not close it
         os.environ["PYTHONPATH"] = code
         os.environ["IPYTHONDIR"] = spec["dir"]

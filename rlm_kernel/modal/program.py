@@ -7,7 +7,7 @@ host that crashed pays for no more than a minute.
 
 from __future__ import annotations
 
-from rlm_kernel.relay.shipment import BOOTSTRAP
+from rlm_kernel.relay.bootstrap import BOOTSTRAP
 
 PYTHON = "python"
 """As in Modal's own images, where pip is its module."""

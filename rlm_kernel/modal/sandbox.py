@@ -18,7 +18,7 @@ from rlm_kernel.modal.account import explained, sdk
 from rlm_kernel.modal.image import kernel_image
 from rlm_kernel.modal.program import entry_point, kernel_program
 from rlm_kernel.modal.stream import ModalStream, is_final
-from rlm_kernel.relay.box import ROOT
+from rlm_kernel.relay.machine import ROOT
 from rlm_kernel.relay.sandbox import RelayedSandbox
 
 if TYPE_CHECKING:

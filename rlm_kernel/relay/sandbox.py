@@ -15,10 +15,10 @@ from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import new_connection
 from rlm_kernel.host.directory import HostDirectory, remove_stale
 from rlm_kernel.host.threads import in_thread
-from rlm_kernel.relay.box import ROOT
-from rlm_kernel.relay.relay import SILENCE_SECONDS, Relay
-from rlm_kernel.relay.shipment import shipment
-from rlm_kernel.relay.warm import end
+from rlm_kernel.relay.bootstrap import shipment
+from rlm_kernel.relay.machine import ROOT
+from rlm_kernel.relay.multiplexer import SILENCE_SECONDS, Relay
+from rlm_kernel.relay.pool import end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.kernel_options import KernelOptions
     from rlm_kernel.host.sandbox import MessageChannels
-    from rlm_kernel.relay.box import Box
-    from rlm_kernel.relay.channels import HostSockets
-    from rlm_kernel.relay.warm import WarmBoxes
+    from rlm_kernel.relay.machine import Box
+    from rlm_kernel.relay.pool import WarmBoxes
+    from rlm_kernel.relay.socket_proxy import HostSockets
 
 START_SECONDS = 60.0
 
@@ -37,7 +37,7 @@ START_SECONDS = 60.0
 def _prepare() -> None:
     """Do what the first kernel will need, on a thread, while its box starts; all of it is kept."""
     shipment()
-    importlib.import_module("rlm_kernel.relay.channels")
+    importlib.import_module("rlm_kernel.relay.socket_proxy")
 
 
 class RelayedSandbox:
@@ -116,7 +116,7 @@ class RelayedSandbox:
             sockets: Those of the kernel before, whose place this one takes.
             spec: What else the fork server is told.
         """
-        from rlm_kernel.relay.channels import (  # noqa: PLC0415 - jupyter_client is slow to import
+        from rlm_kernel.relay.socket_proxy import (  # noqa: PLC0415 - jupyter_client is slow to import
             HostSockets,
         )
 
@@ -144,7 +144,7 @@ class RelayedSandbox:
         on_message: Callable[[str, dict[str, Any]], None],
     ) -> MessageChannels:
         """Open a session's channels; closing them closes the kernel's sockets here."""
-        from rlm_kernel.relay.channels import (  # noqa: PLC0415 - jupyter_client is slow to import
+        from rlm_kernel.relay.socket_proxy import (  # noqa: PLC0415 - jupyter_client is slow to import
             RelayedChannels,
         )
 

@@ -15,10 +15,10 @@ from rlm_kernel.context.value import context_value
 from rlm_kernel.errors import ContextError, SandboxError
 from rlm_kernel.protocol import chunks as pieces
 from rlm_kernel.protocol import frames
-from rlm_kernel.relay import relay
-from rlm_kernel.relay.channels import HostSockets
-from rlm_kernel.relay.relay import Relay
-from rlm_kernel.relay.shipment import shipment
+from rlm_kernel.relay import multiplexer as relay
+from rlm_kernel.relay.bootstrap import shipment
+from rlm_kernel.relay.multiplexer import Relay
+from rlm_kernel.relay.socket_proxy import HostSockets
 
 
 class Wire:

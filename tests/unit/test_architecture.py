@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rlm_kernel.relay.shipment import MODULES
+from rlm_kernel.relay.bootstrap import MODULES
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("rlm_ipython", "rlm", "rlm_kernel")

@@ -12,8 +12,8 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rlm_kernel.relay.box import Box
-    from rlm_kernel.relay.relay import Relay
+    from rlm_kernel.relay.machine import Box
+    from rlm_kernel.relay.multiplexer import Relay
 
 _CLEAN_SECONDS = 5.0
 _END_SECONDS = 3.0

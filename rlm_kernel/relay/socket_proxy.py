@@ -17,7 +17,7 @@ from rlm_kernel.protocol.chunks import Channel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rlm_kernel.relay.relay import Relay
+    from rlm_kernel.relay.multiplexer import Relay
 
 OURS = b"s"
 """The identity of the session: what it hears comes to it without a socket between."""

@@ -15,7 +15,7 @@ from rlm_kernel.host.fork_server import ServerStream
 from rlm_kernel.protocol import chunks as pieces
 from rlm_kernel.protocol import frames
 from rlm_kernel.protocol.send_queue import Outbox
-from rlm_kernel.relay.shipment import shipment
+from rlm_kernel.relay.bootstrap import shipment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class Relay:
     """Drives a fork server and its pump over a byte stream.
 
     Args:
-        stream: The stream, open; at its other end runs `rlm_kernel.relay.shipment.BOOTSTRAP`.
+        stream: The stream, open; at its other end runs `rlm_kernel.relay.bootstrap.BOOTSTRAP`.
         root: The sandbox's directory, as seen from inside; made there.
         silence: Seconds without a word from the sandbox after which it is taken to be lost.
 

@@ -17,7 +17,7 @@ class Box(Protocol):
 
     @property
     def stream(self) -> ByteStream:
-        """Leads to `rlm_kernel.relay.shipment.BOOTSTRAP` in it, which was given `ROOT`."""
+        """Leads to `rlm_kernel.relay.bootstrap.BOOTSTRAP` in it, which was given `ROOT`."""
         ...
 
     @property
