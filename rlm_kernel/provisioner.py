@@ -16,13 +16,13 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Dict
 
-from rlm_kernel.answerer.process import AnswererProcess
 from rlm_kernel.env_names import ANSWERED, ENVIRONMENT
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import PORTS
 from rlm_kernel.host.fork_server import KernelProcess
 from rlm_kernel.host.scrubbed_env import scrubbed_environment, without_secrets
 from rlm_kernel.local.sandbox import LocalSandbox, local_sandbox
+from rlm_kernel.subcall_server.process import AnswererProcess
 
 if TYPE_CHECKING:
     from rlm_kernel.relay.sandbox import RelayedSandbox

@@ -1,7 +1,7 @@
 """Answers `llm_query` and `rlm_query` of a person's notebook: a run whose model is the person.
 
-`rlm_kernel` finds it by the entry point group `rlm_kernel.answerer` and runs it in a process beside
-the kernel (see `rlm_kernel.answerer`): keys and limits are here, outside the sandbox. Children are
+`rlm_kernel` finds it by the entry point group `rlm_kernel.subcall_server` and runs it in a process beside
+the kernel (see `rlm_kernel.subcall_server`): keys and limits are here, outside the sandbox. Children are
 runs as any others, with kernels of their own in one sandbox of the notebook's environment.
 """
 

@@ -264,7 +264,7 @@ def answerers() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children(recursive=True)
-        if "rlm_kernel.answerer" in process.cmdline()
+        if "rlm_kernel.subcall_server" in process.cmdline()
     ]
 
 
@@ -290,7 +290,7 @@ async def test_one_that_is_killed_is_replaced_and_calls_go_on(opened: Opener) ->
 async def test_one_that_does_not_end_is_killed(
     opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rlm_kernel.answerer.process._END_SECONDS", 0.1)
+    monkeypatch.setattr("rlm_kernel.subcall_server.process._END_SECONDS", 0.1)
     async with opened() as nb:
         assert await nb.run("print(llm_query('x'))") == "<x>\n"
         (stuck,) = answerers()
@@ -349,7 +349,7 @@ def test_it_ends_when_its_server_is_killed(
     with subprocess.Popen([sys.executable, "-c", HOST, *arguments], stdout=subprocess.PIPE) as host:
         asked.wait()
         below = psutil.Process(host.pid).children(recursive=True)
-        assert any("rlm_kernel.answerer" in process.cmdline() for process in below)
+        assert any("rlm_kernel.subcall_server" in process.cmdline() for process in below)
         os.kill(host.pid, signal.SIGKILL)
     _, alive = psutil.wait_procs(below, timeout=60)
     assert alive == []

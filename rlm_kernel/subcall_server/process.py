@@ -31,7 +31,7 @@ class AnswererProcess:
     """An answerer, beside one kernel and those that take its place.
 
     Args:
-        settings: What `rlm_kernel.answerer.program` reads: JSON.
+        settings: What `rlm_kernel.subcall_server.program` reads: JSON.
         env: Its environment variables, the keys among them.
     """
 
@@ -63,7 +63,7 @@ class AnswererProcess:
         # Its own session: Ctrl-C in the server's terminal is the server's to handle. What it has
         # to say, a wrong setting for instance, is for the server's log.
         process = subprocess.Popen(
-            [sys.executable, "-m", "rlm_kernel.answerer"],
+            [sys.executable, "-m", "rlm_kernel.subcall_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env=self._env,

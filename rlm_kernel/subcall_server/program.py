@@ -2,7 +2,7 @@
 
 It says `rlm_hello` on the kernel's control channel, takes the `rlm_call` messages that come back,
 and answers them there (see `rlm_kernel.guest.subcalls`). What a call asks for is done by whoever
-provides the entry point of the group `rlm_kernel.answerer`: this package knows nothing of models.
+provides the entry point of the group `rlm_kernel.subcall_server`: this package knows nothing of models.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
-GROUP = "rlm_kernel.answerer"
+GROUP = "rlm_kernel.subcall_server"
 """Entry points: `function(settings)` returns an async context manager of a `CallHandler`."""
 
 MAX_SETTINGS = 16 << 20
