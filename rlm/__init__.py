@@ -82,7 +82,7 @@ def load_ipython_extension(shell: Any) -> None:
     Args:
         shell: The user's.
     """
-    import rlm_ipython  # noqa: PLC0415 - a door upwards: a program that uses the API has no shell
+    import rlm_ipython
 
     rlm_ipython.load_ipython_extension(shell)
 
@@ -93,7 +93,7 @@ def unload_ipython_extension(shell: Any) -> None:
     Args:
         shell: The user's.
     """
-    import rlm_ipython  # noqa: PLC0415 - as above
+    import rlm_ipython
 
     rlm_ipython.unload_ipython_extension(shell)
 

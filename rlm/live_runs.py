@@ -180,7 +180,7 @@ def live_run(name: str) -> LiveRun:
 
 
 def _folder() -> Path:
-    from jupyter_core.paths import jupyter_runtime_dir  # noqa: PLC0415 - slow to import
+    from jupyter_core.paths import jupyter_runtime_dir
 
     return Path(jupyter_runtime_dir())
 
@@ -216,7 +216,7 @@ def _process_started(pid: int) -> float | None:
 
 def _process_created(pid: int) -> float | None:
     """Ask `psutil` (ipykernel brings it), where there is no /proc: macOS."""
-    import psutil  # type: ignore[import-untyped]  # noqa: PLC0415 - slow to import
+    import psutil  # type: ignore[import-untyped]
 
     try:
         return float(psutil.Process(pid).create_time())

@@ -58,7 +58,7 @@ def took(root: RunNode) -> str:
     Args:
         root: Finished or not.
     """
-    from rlm.render.outline import summary  # noqa: PLC0415 - imports more than the magics need
+    from rlm.render.outline import summary
 
     told = summary(root)
     if root.finished is not None and root.finished.status == "answered":
@@ -68,7 +68,7 @@ def took(root: RunNode) -> str:
 
 def _public(text: str) -> str:
     """Return a text without secrets: what a notebook shows stays in its file."""
-    from rlm.trajectory import Redaction  # noqa: PLC0415 - imports more than the magics need
+    from rlm.trajectory import Redaction
 
     return Redaction().text(text)
 
@@ -83,8 +83,8 @@ def _on_a_terminal() -> bool:
 
 def _in_colours(text: str) -> str:
     """Return Markdown as a terminal shows it best."""
-    from rich.console import Console  # noqa: PLC0415 - rich is for terminals alone
-    from rich.markdown import Markdown  # noqa: PLC0415 - same
+    from rich.console import Console
+    from rich.markdown import Markdown
 
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, width=min(Console().width, 100))

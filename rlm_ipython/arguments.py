@@ -45,7 +45,7 @@ def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, A
         "persistent": flags.persistent,
     }
     if flags.step:
-        from rlm.api.approval import ask  # noqa: PLC0415 - needed here alone
+        from rlm.api.approval import ask
 
         arguments["approve"] = ask
     if sub_model := flags.sub_model or defaults.sub_model:

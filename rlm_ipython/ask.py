@@ -12,7 +12,7 @@ from rlm.errors import RLMError
 from rlm_ipython.answer import Answer
 from rlm_ipython.arguments import rlm_arguments
 from rlm_ipython.background import Background
-from rlm_ipython.errors import told_in_a_paragraph
+from rlm_ipython.errors import one_paragraph
 from rlm_ipython.result import result_of
 from rlm_ipython.saving import refuse_unwritable, save
 from rlm_ipython.variables import context_of, filled
@@ -91,7 +91,7 @@ def refusing(magics: RLMMagics, flags: argparse.Namespace) -> Iterator[None]:
         raise
     except (RLMError, OSError) as error:
         magics.last_error = error
-        told = told_in_a_paragraph(error)
+        told = one_paragraph(error)
         _bind(magics, flags, told)
         raise told from None
 
@@ -118,7 +118,7 @@ def answered(magics: RLMMagics, asked: Asked) -> Answer | RunHandle | None:
 
 def _checked(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Asked:
     """Refuse what cannot work before anything is paid for."""
-    from rlm.api.rlm import RLM  # noqa: PLC0415 - the engine is loaded when it is needed
+    from rlm.api.rlm import RLM
 
     context = context_of(flags.variables, magics.shell) if flags.variables else question
     arguments = rlm_arguments(flags, magics)
@@ -135,11 +135,11 @@ def _checked(magics: RLMMagics, flags: argparse.Namespace, question: str) -> Ask
 
 def _here(magics: RLMMagics, asked: Asked) -> Answer | None:
     """Run to the end in the cell that asks."""
-    from rlm.core.main_thread import open_desk  # noqa: PLC0415 - the engine is loaded when it is needed
+    from rlm.core.main_thread import serve_main_thread
 
     flags = asked.flags
     try:
-        with open_desk() as desk:
+        with serve_main_thread() as desk:
             run = _begin(magics, asked)
             handle = run.handle
             assert handle is not None
@@ -185,7 +185,7 @@ def _finished(
     if asked.flags.save:
         save(run.trajectory, asked.flags.save)
     if isinstance(outcome, RLMError):
-        run.error = magics.last_error = told_in_a_paragraph(
+        run.error = magics.last_error = one_paragraph(
             outcome, out=asked.flags.out, number=run.number
         )
 

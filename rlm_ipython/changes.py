@@ -41,7 +41,7 @@ def changes_of(
         UsageError: A flag makes no sense for that run.
         RLMError: The record's configuration cannot be read.
     """
-    from rlm.replay.arguments import recorded_arguments  # noqa: PLC0415 - needed here alone
+    from rlm.replay.arguments import recorded_arguments
 
     changes: dict[str, Any] = {
         "max_iterations": flags.max_iterations,
@@ -58,7 +58,7 @@ def changes_of(
         changes |= _models(flags, magics, recorded, asked)
         changes["prices"] = {name: tuple(pair) for name, pair in magics.prices.items()} or None
     if flags.step:
-        from rlm.api.approval import ask  # noqa: PLC0415 - needed here alone
+        from rlm.api.approval import ask
 
         changes["approve"] = ask
     return {name: value for name, value in changes.items() if value is not None}
@@ -108,7 +108,7 @@ def _others(
 
     None, and so the engine's refusal, when that names an address which only the record knows.
     """
-    from rlm.replay.arguments import addresses  # noqa: PLC0415 - needed here alone
+    from rlm.replay.arguments import addresses
 
     found = []
     names, options = recorded.get("other_backends", ()), recorded.get("other_backend_kwargs", ())

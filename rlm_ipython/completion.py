@@ -68,7 +68,7 @@ class Completions:
         if option.dest in {"variables", "out"}:
             return variable_names(self._magics.shell)
         if option.dest == "backend":
-            from rlm.backends import BACKENDS  # noqa: PLC0415 - the engine is loaded when needed
+            from rlm.backends import BACKENDS
 
             return list(BACKENDS)
         return model_names(self._magics) if option.dest in {"model", "sub_model"} else []
@@ -90,7 +90,7 @@ def model_names(magics: RLMMagics) -> list[str]:
     Args:
         magics: Whose defaults and runs there are.
     """
-    from rlm.backends.model_info import KNOWN_MODELS  # noqa: PLC0415 - the engine is loaded when needed
+    from rlm.backends.model_info import KNOWN_MODELS
 
     used = [magics.model, magics.sub_model, *magics.prices]
     for run in magics.runs:

@@ -40,7 +40,7 @@ _BUDGET_NEEDS_A_PRICE = (
 _GIVE_THE_CONTEXT = "In a notebook: -v NAME, the variable that holds it."
 
 
-def told_in_a_paragraph(
+def one_paragraph(
     error: RLMError | OSError, *, out: str | None = None, number: int | None = None
 ) -> RLMError:
     """Return an error that IPython shows as one paragraph; its class and text stay its own.
@@ -65,9 +65,9 @@ def paragraph(error: RLMError, *, out: str | None, number: int | None) -> str:
     """Return what happened and what to do about it.
 
     Args:
-        error: As for `told_in_a_paragraph`.
-        out: As for `told_in_a_paragraph`.
-        number: As for `told_in_a_paragraph`.
+        error: As for `one_paragraph`.
+        out: As for `one_paragraph`.
+        number: As for `one_paragraph`.
     """
     parts = [f"{type(error).__name__}: {_sentence(str(error))}", _advice(error)]
     root = error.trajectory.root if error.trajectory is not None else None
@@ -101,7 +101,7 @@ def _advice(error: RLMError) -> str:
 
 
 def _so_far(root: RunNode, error: RLMError, *, out: str | None, number: int | None) -> str:
-    from rlm_ipython.answer import took  # noqa: PLC0415 - it is shown with a run's figures only
+    from rlm_ipython.answer import took
 
     where = f"{out}.trajectory" if out else f"%rlm show {number}"
     told = f"The run so far ({took(root)}) is in {where}"

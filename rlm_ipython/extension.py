@@ -42,8 +42,8 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     if shell in _loaded:
         _loaded[shell].times += 1
         return
-    from rlm_ipython.completion import Completions  # noqa: PLC0415 - when it is loaded, not imported
-    from rlm_ipython.magics import RLMMagics  # noqa: PLC0415 - same
+    from rlm_ipython.completion import Completions
+    from rlm_ipython.magics import RLMMagics
 
     manager = shell.magics_manager
     tables = [(manager.registry, "RLMMagics"), *((kind, "rlm") for kind in manager.magics.values())]

@@ -23,7 +23,7 @@ class KeptRLMs:
         Raises:
             RLMError: An argument is not allowed.
         """
-        from rlm.api.rlm import RLM  # noqa: PLC0415 - the engine is loaded when it is needed
+        from rlm.api.rlm import RLM
 
         settings = repr(sorted(arguments.items()))
         if settings not in self._kept:

@@ -89,9 +89,9 @@ def _reopened(
     models: Sequence[ModelSpec],
 ) -> Asked:
     """Make an RLM of the record; what the line says differs, the rest is as recorded."""
-    from rlm.api.rlm import RLM  # noqa: PLC0415 - the engine is loaded when it is needed
-    from rlm.replay.plan import NOT_GIVEN  # noqa: PLC0415 - needed here alone
-    from rlm.trajectory import TrajectoryError, load  # noqa: PLC0415 - same
+    from rlm.api.rlm import RLM
+    from rlm.replay.plan import NOT_GIVEN
+    from rlm.trajectory import TrajectoryError, load
 
     if flags.persistent:
         raise UsageError("--persistent is for questions: a run that is played has its own kernel.")

@@ -22,7 +22,7 @@ def result_of(outcome: RLMChatCompletion | RLMError | UsageError, prompt: Any) -
     """
     if isinstance(outcome, RLMChatCompletion):
         return outcome
-    from rlm.replay.plan import NOT_GIVEN  # noqa: PLC0415 - the engine is loaded when needed
+    from rlm.replay.plan import NOT_GIVEN
 
     trajectory: Trajectory | None = getattr(outcome, "trajectory", None)
     root = trajectory.root if trajectory is not None else None

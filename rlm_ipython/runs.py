@@ -146,7 +146,7 @@ class ShellRuns:
 
 
 def _sum(*tallies: Tally | None) -> Tally:
-    from rlm.trajectory.tally import Tally  # noqa: PLC0415 - the engine is loaded when needed
+    from rlm.trajectory.tally import Tally
 
     total = Tally()
     for tally in tallies:

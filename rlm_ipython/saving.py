@@ -23,7 +23,7 @@ def refuse_unwritable(path: str) -> None:
         ConfigurationError: Its suffix is none that we write, or there is no such folder to
             write to.
     """
-    from rlm.trajectory import SUFFIXES  # noqa: PLC0415 - the engine is loaded when it is needed
+    from rlm.trajectory import SUFFIXES
 
     target = Path(path).expanduser()
     if target.suffix.lower() not in SUFFIXES:

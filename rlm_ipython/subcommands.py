@@ -13,7 +13,7 @@ from IPython.core.error import UsageError
 
 from rlm_ipython import flags
 from rlm_ipython import replay as playing
-from rlm_ipython.errors import full_traceback, told_in_a_paragraph
+from rlm_ipython.errors import full_traceback, one_paragraph
 from rlm_ipython.tables import cost_table, model_table, run_table, status
 from rlm_ipython.views import show
 
@@ -75,7 +75,7 @@ def run(magics: RLMMagics, line: str) -> Any:
 
 
 def _done(magics: RLMMagics, name: str, words: list[str], *, quiet: bool) -> Any:
-    from rlm.errors import RLMError  # noqa: PLC0415 - the engine is loaded when it is needed
+    from rlm.errors import RLMError
 
     if not name:
         return status(magics)
@@ -101,7 +101,7 @@ def _done(magics: RLMMagics, name: str, words: list[str], *, quiet: bool) -> Any
         return command.function(magics, *words)
     except (RLMError, OSError) as error:
         magics.last_error = error
-        raise told_in_a_paragraph(error) from None
+        raise one_paragraph(error) from None
 
 
 def documented(function: F) -> F:
@@ -155,7 +155,7 @@ def _save(magics: RLMMagics, name: str, path: str) -> Path:
 
 
 def _load(magics: RLMMagics, path: str) -> Trajectory:
-    from rlm.trajectory import load  # noqa: PLC0415 - the engine is loaded when it is needed
+    from rlm.trajectory import load
 
     trajectory = load(Path(path).expanduser())
     magics.runs.add(trajectory, source=path)

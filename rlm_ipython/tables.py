@@ -43,7 +43,7 @@ def run_table(magics: RLMMagics) -> Table:
     Args:
         magics: Of the shell.
     """
-    from rlm.live_runs import live_runs  # noqa: PLC0415 - the engine is loaded when it is needed
+    from rlm.live_runs import live_runs
 
     here = {run.handle.id for run in magics.runs if run.handle is not None}
     rows = [_row(run) for run in magics.runs]
@@ -72,7 +72,7 @@ def cost_table(magics: RLMMagics) -> Table:
     Args:
         magics: Of the shell.
     """
-    from rlm.core.types import UsageSummary  # noqa: PLC0415 - the engine is loaded when needed
+    from rlm.core.types import UsageSummary
 
     usage = UsageSummary(magics.runs.tally.summaries())
     rows = [
@@ -105,9 +105,9 @@ def model_table(magics: RLMMagics) -> Table:
     Args:
         magics: Of the shell.
     """
-    from rlm.backends import context_window  # noqa: PLC0415 - the engine is loaded when needed
-    from rlm.backends.providers import PROVIDERS  # noqa: PLC0415 - same
-    from rlm_ipython.completion import model_names  # noqa: PLC0415 - it lists our sub-commands
+    from rlm.backends import context_window
+    from rlm.backends.providers import PROVIDERS
+    from rlm_ipython.completion import model_names
 
     rows = []
     for name in model_names(magics):

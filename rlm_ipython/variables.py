@@ -113,7 +113,7 @@ def _readable(value: Any) -> Any:
     """Return what a path among several variables stands for; alone, the engine reads it."""
     if not isinstance(value, Path):
         return value
-    from rlm_kernel.context.read_path import read_path  # noqa: PLC0415 - needed here alone
+    from rlm_kernel.context.read_path import read_path
 
     return read_path(value)[0]
 

@@ -47,12 +47,12 @@ def view_of(
     """
     if not in_notebook(shell):
         return InTerminal(handle, moving=not step)
-    from rlm_ipython.progress import Progress  # noqa: PLC0415 - for notebooks alone
+    from rlm_ipython.progress import Progress
 
     if not widget:
         return Progress(handle)
     try:
-        from rlm_ipython.viewer import LiveView  # noqa: PLC0415 - same
+        from rlm_ipython.viewer import LiveView
     except ImportError:  # anywidget comes with the extra `notebook`
         return Progress(handle)
     return LiveView(handle)
@@ -69,9 +69,9 @@ def show(trajectory: Trajectory, shell: InteractiveShell, *, widget: bool) -> No
     if widget or not in_notebook(shell):
         trajectory.view()
         return
-    from IPython.display import display  # noqa: PLC0415 - for notebooks alone
+    from IPython.display import display
 
-    from rlm.render.view import as_output  # noqa: PLC0415 - same
+    from rlm.render.view import as_output
 
     display(as_output(trajectory), raw=True)
 
@@ -95,9 +95,9 @@ class InTerminal:
     """
 
     def __init__(self, handle: RunHandle, *, moving: bool) -> None:
-        from rich.console import Console  # noqa: PLC0415 - rich is for terminals alone
+        from rich.console import Console
 
-        from rlm.logger.console import ConsoleReader  # noqa: PLC0415 - same
+        from rlm.logger.console import ConsoleReader
 
         console = Console(
             stderr=True,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm.api.run_handle import RunHandle
-    from rlm.core.main_thread import Desk
+    from rlm.core.main_thread import MainThreadCalls
     from rlm.core.types import RLMChatCompletion
     from rlm.errors import RLMError
     from rlm_ipython.views import View
@@ -23,7 +23,7 @@ _GRACE = 10.0
 
 
 def wait_for(
-    handle: RunHandle, show: Callable[[], View], desk: Desk
+    handle: RunHandle, show: Callable[[], View], desk: MainThreadCalls
 ) -> RLMChatCompletion | RLMError:
     """Wait for a run and show it meanwhile; a Ctrl-C (the interrupt button) stops it.
 

@@ -8,10 +8,10 @@ import sys
 def main() -> None:
     """Run the command that the arguments name."""
     if sys.argv[1:2] == ["install"]:
-        from rlm_kernel.install import main as install  # noqa: PLC0415 - only the command's own
+        from rlm_kernel.install import main as install
 
         sys.exit(install(sys.argv[2:]))
-    from rlm_kernel.guest.app import main as run_kernel  # noqa: PLC0415 - only the command's own
+    from rlm_kernel.guest.app import main as run_kernel
 
     run_kernel()
 

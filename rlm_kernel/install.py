@@ -44,7 +44,7 @@ def install(*, user: bool = False, prefix: str | None = None) -> list[str]:
     Raises:
         OSError: The folder cannot be written.
     """
-    from jupyter_client.kernelspec import KernelSpecManager  # noqa: PLC0415 - slow to import
+    from jupyter_client.kernelspec import KernelSpecManager
 
     folder = Path(tempfile.mkdtemp(prefix="rlm-kernelspec-"))
     try:

@@ -22,11 +22,11 @@ from rlm_kernel.host.connection import PORTS
 from rlm_kernel.host.fork_server import KernelProcess
 from rlm_kernel.host.scrubbed_env import scrubbed_environment, without_secrets
 from rlm_kernel.local.sandbox import LocalSandbox, local_sandbox
-from rlm_kernel.subcall_server.process import AnswererProcess
+from rlm_kernel.subcall_server.process import SubCallServerProcess
 
 if TYPE_CHECKING:
     from rlm_kernel.relay.sandbox import RelayedSandbox
-    from rlm_kernel.relay.socket_proxy import HostSockets
+    from rlm_kernel.relay.socket_proxy import SocketProxy
 
 MODEL = "RLM_MODEL"
 """The environment variable that names the model of a person's sub-calls."""
@@ -43,7 +43,7 @@ class SandboxProvisioner(KernelProvisionerBase):
     Traits:
         rlm: Arguments of `RLM` (JSON) by which the kernel's sub-calls are answered; in the
             kernelspec's `metadata.kernel_provisioner.config`. What it does not say of the model,
-            RLM_BACKEND, RLM_MODEL and RLM_BASE_URL do; without any model there is no answerer.
+            RLM_BACKEND, RLM_MODEL and RLM_BASE_URL do; without a model there is no sub-call server.
 
     Attributes:
         environment: The name of the environment.
@@ -53,7 +53,7 @@ class SandboxProvisioner(KernelProvisionerBase):
     environment = ""
     _sandbox: LocalSandbox | RelayedSandbox | None = None
     _process: KernelProcess | None = None
-    _answerer: AnswererProcess | None = None
+    _subcall_server: SubCallServerProcess | None = None
     _model = ""
 
     def new_sandbox(self) -> LocalSandbox | RelayedSandbox:
@@ -89,21 +89,21 @@ class SandboxProvisioner(KernelProvisionerBase):
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
         """Start the kernel's process, and what answers its sub-calls."""
         env = kwargs.get("env") or {}
-        if self._answerer is None and (self.rlm or env.get(MODEL)):
+        if self._subcall_server is None and (self.rlm or env.get(MODEL)):
             kwargs_of_model = self.rlm.get("backend_kwargs") or {}
             self._model = str(kwargs_of_model.get("model_name") or env.get(MODEL, ""))
-            self._answerer = AnswererProcess(self._answerer_settings(), env)
+            self._subcall_server = SubCallServerProcess(self._subcall_server_settings(), env)
         self._process = await self.start_process(cmd, **kwargs)
-        if self._answerer is not None:
-            self._answerer.kernel_started()
+        if self._subcall_server is not None:
+            self._subcall_server.kernel_started()
             self._process.died.add_done_callback(self._kernel_died)
         return self.connection_info
 
     def _kernel_died(self, _: object) -> None:
-        if self._answerer is not None:
-            self._answerer.kernel_died()
+        if self._subcall_server is not None:
+            self._subcall_server.kernel_died()
 
-    def _answerer_settings(self) -> dict[str, Any]:
+    def _subcall_server_settings(self) -> dict[str, Any]:
         return {
             "connection": plain_connection(self.connection_info),
             "environment": self.environment,
@@ -115,8 +115,8 @@ class SandboxProvisioner(KernelProvisionerBase):
         """Return the kernel's variables beside the environment's own: the kernelspec's, no keys."""
         given = dict(self.kernel_spec.env) if self.kernel_spec is not None else {}
         answered = {}
-        if self._answerer is not None:
-            # Runs that are started in the kernel itself (`%%rlm`) ask the answerer's model as well
+        if self._subcall_server is not None:
+            # Runs started in the kernel itself (`%%rlm`) ask the sub-call server's model too
             answered = {ANSWERED: "1", BACKEND: "notebook", MODEL: self._model}
         return {**without_secrets(given), ENVIRONMENT: self.environment, **answered}
 
@@ -154,12 +154,12 @@ class SandboxProvisioner(KernelProvisionerBase):
             self._process.kill()
 
     async def cleanup(self, restart: bool = False) -> None:
-        """End the answerer and close the sandbox, unless the kernel is to come back."""
+        """End the sub-call server and close the sandbox, unless the kernel is to come back."""
         if restart:
             return
-        answerer, self._answerer = self._answerer, None
-        if answerer is not None:
-            await answerer.close()
+        subcall_server, self._subcall_server = self._subcall_server, None
+        if subcall_server is not None:
+            await subcall_server.close()
         if self._sandbox is not None:
             sandbox, self._sandbox = self._sandbox, None
             await sandbox.close()
@@ -191,7 +191,7 @@ class RelayedProvisioner(SandboxProvisioner):
     """
 
     environment_kwargs = Dict().tag(config=True)
-    _sockets: HostSockets | None = None
+    _sockets: SocketProxy | None = None
 
     def new_sandbox(self) -> RelayedSandbox:
         """Return a sandbox for this kernel."""
@@ -221,9 +221,9 @@ class RelayedProvisioner(SandboxProvisioner):
         self._sockets = sandbox.sockets_of(process)
         return process
 
-    def _answerer_settings(self) -> dict[str, Any]:
+    def _subcall_server_settings(self) -> dict[str, Any]:
         return {
-            **super()._answerer_settings(),
+            **super()._subcall_server_settings(),
             "environment_kwargs": dict(self.environment_kwargs),
         }
 
@@ -241,8 +241,8 @@ class DockerProvisioner(RelayedProvisioner):
 
     def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
         """Return a sandbox in a new container."""
-        from rlm_kernel.docker.options import docker_options  # noqa: PLC0415 - this one's own
-        from rlm_kernel.docker.sandbox import docker_sandbox  # noqa: PLC0415 - same
+        from rlm_kernel.docker.options import docker_options
+        from rlm_kernel.docker.sandbox import docker_sandbox
 
         return docker_sandbox(docker_options(kwargs))
 
@@ -254,8 +254,8 @@ class ModalProvisioner(RelayedProvisioner):
 
     def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
         """Return a new Modal sandbox."""
-        from rlm_kernel.modal.options import modal_options  # noqa: PLC0415 - this one's own
-        from rlm_kernel.modal.sandbox import modal_sandbox  # noqa: PLC0415 - same
+        from rlm_kernel.modal.options import modal_options
+        from rlm_kernel.modal.sandbox import modal_sandbox
 
         return modal_sandbox(modal_options(kwargs))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from rlm.core.main_thread import desk_here
+from rlm.core.main_thread import main_thread_here
 from rlm.render.safe_text import safe_text
 
 _RUN = {"r", "run", "y", "yes"}
@@ -24,7 +24,7 @@ def ask(code: str, turn: int) -> str | None:
     Returns:
         The code to run; None to stop the run.
     """
-    desk = desk_here()
+    desk = main_thread_here()
     return _decided(code, turn) if desk is None else desk.call(_decided, code, turn)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
     from typing import Any, TypeAlias
 
-    from rlm.api.readers import Audience
+    from rlm.api.readers import ReaderSet
     from rlm.core.recorder import Recorder
     from rlm.core.types import RLMChatCompletion
     from rlm.trajectory import Trajectory
@@ -59,7 +59,7 @@ async def ended(
     return outcome
 
 
-def settled(outcome: RLMChatCompletion | RLMError, audience: Audience) -> RLMChatCompletion:
+def settled(outcome: RLMChatCompletion | RLMError, audience: ReaderSet) -> RLMChatCompletion:
     """Raise an error where its user waits; give a result the log that the user asked for.
 
     Args:
@@ -75,7 +75,7 @@ def settled(outcome: RLMChatCompletion | RLMError, audience: Audience) -> RLMCha
     logger = next((r for r in audience.readers if hasattr(r, "get_trajectory")), None)
     root = outcome.trajectory.root if outcome.trajectory else None
     if logger is not None and root is not None:
-        from rlm.formats.jsonl.write import run_record  # noqa: PLC0415 - only for a logger
+        from rlm.formats.jsonl.write import run_record
 
         outcome.metadata = run_record(root, prompts=getattr(logger, "prompts", "full"))
     return outcome

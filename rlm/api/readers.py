@@ -28,7 +28,7 @@ def checked_readers(logger: Any) -> tuple[Any, ...]:
     return tuple(readers)
 
 
-class Audience:
+class ReaderSet:
     """Whom one `RLM` tells, and what brings the events to them: made anew after a close or a fork.
 
     Nothing but the `RLM` holds on to it: a callback is often a method of an object that has
@@ -90,14 +90,14 @@ class Audience:
     def _new_delivery(self) -> Delivery:
         owned: list[Any] = []
         if any(self._callbacks.values()):
-            from rlm.logger.callbacks import CallbackReader  # noqa: PLC0415 - only when asked for
+            from rlm.logger.callbacks import CallbackReader
 
             owned.append(CallbackReader(**self._callbacks))
         if self._verbose:
-            from rlm.logger.console import ConsoleReader  # noqa: PLC0415 - only when asked for
+            from rlm.logger.console import ConsoleReader
 
             owned.append(ConsoleReader())
-        from rlm.logger.delivery import Delivery  # noqa: PLC0415 - only for readers
+        from rlm.logger.delivery import Delivery
 
         return Delivery(self.readers, owned=owned)
 

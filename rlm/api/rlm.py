@@ -9,13 +9,13 @@ import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 from rlm.api.outcome import FLUSH_SECONDS, cancelled, ended, settled
-from rlm.api.readers import Audience
+from rlm.api.readers import ReaderSet
 from rlm.core.completion import Request, complete
 from rlm.core.config import run_config
 from rlm.core.environments import unknown_arguments
 from rlm.core.held import Held
 from rlm.core.loop import Job, engine_loop
-from rlm.core.main_thread import open_desk
+from rlm.core.main_thread import serve_main_thread
 from rlm.core.recorder import Recorder
 from rlm.core.watching import watched
 from rlm.errors import ArgumentError, CancellationError
@@ -203,7 +203,7 @@ class RLM:
             "on_iteration_start": on_iteration_start,
             "on_iteration_complete": on_iteration_complete,
         }
-        self._audience = Audience(logger, callbacks, verbose=verbose)
+        self._audience = ReaderSet(logger, callbacks, verbose=verbose)
         self._held = Held(self._audience, persistent=persistent)
         # At exit `rlm.core.held` does it, while it can still be waited for.
         weakref.finalize(self, self._held.drop).atexit = False
@@ -250,7 +250,7 @@ class RLM:
         Raises:
             ConfigurationError: The log cannot be left at `turn`, or a value is not allowed.
         """
-        from rlm.replay.open_log import reopen  # noqa: PLC0415 - only for who plays a log
+        from rlm.replay.open_log import reopen
 
         return reopen(
             cls,
@@ -286,7 +286,7 @@ class RLM:
             BackendError: The provider failed.
             RLMError: Root of all these; has the `trajectory` and the `partial_answer` so far.
         """
-        with open_desk() as desk:
+        with serve_main_thread() as desk:
             job, recorder = self._job(prompt, root_prompt)
             try:
                 outcome = job.wait(desk)
@@ -347,7 +347,7 @@ class RLM:
         Returns:
             The run: to watch, to wait for, to stop.
         """
-        from rlm.api.run_handle import RunHandle  # noqa: PLC0415 - it is about an RLM's runs
+        from rlm.api.run_handle import RunHandle
 
         job, recorder = self._job(prompt, root_prompt, at_end=at_end)
         return RunHandle(job, recorder, self._audience, self)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from rlm.api.readers import Audience
+    from rlm.api.readers import ReaderSet
     from rlm.api.rlm import RLM
     from rlm.core.loop import Job
     from rlm.core.recorder import Recorder
@@ -49,7 +49,7 @@ class RunHandle:
         self,
         job: Job[RLMChatCompletion | RLMError],
         recorder: Recorder,
-        audience: Audience,
+        audience: ReaderSet,
         rlm: RLM,
     ) -> None:
         """Start the run.
@@ -139,7 +139,7 @@ class RunHandle:
         Raises:
             ArgumentError: It is none.
         """
-        from rlm.logger.delivery import QUEUE_LIMIT, Delivery  # noqa: PLC0415 - only for readers
+        from rlm.logger.delivery import QUEUE_LIMIT, Delivery
 
         checked_readers(reader)
         # What has happened already must find room, however much it is.
@@ -187,7 +187,7 @@ class RunHandle:
         self.trajectory.view()
 
     def __repr__(self) -> str:
-        from rlm.render.outline import summary  # noqa: PLC0415 - imports more than a run needs
+        from rlm.render.outline import summary
 
         root = self.trajectory.root
         told = summary(root) if root is not None else ""

@@ -1,8 +1,8 @@
 """Answers `llm_query` and `rlm_query` of a person's notebook: a run whose model is the person.
 
-`rlm_kernel` finds it by the entry point group `rlm_kernel.subcall_server` and runs it in a process beside
-the kernel (see `rlm_kernel.subcall_server`): keys and limits are here, outside the sandbox. Children are
-runs as any others, with kernels of their own in one sandbox of the notebook's environment.
+`rlm_kernel.subcall_server` finds it by the entry-point group of that name and runs it in a process
+beside the kernel: keys and limits are here, outside the sandbox. Children are ordinary runs, with
+their kernels in one sandbox of the notebook's environment.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from rlm.core.model_calls import Clients, Models
 from rlm.core.recorder import Recorder
 from rlm.core.run import run
 from rlm.core.subcalls import SubCalls, as_messages
-from rlm.core.tree import Assignment, Tree
+from rlm.core.tree import RunSpec, Tree
 from rlm.errors import ConfigurationError, RLMError
 from rlm.events import RunStarted
 from rlm_kernel.host.subcalls import CallAnswer
@@ -50,7 +50,7 @@ MAX_DEPTH = 2
 
 
 @asynccontextmanager
-async def answerer(settings: dict[str, Any]) -> AsyncIterator[CallHandler]:
+async def subcall_server(settings: dict[str, Any]) -> AsyncIterator[CallHandler]:
     """Open what answers one notebook's calls.
 
     Args:
@@ -75,7 +75,7 @@ def notebook_config(settings: dict[str, Any]) -> RunConfig:
     """Make the configuration of a notebook's children and plain calls.
 
     Args:
-        settings: As for `answerer`.
+        settings: As for `subcall_server`.
 
     Raises:
         RLMError: A value is not allowed.
@@ -135,7 +135,7 @@ class Notebook:
             limits=limits,
         )
         self._tree = Tree(config=config, models=models, limits=limits, recorder=Recorder())
-        self._person = Assignment(
+        self._person = RunSpec(
             context="",
             info=describe(""),
             root_prompt=None,
@@ -157,7 +157,7 @@ class Notebook:
         tree = self._tree.beside(recorder)
         recorder.begin()
         with recorder.span(new_run=True):
-            recorder.tell(
+            recorder.emit(
                 RunStarted,
                 depth=self._person.depth,
                 model=self._person.model.name,
@@ -177,7 +177,7 @@ class Notebook:
         usage = asdict(reply.usage)
         return {"text": reply.text, "usage": usage, "finish_reason": reply.finish_reason}
 
-    async def _child(self, tree: Tree, assignment: Assignment) -> str:
+    async def _child(self, tree: Tree, assignment: RunSpec) -> str:
         tree.sandbox = await self._open()
         return await run(tree, assignment)
 

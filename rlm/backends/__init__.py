@@ -72,19 +72,19 @@ def create(
         return NotebookClient(kwargs["model_name"])
     check_package(provider)
     if provider.sdk == "litellm":
-        from rlm.backends.litellm_client import (  # noqa: PLC0415 - imports its SDK: seconds
+        from rlm.backends.litellm_client import (
             LiteLLMClient,
         )
 
         return LiteLLMClient(provider, kwargs, sampling_args)
     endpoint = resolve(provider, kwargs)
     if provider.sdk == "anthropic":
-        from rlm.backends.anthropic_client import (  # noqa: PLC0415 - imports its SDK: a second
+        from rlm.backends.anthropic_client import (
             AnthropicClient,
         )
 
         return AnthropicClient(endpoint, kwargs, sampling_args)
-    from rlm.backends.openai_client import (  # noqa: PLC0415 - imports its SDK: half a second
+    from rlm.backends.openai_client import (
         OpenAIClient,
     )
 

@@ -1,8 +1,7 @@
-"""The backend `notebook`: the models of a person's kernel, asked through its answerer.
+"""The backend `notebook`: the models of a person's kernel, asked through its sub-call server.
 
 A kernel of the kernelspec `rlm` has no keys. A run that is started in it (by `%%rlm`, say) asks
-whoever answers the notebook's sub-calls, outside the kernel: `rlm.api.subcall_server`, by the kernel's own
-control channel.
+`rlm.api.subcall_server`, outside the kernel, over the kernel's control channel.
 """
 
 from __future__ import annotations
@@ -44,10 +43,10 @@ def person_kernel() -> PersonKernel:
 
 
 class NotebookClient:
-    """Asks through the kernel; nothing is retried or priced here, the answerer does.
+    """Asks through the kernel; nothing is retried or priced here, the sub-call server does.
 
     Args:
-        model_name: One of the models that the answerer knows.
+        model_name: One of the models that the sub-call server knows.
     """
 
     backend = NAME
@@ -64,7 +63,7 @@ class NotebookClient:
         """Ask the model once.
 
         Raises:
-            BackendError: The answerer or its provider failed.
+            BackendError: The sub-call server or its provider failed.
         """
         del stream  # the reply comes whole
         name = model or self.model_name
@@ -95,7 +94,7 @@ def _reply(found: Mapping[str, Any], name: str) -> LMReply:
 
 def _failed(problem: str, model: str) -> BackendError:
     return BackendError(
-        f"The notebook's answerer could not ask {model!r}: {problem}",
+        f"The notebook's sub-call server could not ask {model!r}: {problem}",
         backend=NAME,
         model=model,
     )

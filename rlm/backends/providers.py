@@ -185,4 +185,4 @@ PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in _ALL}
 """Every backend by its name."""
 
 NOTEBOOK = Provider(name="notebook", sdk="notebook", arguments=("model_name",))
-"""No provider: a person's kernel, whose answerer has the models (see `notebook_client`)."""
+"""No provider: a person's kernel, whose sub-call server has the models (see `notebook_client`)."""

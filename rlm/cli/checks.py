@@ -113,7 +113,7 @@ def extras() -> Iterator[Finding]:
 
 def keys() -> Iterator[Finding]:
     """Look at which backends have a key; the values are neither read nor shown."""
-    from rlm.backends.providers import PROVIDERS  # noqa: PLC0415 - needed here alone
+    from rlm.backends.providers import PROVIDERS
 
     names = {p.name: p.key_variable for p in PROVIDERS.values() if p.key_variable}
     having = [backend for backend, variable in names.items() if os.environ.get(variable)]
@@ -164,7 +164,7 @@ def kernel() -> Iterator[Finding]:
 
 def kernelspec() -> Iterator[Finding]:
     """Look whether Jupyter offers our kernel to people."""
-    from jupyter_client.kernelspec import (  # noqa: PLC0415 - a broken install is a finding
+    from jupyter_client.kernelspec import (
         KernelSpecManager,
     )
 
@@ -181,9 +181,9 @@ def kernelspec() -> Iterator[Finding]:
 
 
 async def _run_a_cell() -> None:
-    from rlm_kernel.host.kernel_options import KernelOptions  # noqa: PLC0415 - same
-    from rlm_kernel.host.session import open_session  # noqa: PLC0415 - same
-    from rlm_kernel.local.sandbox import local_sandbox  # noqa: PLC0415 - a broken install is a finding
+    from rlm_kernel.host.kernel_options import KernelOptions
+    from rlm_kernel.host.session import open_session
+    from rlm_kernel.local.sandbox import local_sandbox
 
     sandbox = local_sandbox()
     try:

@@ -28,7 +28,7 @@ def convert(options: argparse.Namespace) -> int:
         TrajectoryError: The file is damaged.
         RLMError: The other file cannot be written.
     """
-    from rlm.trajectory import SUFFIXES, format_of  # noqa: PLC0415 - not for `rlm --help`
+    from rlm.trajectory import SUFFIXES, format_of
 
     found = format_of(options.target)
     if found is None or found.writer is None:

@@ -39,8 +39,8 @@ def demo(options: argparse.Namespace) -> int:
     Raises:
         RLMError: The run failed.
     """
-    from rlm import RLM  # noqa: PLC0415 - after the arguments are known to be right
-    from rlm.logger import RLMLogger  # noqa: PLC0415 - same
+    from rlm import RLM
+    from rlm.logger import RLMLogger
 
     check_save(options.save)
     real = _real_model(options)
@@ -114,7 +114,7 @@ def _report(
     result: RLMChatCompletion, save: str | None, log: str | None, sources: Mapping[str, str]
 ) -> str | None:
     """Say what the run took and where it is; return the command that runs it again."""
-    from rlm.render.outline import summary  # noqa: PLC0415 - after the run that needed it first
+    from rlm.render.outline import summary
 
     again = None
     if result.trajectory is not None and result.trajectory.root is not None:
@@ -128,9 +128,9 @@ def _report(
 def _save(trajectory: Trajectory, path: Path, sources: Mapping[str, str]) -> str | None:
     """Save the run, and beside it what no log holds: its 10 MB of input."""
     # Here, not above: `rlm --help` must not wait for them.
-    from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, write_context  # noqa: PLC0415
-    from rlm.trajectory.redacted import Redaction  # noqa: PLC0415 - same
-    from rlm_kernel.context.value import context_value  # noqa: PLC0415 - same
+    from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, write_context
+    from rlm.trajectory.redacted import Redaction
+    from rlm_kernel.context.value import context_value
 
     about, value = None, context_value(sources)
     if (

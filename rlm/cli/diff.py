@@ -24,7 +24,7 @@ def diff(options: argparse.Namespace) -> int:
         ConfigurationError: There is no such file, or its format cannot be read.
         TrajectoryError: A file is damaged.
     """
-    from rlm.render.difference import readable_difference  # noqa: PLC0415 - not for `rlm --help`
+    from rlm.render.difference import readable_difference
 
     lines = readable_difference(recorded(options.first), recorded(options.second))
     if not lines:
@@ -33,8 +33,8 @@ def diff(options: argparse.Namespace) -> int:
     if not sys.stdout.isatty():
         sys.stdout.writelines(f"{line}\n" for line in lines)
         return Exit.ERROR
-    from rich.console import Console  # noqa: PLC0415 - rich is for terminals
-    from rich.text import Text  # noqa: PLC0415 - same
+    from rich.console import Console
+    from rich.text import Text
 
     console = Console(highlight=False)
     for line in lines:

@@ -26,9 +26,9 @@ def kernel(options: argparse.Namespace) -> int:
 
 def build(options: argparse.Namespace) -> int:
     """Make the image that runs will use, so that the first need not wait for it."""
-    from rlm_kernel.docker.engine import engine, engine_address  # noqa: PLC0415 - this command's own
-    from rlm_kernel.docker.images import Images  # noqa: PLC0415 - same
-    from rlm_kernel.docker.options import docker_options  # noqa: PLC0415 - same
+    from rlm_kernel.docker.engine import engine, engine_address
+    from rlm_kernel.docker.images import Images
+    from rlm_kernel.docker.options import docker_options
 
     asked: dict[str, Any] = {
         "image": options.image,
@@ -46,8 +46,8 @@ def build(options: argparse.Namespace) -> int:
 def prune(options: argparse.Namespace) -> int:
     """Remove containers that a crashed host left, and on request the images that we have made."""
     check_environment("docker", None)
-    from rlm_kernel.docker import prune  # noqa: PLC0415 - this command's own
-    from rlm_kernel.docker.engine import engine_address  # noqa: PLC0415 - same
+    from rlm_kernel.docker import prune
+    from rlm_kernel.docker.engine import engine_address
 
     address = engine_address()
     containers = prune.left_containers(address)

@@ -22,7 +22,7 @@ def recorded(file: str, number: int | None = None) -> Trajectory:
         ConfigurationError: There is no such file or run, or its format cannot be read.
         TrajectoryError: The file is damaged; the message says where.
     """
-    from rlm.trajectory import load, load_log  # noqa: PLC0415 - not for `rlm --help`
+    from rlm.trajectory import load, load_log
 
     path = Path(file)
     if not path.is_file():

@@ -30,8 +30,8 @@ def replay(options: argparse.Namespace) -> int:
     Raises:
         RLMError: The run failed, or could not begin.
     """
-    from rlm import RLM  # noqa: PLC0415 - after the arguments are known to be right
-    from rlm.replay.plan import NOT_GIVEN  # noqa: PLC0415 - same
+    from rlm import RLM
+    from rlm.replay.plan import NOT_GIVEN
 
     check_save(options.save)
     refuse_unwritable(options)

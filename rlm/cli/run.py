@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     Raises:
         RLMError: The run failed, or could not begin.
     """
-    from rlm import RLM  # noqa: PLC0415 - after the arguments are known to be right
+    from rlm import RLM
 
     chosen = settings(options)
     context = _context(options)
@@ -60,8 +60,8 @@ def _context(options: argparse.Namespace) -> Any:
 
 def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) -> int:
     """Print what a run would be given; nothing is sent, and nothing is started."""
-    from rlm.context import describe  # noqa: PLC0415 - needed here alone
-    from rlm_kernel.context.read_path import read_path  # noqa: PLC0415 - same
+    from rlm.context import describe
+    from rlm_kernel.context.read_path import read_path
 
     value, remark = read_path(context) if isinstance(context, Path) else (context, "")
     about = describe(value, remark)

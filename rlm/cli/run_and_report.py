@@ -44,7 +44,7 @@ def complete(
     Raises:
         RLMError: The run failed, or could not begin.
     """
-    from rlm.logger import RLMLogger  # noqa: PLC0415 - after the arguments are known to be right
+    from rlm.logger import RLMLogger
 
     logger = RLMLogger(log_dir=options.log_dir) if options.log_dir else None
     verbose = options.verbose or (sys.stderr.isatty() and not options.quiet)
@@ -127,7 +127,7 @@ def _print_answer(
 
 def _print_figures(root: RunNode, files: dict[str, str | None], *, told: bool) -> None:
     """Print what the run took, unless the console has told it, and where its files are."""
-    from rlm.render.outline import summary  # noqa: PLC0415 - imports more than a run needs
+    from rlm.render.outline import summary
 
     lines = [] if told else [summary(root)]
     lines += [f"{what}: {path}" for what, path in files.items() if path]

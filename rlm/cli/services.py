@@ -22,12 +22,12 @@ SSH_PATIENCE = 10.0
 
 def docker() -> Iterator[Finding]:
     """Ask the Docker engine whether it is there, as a run would but without the docker package."""
-    from rlm_kernel.docker.engine import engine_address  # noqa: PLC0415 - needed here alone
-    from rlm_kernel.docker.engine_api import (  # noqa: PLC0415 - same
+    from rlm_kernel.docker.engine import engine_address
+    from rlm_kernel.docker.engine_api import (
         EngineRefusalError,
         EngineRequests,
     )
-    from rlm_kernel.docker.stream import uses_tls  # noqa: PLC0415 - same
+    from rlm_kernel.docker.stream import uses_tls
 
     address = engine_address()
     advice = "Only environment=docker needs it: start the engine (or set DOCKER_HOST)."
@@ -75,8 +75,8 @@ def modal() -> Iterator[Finding]:
 
 def containers() -> Iterator[Finding]:
     """Say what holds for a container unless it is relaxed by name; read from what is asked for."""
-    from rlm_kernel.docker.container_config import container_config  # noqa: PLC0415 - needed here alone
-    from rlm_kernel.docker.options import docker_options  # noqa: PLC0415 - same
+    from rlm_kernel.docker.container_config import container_config
+    from rlm_kernel.docker.options import docker_options
 
     options = docker_options({})
     asked = container_config(options.image, "python", options)

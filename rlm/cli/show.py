@@ -31,20 +31,20 @@ def show(options: argparse.Namespace) -> int:
     if options.turn is not None:
         _print(_turn(trajectory, options.turn))
     elif sys.stdout.isatty():
-        from rich import print as rich_print  # noqa: PLC0415 - rich is for terminals
+        from rich import print as rich_print
 
-        from rlm.render.view import as_tree  # noqa: PLC0415 - same
+        from rlm.render.view import as_tree
 
         rich_print(as_tree(trajectory))
     else:
-        from rlm.render.view import as_text  # noqa: PLC0415 - not for `rlm --help`
+        from rlm.render.view import as_text
 
         sys.stdout.write(as_text(trajectory))
     return Exit.ANSWER
 
 
 def _turn(trajectory: Trajectory, number: int) -> Iterable[Line]:
-    from rlm.render.turn import turn_told  # noqa: PLC0415 - not for `rlm --help`
+    from rlm.render.turn import turn_told
 
     turns = trajectory.root.turns if trajectory.root is not None else []
     for turn in turns:
@@ -59,10 +59,10 @@ def _print(lines: Iterable[Line]) -> None:
     if not sys.stdout.isatty():
         sys.stdout.writelines(f"{'  ' * line.level}{line.text}\n" for line in lines)
         return
-    from rich.console import Console  # noqa: PLC0415 - rich is for terminals
-    from rich.text import Text  # noqa: PLC0415 - same
+    from rich.console import Console
+    from rich.text import Text
 
-    from rlm.logger.console import STYLES  # noqa: PLC0415 - same
+    from rlm.logger.console import STYLES
 
     console = Console(highlight=False)
     for line in lines:

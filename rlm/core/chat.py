@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlm.core import compaction, prompts
-from rlm.core.chat_history import Conversation
+from rlm.core.chat_history import ChatHistory
 from rlm.core.tools import tools_section
 from rlm.errors import ContextWindowError
 from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rlm.backends.base import LMReply
     from rlm.core.kernels import KeptKernel
     from rlm.core.repl import Cell, Repl
-    from rlm.core.tree import Assignment, Tree
+    from rlm.core.tree import RunSpec, Tree
     from rlm.events import Message
     from rlm.reply_parser import ParsedReply
 
@@ -48,7 +48,7 @@ class Turn:
     answer: str | None = None
 
 
-class Dialogue:
+class Chat:
     """One run's talk with its model.
 
     Args:
@@ -57,13 +57,13 @@ class Dialogue:
         kept: The kernel of a persistent RLM, which may hold earlier contexts and histories.
     """
 
-    def __init__(self, tree: Tree, assignment: Assignment, kept: KeptKernel | None) -> None:
+    def __init__(self, tree: Tree, assignment: RunSpec, kept: KeptKernel | None) -> None:
         config = tree.config
         self._tree = tree
         self._spec = assignment.model
         self._kept = kept
         recorded = None if tree.replay is None else tree.replay.system_prompt()
-        self._conversation = Conversation(
+        self._conversation = ChatHistory(
             prompts.opening(
                 recorded
                 or prompts.system_prompt(
@@ -118,11 +118,11 @@ class Dialogue:
         recorder, turn, began = self._tree.recorder, Turn(number), time.perf_counter()
         with recorder.span():
             kept, news = self._conversation.news()
-            recorder.tell(TurnStarted, number=number, of=of, kept=kept, messages=news)
+            recorder.emit(TurnStarted, number=number, of=of, kept=kept, messages=news)
             try:
                 yield turn
             finally:
-                recorder.tell(
+                recorder.emit(
                     TurnFinished,
                     number=number,
                     final_answer=turn.answer,
@@ -153,7 +153,7 @@ class Dialogue:
             await self._compact(repl)
             return None
         self._conversation.counted(reply.usage)
-        self._tree.recorder.tell(
+        self._tree.recorder.emit(
             ModelReply,
             model=reply.model,
             text=reply.text,
@@ -174,7 +174,7 @@ class Dialogue:
             complete=reply.finish_reason != "length",
         )
         if parsed.cut:
-            self._tree.recorder.tell_under(
+            self._tree.recorder.emit_child(
                 None,
                 Note,
                 kind="warning",
@@ -234,7 +234,7 @@ class Dialogue:
             if compaction.is_due(self._tree, self._spec, self._conversation):
                 await self._compact(repl)
 
-    async def last_words(self, repl: Repl) -> str:
+    async def ask_for_final_answer(self, repl: Repl) -> str:
         """Ask for the answer outright: the turns are used up."""
         with self.turn(self._tree.config.max_iterations + 1) as turn:
             reply = await self.ask(repl)
@@ -263,4 +263,4 @@ class Dialogue:
         self._in_history = len(self._conversation.messages)
 
     def _retried(self, text: str, data: dict[str, Any]) -> None:
-        self._tree.recorder.tell_under(None, Note, kind="retry", text=text, data=data)
+        self._tree.recorder.emit_child(None, Note, kind="retry", text=text, data=data)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rlm.events import CallUsage, Message
 
 
-class Conversation:
+class ChatHistory:
     """A growing chat that knows what is new in it and about how long it is.
 
     Attributes:

@@ -10,7 +10,7 @@ from rlm.errors import ContextWindowError
 from rlm.events import ModelReply, Note
 
 if TYPE_CHECKING:
-    from rlm.core.chat_history import Conversation
+    from rlm.core.chat_history import ChatHistory
     from rlm.core.config import ModelSpec
     from rlm.core.tree import Tree
     from rlm.events import Message
@@ -22,12 +22,12 @@ _LEAST_CHARACTERS = 6.0
 """A token has at most so many characters: a lower bound where a provider counts too few."""
 
 
-def is_possible(conversation: Conversation) -> bool:
+def is_possible(conversation: ChatHistory) -> bool:
     """Whether there is more in the conversation than the question and a summary."""
     return len(conversation.messages) > _KEPT + 3
 
 
-def is_due(tree: Tree, spec: ModelSpec, conversation: Conversation) -> bool:
+def is_due(tree: Tree, spec: ModelSpec, conversation: ChatHistory) -> bool:
     """Whether the conversation has reached the threshold of a known window."""
     window = tree.models.window(spec)
     if window is None or not is_possible(conversation):
@@ -39,9 +39,7 @@ def is_due(tree: Tree, spec: ModelSpec, conversation: Conversation) -> bool:
     return tokens >= tree.config.compaction_threshold_pct * window
 
 
-async def compact(
-    tree: Tree, spec: ModelSpec, conversation: Conversation, *, count: int
-) -> Message:
+async def compact(tree: Tree, spec: ModelSpec, conversation: ChatHistory, *, count: int) -> Message:
     """Replace the conversation by the model's own summary of it.
 
     A conversation that is too long even to be summed up loses its older half first.
@@ -72,7 +70,7 @@ async def compact(
             rest = rest[(len(rest) + 1) // 2 :]
         else:
             break
-    tree.recorder.tell(
+    tree.recorder.emit(
         ModelReply,
         model=reply.model,
         text=reply.text,
@@ -83,7 +81,7 @@ async def compact(
     )
     summary = reply.text.strip() or "(I wrote no summary.)"
     conversation.replace(compacted(conversation.messages, summary, count), kept=_KEPT)
-    tree.recorder.tell_under(
+    tree.recorder.emit_child(
         None,
         Note,
         kind="compaction",

@@ -16,14 +16,14 @@ from rlm.core.kernels import KeptKernel
 from rlm.core.limits import Limits
 from rlm.core.loop import uncancellable
 from rlm.core.model_calls import Clients, Models
-from rlm.core.plain import answer_plainly
+from rlm.core.plain import run_single_call
 from rlm.core.repl import StoppedByUserError
 from rlm.core.run import run
-from rlm.core.tree import Assignment, Tree
+from rlm.core.tree import RunSpec, Tree
 from rlm.core.types import RLMChatCompletion, UsageSummary
 from rlm.errors import CancellationError, RLMError
 from rlm.replay.plan import NOT_GIVEN
-from rlm.trajectory.known_secrets import keep_out
+from rlm.trajectory.known_secrets import remember_secrets
 from rlm_kernel.context.read_path import read_path
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from rlm.core.config import RunConfig
     from rlm.core.recorder import Recorder
     from rlm_kernel.host.sandbox import Sandbox
-    from rlm_kernel.relay.pool import WarmBoxes
+    from rlm_kernel.relay.pool import MachinePool
 
 _RUN_GRACE = 10.0
 """Seconds that runs have to end, their kernels included, when what they use is closed."""
@@ -64,7 +64,7 @@ class Holdings:
         self.kept = KeptKernel() if persistent else None
         self.replayed = 0
         self._lease: Any = None
-        self._warm: WarmBoxes | None = None
+        self._warm: MachinePool | None = None
         self._runs: set[asyncio.Task[Any]] = set()
         self.closed = False
 
@@ -87,7 +87,7 @@ class Holdings:
     def sandbox(self, config: RunConfig) -> Sandbox:
         """Return a new tree's sandbox; a local fork server begins to start, and stays."""
         if config.environment == "local":
-            from rlm_kernel.local.server import lease  # noqa: PLC0415 - loads subprocess & co.
+            from rlm_kernel.local.server import lease
 
             if self._lease is None or self._lease.over:
                 self._lease = lease()
@@ -132,7 +132,7 @@ async def complete(
         is a `KeyboardInterrupt` too, must never be raised on the engine's loop, it would end it.
     """
     recorder.begin()
-    keep_out(config.secrets())
+    remember_secrets(config.secrets())
     limits = Limits(
         max_budget=config.max_budget,
         max_tokens=config.max_tokens,
@@ -145,7 +145,7 @@ async def complete(
             answer, context = await _answer(config, holdings, request, recorder, limits)
     except asyncio.CancelledError:
         closed = "The RLM was closed while the run went on." if holdings.closed else None
-        failure = limits.crossed or CancellationError(message=closed)
+        failure = limits.exceeded_by or CancellationError(message=closed)
     except StoppedByUserError as error:
         failure = CancellationError(message=str(error))
     except RLMError as error:
@@ -192,7 +192,7 @@ async def _answer(
     try:
         if config.depth >= config.max_depth:
             assignment = await _assignment(tree, request)
-            return await answer_plainly(tree, assignment), assignment.context
+            return await run_single_call(tree, assignment), assignment.context
         async with _sandbox(tree, holdings) as sandbox:
             tree.sandbox = sandbox
             assignment = await _assignment(tree, request)
@@ -225,7 +225,7 @@ async def _sandbox(tree: Tree, holdings: Holdings) -> AsyncIterator[Sandbox]:
         await uncancellable(sandbox.close())
 
 
-async def _assignment(tree: Tree, request: Request) -> Assignment:
+async def _assignment(tree: Tree, request: Request) -> RunSpec:
     config, replay = tree.config, tree.replay
     context, remark, question = request.prompt, "", request.root_prompt
     if replay is not None:
@@ -238,7 +238,7 @@ async def _assignment(tree: Tree, request: Request) -> Assignment:
             info = describe(context, remark)
         else:  # Counting a long list must not hold up the other runs.
             info = await asyncio.to_thread(describe, context, remark)
-    return Assignment(
+    return RunSpec(
         context=context,
         info=info,
         root_prompt=question,

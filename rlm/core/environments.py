@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from rlm_kernel.host.sandbox import Sandbox
-    from rlm_kernel.relay.pool import WarmBoxes
+    from rlm_kernel.relay.pool import MachinePool
 
 _EVERYWHERE = ("setup_code", "memory_limit", "output_limit", "env")
 
@@ -59,7 +59,7 @@ def check_environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any
     return kwargs
 
 
-def new_sandbox(name: str, kwargs: dict[str, Any], warm: WarmBoxes | None = None) -> Sandbox:
+def new_sandbox(name: str, kwargs: dict[str, Any], warm: MachinePool | None = None) -> Sandbox:
     """Return a new tree's sandbox; call it on the event loop that will use it.
 
     Args:
@@ -68,25 +68,25 @@ def new_sandbox(name: str, kwargs: dict[str, Any], warm: WarmBoxes | None = None
         warm: What `kept_between_trees` returned.
     """
     if name == "docker":
-        from rlm_kernel.docker.sandbox import docker_sandbox  # noqa: PLC0415 - only this one's own
+        from rlm_kernel.docker.sandbox import docker_sandbox
 
         return docker_sandbox(docker_options(kwargs), warm)
     if name == "modal":
-        from rlm_kernel.modal.sandbox import modal_sandbox  # noqa: PLC0415 - only this one's own
+        from rlm_kernel.modal.sandbox import modal_sandbox
 
         return modal_sandbox(modal_options(kwargs))
-    from rlm_kernel.local.sandbox import local_sandbox  # noqa: PLC0415 - loads subprocess & co.
+    from rlm_kernel.local.sandbox import local_sandbox
 
     return local_sandbox()
 
 
-def kept_between_trees(name: str, kwargs: dict[str, Any]) -> WarmBoxes | None:
+def kept_between_trees(name: str, kwargs: dict[str, Any]) -> MachinePool | None:
     """Return where the environment keeps what it starts, when it was told to; else None.
 
     Call it on the event loop that will use it, and close what it returns.
     """
     if name == "docker" and kwargs.get("reuse"):
-        from rlm_kernel.docker.sandbox import warm_containers  # noqa: PLC0415 - only this one's own
+        from rlm_kernel.docker.sandbox import warm_containers
 
         return warm_containers(docker_options(kwargs))
     return None

@@ -133,7 +133,7 @@ async def _tell(
         found = await asyncio.to_thread(fingerprint, value, go_on)
     except Exception:  # noqa: BLE001 - what its owner changes meanwhile has no hash, and may run on
         return
-    recorder.tell_under(
+    recorder.emit_child(
         run,
         Note,
         kind="context",

@@ -11,7 +11,7 @@ from rlm.core.loop import EngineLoop, Job, uncancellable
 from rlm_kernel.host.exit_hooks import at_exit
 
 if TYPE_CHECKING:
-    from rlm.api.readers import Audience
+    from rlm.api.readers import ReaderSet
 
 
 class Held:
@@ -21,7 +21,7 @@ class Held:
     both alive for ever.
     """
 
-    def __init__(self, audience: Audience, *, persistent: bool) -> None:
+    def __init__(self, audience: ReaderSet, *, persistent: bool) -> None:
         self._audience = weakref.ref(audience)
         self._persistent = persistent
         self._loop: EngineLoop | None = None

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rlm.core.config import RunConfig
     from rlm.core.tools import Tool
-    from rlm.core.tree import Assignment
+    from rlm.core.tree import RunSpec
     from rlm.events import Message
     from rlm_kernel.context.value import ContextValue, PlacedContext
     from rlm_kernel.host.sandbox import Sandbox
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 async def forked_kernel(
     config: RunConfig,
     sandbox: Sandbox,
-    assignment: Assignment,
+    assignment: RunSpec,
     on_call: CallHandler,
     on_context: Callable[[ContextValue], None],
 ) -> AsyncIterator[Session]:
@@ -100,7 +100,7 @@ class KeptKernel:
     async def lent(
         self,
         config: RunConfig,
-        assignment: Assignment,
+        assignment: RunSpec,
         on_call: CallHandler,
         on_context: Callable[[ContextValue], None],
     ) -> AsyncIterator[Session]:
@@ -125,7 +125,7 @@ class KeptKernel:
     async def _ready(
         self,
         config: RunConfig,
-        assignment: Assignment,
+        assignment: RunSpec,
         on_context: Callable[[ContextValue], None],
     ) -> Session:
         """Return the session, started when need be, with the run's context in it."""

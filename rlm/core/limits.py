@@ -44,8 +44,8 @@ class Limits:
         started: When the run was asked for (`time.perf_counter`).
         spent: USD so far.
         tokens: Tokens so far.
-        unwatched: Why `max_budget` cannot be kept any more: a call's cost is not known.
-        crossed: What ended the tree; from then on nothing may be sent.
+        cost_unknown: Why `max_budget` cannot be kept any more: a call's cost is not known.
+        exceeded_by: What ended the tree; from then on nothing may be sent.
     """
 
     max_budget: float | None = None
@@ -54,8 +54,8 @@ class Limits:
     started: float = field(default_factory=time.perf_counter)
     spent: float = 0.0
     tokens: int = 0
-    unwatched: UnknownCostError | None = None
-    crossed: LimitExceededError | UnknownCostError | ReplayMissError | None = None
+    cost_unknown: UnknownCostError | None = None
+    exceeded_by: LimitExceededError | UnknownCostError | ReplayMissError | None = None
     _reserved_cost: float = 0.0
     _reserved_tokens: float = 0.0
 
@@ -125,16 +125,16 @@ class Limits:
         self.spent += cost
 
     def check(self) -> None:
-        """Make sure that no limit has been crossed.
+        """Make sure that no limit has been exceeded.
 
         Raises:
             LimitExceededError: One has.
             UnknownCostError: There is a budget, and nobody knows what is left of it.
         """
-        if self.crossed is not None:
-            raise self.crossed
-        if self.unwatched is not None:
-            raise self.unwatched
+        if self.exceeded_by is not None:
+            raise self.exceeded_by
+        if self.cost_unknown is not None:
+            raise self.cost_unknown
         if self.max_budget is not None and self.spent > self.max_budget:
             raise BudgetExceededError(self.spent, self.max_budget)
         if self.max_tokens is not None and self.tokens > self.max_tokens:

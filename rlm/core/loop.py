@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from rlm.core.main_thread import Desk
+    from rlm.core.main_thread import MainThreadCalls
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ class Job(Generic[T]):
         """Cancel the job; it frees what it holds before its future is done."""
         self._loop.call(self._cancel)
 
-    def wait(self, desk: Desk | None = None) -> T:
+    def wait(self, desk: MainThreadCalls | None = None) -> T:
         """Start the job and wait for it; a Ctrl-C cancels it.
 
         Args:

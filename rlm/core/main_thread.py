@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Desk:
+class MainThreadCalls:
     """Takes errands from any thread, and does them on the one that serves."""
 
     def __init__(self) -> None:
@@ -98,18 +98,18 @@ def _nobody_serves() -> RLMError:
     return RLMError("Nobody waits for the run any more.")
 
 
-_here: ContextVar[Desk | None] = ContextVar("rlm_desk", default=None)
+_here: ContextVar[MainThreadCalls | None] = ContextVar("rlm_desk", default=None)
 
 
-def desk_here() -> Desk | None:
+def main_thread_here() -> MainThreadCalls | None:
     """Return the desk of the run that called us; None when nobody serves one."""
     return _here.get()
 
 
 @contextmanager
-def open_desk() -> Iterator[Desk]:
+def serve_main_thread() -> Iterator[MainThreadCalls]:
     """Open a desk for the runs that are started within; the caller serves it."""
-    desk = Desk()
+    desk = MainThreadCalls()
     token = _here.set(desk)
     try:
         yield desk

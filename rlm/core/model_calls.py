@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rlm.core.config import ModelSpec, RunConfig
     from rlm.core.limits import Limits, Reservation
     from rlm.events import Message
-    from rlm.replay.player import Player
+    from rlm.replay.player import ReplayClient
 
 _FIRST_GUESS = 4.0
 """Characters per token until a provider has counted."""
@@ -55,7 +55,7 @@ class Clients:
         return task
 
     async def get(self, spec: ModelSpec, messages: Sequence[Message] = ()) -> LMClient:
-        """Return a model's client; what it is to be asked matters to a `Player` only."""
+        """Return a model's client; what it is to be asked matters to a `ReplayClient` only."""
         del messages
         return await asyncio.shield(self.prepare(spec))
 
@@ -125,7 +125,7 @@ class Models:
     """
 
     config: RunConfig
-    clients: Clients | Player
+    clients: Clients | ReplayClient
     gate: Gate
     limits: Limits
     _all: _Meter = field(default_factory=_Meter)
@@ -217,7 +217,7 @@ class Models:
                 if reply.usage.input_tokens:
                     meter.measure(characters, tokens_in)
             if usage.cost is None and self.limits.max_budget is not None:
-                self.limits.unwatched = _unknown_cost(spec, self.limits.max_budget)
+                self.limits.cost_unknown = _unknown_cost(spec, self.limits.max_budget)
         finally:
             self.limits.settle(reservation, tokens=tokens, cost=usage.cost or 0.0)
         return replace(reply, usage=usage)

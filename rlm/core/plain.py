@@ -13,10 +13,10 @@ from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
 if TYPE_CHECKING:
     from typing import Any
 
-    from rlm.core.tree import Assignment, Tree
+    from rlm.core.tree import RunSpec, Tree
 
 
-async def answer_plainly(tree: Tree, assignment: Assignment) -> str:
+async def run_single_call(tree: Tree, assignment: RunSpec) -> str:
     """Ask the model once, with the context as its prompt.
 
     Args:
@@ -33,15 +33,15 @@ async def answer_plainly(tree: Tree, assignment: Assignment) -> str:
         messages = [*messages, {"role": "user", "content": question}]
 
     def retried(text: str, data: dict[str, Any]) -> None:
-        recorder.tell_under(None, Note, kind="retry", text=text, data=data)
+        recorder.emit_child(None, Note, kind="retry", text=text, data=data)
 
     with told(tree, assignment) as end, recorder.span():
         began, answer = time.perf_counter(), None
-        recorder.tell(TurnStarted, number=1, of=1, kept=0, messages=tuple(messages))
+        recorder.emit(TurnStarted, number=1, of=1, kept=0, messages=tuple(messages))
         try:
             tree.models.require_fit(spec, count_characters(messages))
             reply = await tree.models.ask(spec, messages, on_retry=retried)
-            recorder.tell(
+            recorder.emit(
                 ModelReply,
                 model=reply.model,
                 text=reply.text,
@@ -53,7 +53,7 @@ async def answer_plainly(tree: Tree, assignment: Assignment) -> str:
             tree.limits.check()
             answer = reply.text
         finally:
-            recorder.tell(
+            recorder.emit(
                 TurnFinished,
                 number=1,
                 final_answer=answer,

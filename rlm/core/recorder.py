@@ -100,7 +100,7 @@ class Recorder:
         finally:
             _here.reset(token)
 
-    def tell(self, event: type[Event], /, **fields: Any) -> None:
+    def emit(self, event: type[Event], /, **fields: Any) -> None:
         """Tell an event about the current node.
 
         Args:
@@ -119,7 +119,7 @@ class Recorder:
             )
         )
 
-    def tell_under(self, span: Span | None, event: type[Event], /, **fields: Any) -> None:
+    def emit_child(self, span: Span | None, event: type[Event], /, **fields: Any) -> None:
         """Tell an event that is a node of its own, such as an output or a note.
 
         Args:

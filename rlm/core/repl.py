@@ -92,14 +92,14 @@ class Repl:
         elif config.approve is not None:
             code = await self._approved(code, turn)
         with recorder.span() as span:
-            recorder.tell(CellStarted, number=number, code=code)
+            recorder.emit(CellStarted, number=number, code=code)
             self._subcalls.cell = span
             began = time.perf_counter()
             try:
                 result = await self._session.execute(
                     code,
                     timeout=config.cell_timeout,
-                    on_output=lambda output: recorder.tell_under(span, CellOutput, output=output),
+                    on_output=lambda output: recorder.emit_child(span, CellOutput, output=output),
                 )
             except asyncio.CancelledError:
                 self._finish(began, "interrupted", None, "The cell was interrupted.")
@@ -132,7 +132,7 @@ class Repl:
             await self._session.assign("history", entries, append=True)
 
     def _finish(self, began: float, status: Any, result: CellResult | None, text: str) -> None:
-        self._tree.recorder.tell(
+        self._tree.recorder.emit(
             CellFinished,
             status=status,
             execution_count=result.execution_count if result else None,
@@ -148,7 +148,7 @@ class Repl:
         if result.status in ("timeout", "interrupted", "died") and result.error:
             remarks.append(result.error)
         if result.dropped:
-            self._tree.recorder.tell_under(
+            self._tree.recorder.emit_child(
                 None,
                 Note,
                 kind="output",
@@ -168,7 +168,7 @@ class Repl:
         self._typed += 1
         if self._typed <= MAX_TYPED_CELLS:
             text = f"A person ran a cell in the kernel: {' '.join(code[:200].split())}"
-            self._tree.recorder.tell_under(
+            self._tree.recorder.emit_child(
                 self._run, Note, kind="console", text=text, data={"code": code}
             )
 
@@ -182,7 +182,7 @@ class Repl:
         await self._session.restart()
         if self._entry is not None:
             self._entry.moved(self._session.connection_file)
-        self._tree.recorder.tell_under(
+        self._tree.recorder.emit_child(
             None,
             Note,
             kind="restart",

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlm.core.chat import Dialogue
+from rlm.core.chat import Chat
 from rlm.core.fingerprint import fingerprint_told
 from rlm.core.kernels import forked_kernel
 from rlm.core.limits import ErrorStreak
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rlm.backends.base import LMReply
     from rlm.core.kernels import KeptKernel
     from rlm.core.repl import Cell
-    from rlm.core.tree import Assignment, Tree
+    from rlm.core.tree import RunSpec, Tree
     from rlm.events import RunStatus
     from rlm.live_runs import Registration
     from rlm_kernel.context.value import ContextValue
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _GOOD_ENDS = ("answered", "exhausted")
 
 
-async def run(tree: Tree, assignment: Assignment, *, kept: KeptKernel | None = None) -> str:
+async def run(tree: Tree, assignment: RunSpec, *, kept: KeptKernel | None = None) -> str:
     """Run to the answer, and tell of it.
 
     Args:
@@ -52,7 +52,7 @@ async def run(tree: Tree, assignment: Assignment, *, kept: KeptKernel | None = N
     Raises:
         RLMError: The run ended without one.
     """
-    dialogue = Dialogue(tree, assignment, kept)
+    dialogue = Chat(tree, assignment, kept)
     with told(tree, assignment) as end:
         end.partial = dialogue.partial
         if kept is None and assignment.depth == tree.config.depth:
@@ -68,7 +68,7 @@ async def run(tree: Tree, assignment: Assignment, *, kept: KeptKernel | None = N
     return end.answer
 
 
-async def _converse(tree: Tree, dialogue: Dialogue, repl: Repl) -> tuple[RunStatus, str]:
+async def _converse(tree: Tree, dialogue: Chat, repl: Repl) -> tuple[RunStatus, str]:
     """Ask, find code, run it, done? The paper's Algorithm 1."""
     streak = ErrorStreak(threshold=tree.config.max_errors)
     for number in range(1, tree.config.max_iterations + 1):
@@ -90,7 +90,7 @@ async def _converse(tree: Tree, dialogue: Dialogue, repl: Repl) -> tuple[RunStat
                 return "answered", turn.answer
             await dialogue.show(cells, repl)
             streak.turn(_failure(reply, cells))
-    return "exhausted", await dialogue.last_words(repl)
+    return "exhausted", await dialogue.ask_for_final_answer(repl)
 
 
 @dataclass(slots=True)
@@ -109,7 +109,7 @@ class End:
 
 
 @contextmanager
-def told(tree: Tree, assignment: Assignment) -> Iterator[End]:
+def told(tree: Tree, assignment: RunSpec) -> Iterator[End]:
     """Tell of a run's begin and end, whatever the end is.
 
     Args:
@@ -119,7 +119,7 @@ def told(tree: Tree, assignment: Assignment) -> Iterator[End]:
     recorder, end, began = tree.recorder, End(), time.perf_counter()
     problem: BaseException | None = None
     with recorder.span(new_run=True):
-        recorder.tell(
+        recorder.emit(
             RunStarted,
             depth=assignment.depth,
             model=assignment.model.name,
@@ -130,7 +130,7 @@ def told(tree: Tree, assignment: Assignment) -> Iterator[End]:
         try:
             yield end
         except asyncio.CancelledError:
-            problem = tree.limits.crossed
+            problem = tree.limits.exceeded_by
             end.status = "cancelled" if problem is None else _status(problem)
             raise
         except StoppedByUserError as error:
@@ -142,7 +142,7 @@ def told(tree: Tree, assignment: Assignment) -> Iterator[End]:
         finally:
             if end.status == "limit":
                 _note_limit(tree, assignment, problem)
-            recorder.tell(
+            recorder.emit(
                 RunFinished,
                 status=end.status,
                 answer=end.answer if end.status in _GOOD_ENDS else end.partial(),
@@ -156,18 +156,18 @@ def _status(problem: BaseException) -> RunStatus:
     return "limit" if isinstance(problem, LimitExceededError) else "error"
 
 
-def _note_limit(tree: Tree, assignment: Assignment, problem: BaseException | None) -> None:
-    """Note which limit was crossed, once a tree: in the root run, or in the child it is about."""
+def _note_limit(tree: Tree, assignment: RunSpec, problem: BaseException | None) -> None:
+    """Note which limit was exceeded, once a tree: in the root run, or in the child it is about."""
     own = isinstance(problem, ErrorThresholdExceededError)
     if own or assignment.depth == tree.config.depth:
         figures = {n: v for n, v in vars(problem).items() if isinstance(v, int | float)}
-        tree.recorder.tell_under(None, Note, kind="limit", text=str(problem), data=figures)
+        tree.recorder.emit_child(None, Note, kind="limit", text=str(problem), data=figures)
 
 
 @asynccontextmanager
 async def _repl(
     tree: Tree,
-    assignment: Assignment,
+    assignment: RunSpec,
     kept: KeptKernel | None,
     on_context: Callable[[ContextValue], None],
 ) -> AsyncIterator[Repl]:
@@ -188,7 +188,7 @@ async def _repl(
 
 
 def _entry(
-    tree: Tree, assignment: Assignment, connection_file: str
+    tree: Tree, assignment: RunSpec, connection_file: str
 ) -> AbstractContextManager[Registration | None]:
     """Have a root run among the live runs for as long as its REPL is open; a child is not."""
     here = tree.recorder.here()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.context import describe
 from rlm.core.model_calls import UnknownModelError, count_characters
 from rlm.core.tools import ToolFailedError, call_tool
-from rlm.core.tree import Assignment
+from rlm.core.tree import RunSpec
 from rlm.errors import (
     ErrorThresholdExceededError,
     LimitExceededError,
@@ -54,8 +54,8 @@ class SubCalls:
     def __init__(
         self,
         tree: Tree,
-        assignment: Assignment,
-        run_child: Callable[[Tree, Assignment], Awaitable[str]],
+        assignment: RunSpec,
+        run_child: Callable[[Tree, RunSpec], Awaitable[str]],
     ) -> None:
         self._tree = tree
         self._assignment = assignment
@@ -110,7 +110,7 @@ class SubCalls:
         """Do the work of a query and tell of it."""
         recorder = self._tree.recorder
         with recorder.span(under=self.cell):
-            recorder.tell(SubCallStarted, kind=kind, model=spec.name, prompt=prompt)
+            recorder.emit(SubCallStarted, kind=kind, model=spec.name, prompt=prompt)
             began = time.perf_counter()
             response, usage, problem = "", _NO_USAGE, None
             try:
@@ -130,7 +130,7 @@ class SubCalls:
             finally:
                 if problem is not None:
                     response = f"Error: {problem}"
-                recorder.tell(
+                recorder.emit(
                     SubCallFinished,
                     kind=kind,
                     model=spec.name,
@@ -150,11 +150,11 @@ class SubCalls:
         return reply.text, reply.usage
 
     async def _child(self, prompt: Any, spec: ModelSpec, depth: int) -> tuple[str, CallUsage]:
-        async with self._tree.child_places(depth):
+        async with self._tree.child_slots(depth):
             self._tree.limits.check()
             answer = await self._run_child(
                 self._tree,
-                Assignment(
+                RunSpec(
                     context=prompt,
                     info=describe(prompt, inline=False),  # The call tells its prompt.
                     root_prompt=None,
@@ -170,7 +170,7 @@ class SubCalls:
         recorder = self._tree.recorder
         name, tool = str(call.name), self._tools.get(str(call.name))
         with recorder.span(under=self.cell):
-            recorder.tell(SubCallStarted, kind="tool", model=name, prompt=call.prompt)
+            recorder.emit(SubCallStarted, kind="tool", model=name, prompt=call.prompt)
             began = time.perf_counter()
             value, problem = None, None
             try:
@@ -184,7 +184,7 @@ class SubCalls:
                 problem = str(error)
                 self._tree.stop(error)
             finally:
-                recorder.tell(
+                recorder.emit(
                     SubCallFinished,
                     kind="tool",
                     model=name,
@@ -208,7 +208,7 @@ class SubCalls:
         return await call(), None
 
     def _retried(self, text: str, data: dict[str, Any]) -> None:
-        self._tree.recorder.tell_under(None, Note, kind="retry", text=text, data=data)
+        self._tree.recorder.emit_child(None, Note, kind="retry", text=text, data=data)
 
     def _check_limits(self) -> None:
         try:

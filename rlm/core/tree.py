@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from rlm.core.recorder import Recorder
     from rlm.core.tools import Tool
     from rlm.errors import LimitExceededError, ReplayMissError, UnknownCostError
-    from rlm.replay.player import Player
+    from rlm.replay.player import ReplayClient
     from rlm_kernel.host.sandbox import Sandbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class RunSpec:
     """What one run is to do.
 
     Attributes:
@@ -60,7 +60,7 @@ class Tree:
     models: Models
     limits: Limits
     recorder: Recorder
-    replay: Player | None = None
+    replay: ReplayClient | None = None
     sandbox: Sandbox = field(init=False)
     _root_task: asyncio.Task[Any] | None = None
     _places: dict[int, asyncio.Semaphore] = field(default_factory=dict)
@@ -94,11 +94,11 @@ class Tree:
 
     def stop(self, reason: LimitExceededError | UnknownCostError | ReplayMissError) -> None:
         """End the whole tree, from anywhere in it: a limit is reached or blind, or a log ends."""
-        if self.limits.crossed is None and self._root_task is not None:
-            self.limits.crossed = reason
+        if self.limits.exceeded_by is None and self._root_task is not None:
+            self.limits.exceeded_by = reason
             self._root_task.cancel()
 
-    def child_places(self, depth: int) -> asyncio.Semaphore:
+    def child_slots(self, depth: int) -> asyncio.Semaphore:
         """Return the places for children of one depth.
 
         Each depth has its own `max_concurrent_subcalls`: a child waits for places of the next

@@ -179,7 +179,7 @@ class RLMChatCompletion:
 
     def __repr__(self) -> str:
         """Return it without prompt and record: a notebook keeps what it shows of a result."""
-        from rlm.trajectory.redacted import Redaction  # noqa: PLC0415 - only for those who look
+        from rlm.trajectory.redacted import Redaction
 
         error = "" if self.error is None else f", error={self.error!r}"
         return Redaction().text(
@@ -189,8 +189,8 @@ class RLMChatCompletion:
 
     def _repr_markdown_(self) -> str:
         """Return the answer, made safe for a page that trusts it, and what it took."""
-        from rlm.render.safe_markdown import plain_as_markdown  # noqa: PLC0415 - only in notebooks
-        from rlm.render.view import answer_as_markdown  # noqa: PLC0415 - same
+        from rlm.render.safe_markdown import plain_as_markdown
+        from rlm.render.view import answer_as_markdown
 
         told = answer_as_markdown(self.response, self.trajectory)
         return told if self.error is None else f"**{plain_as_markdown(self.error)}**\n\n{told}"

@@ -11,7 +11,7 @@ from rlm.api.outcome import settled
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from rlm.api.readers import Audience
+    from rlm.api.readers import ReaderSet
     from rlm.core.loop import Job
     from rlm.core.types import RLMChatCompletion
     from rlm.errors import RLMError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 async def watched(
     begin: Callable[[Callable[[Event], object]], Job[RLMChatCompletion | RLMError]],
-    audience: Audience,
+    audience: ReaderSet,
 ) -> AsyncGenerator[Event, None]:
     """Yield the events of a run as they happen; who stops to listen cancels it.
 

@@ -6,11 +6,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlm.formats.notebook.live import NotebookLog
     from rlm.logger.callbacks import CallbackReader
     from rlm.logger.console import ConsoleReader
     from rlm.logger.delivery import Delivery
     from rlm.logger.jsonl import RLMLogger
+    from rlm.logger.notebook_log import NotebookLog
     from rlm.logger.otel import OTelReader
 
 __all__ = ["CallbackReader", "ConsoleReader", "Delivery", "NotebookLog", "OTelReader", "RLMLogger"]
@@ -20,7 +20,7 @@ _MODULES = {
     "CallbackReader": "rlm.logger.callbacks",
     "ConsoleReader": "rlm.logger.console",
     "Delivery": "rlm.logger.delivery",
-    "NotebookLog": "rlm.formats.notebook.live",
+    "NotebookLog": "rlm.logger.notebook_log",
     "OTelReader": "rlm.logger.otel",
     "RLMLogger": "rlm.logger.jsonl",
 }

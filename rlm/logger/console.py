@@ -106,7 +106,7 @@ class ConsoleReader:
         self._several = self._several or len(self._forest.trees) > 1
         console = self._the_console()
         if self._live is None and console.is_terminal:
-            from rich.live import Live  # noqa: PLC0415  (rich is loaded with the first event)
+            from rich.live import Live
 
             # The streams stay the program's own: other threads print to them too. The thread
             # is ours, because rich's own may outlive the display.
@@ -142,8 +142,8 @@ class ConsoleReader:
         if not console.is_terminal:
             self._print(root, list(run_end(root)))
             return
-        from rich.panel import Panel  # noqa: PLC0415  (rich is loaded with the first event)
-        from rich.text import Text  # noqa: PLC0415
+        from rich.panel import Panel
+        from rich.text import Text
 
         finished = root.finished
         assert finished is not None
@@ -161,7 +161,7 @@ class ConsoleReader:
         self._print(root, [Line(0, "run", summary(root))])
 
     def _print(self, root: RunNode, lines: Iterable[Line]) -> None:
-        from rich.text import Text  # noqa: PLC0415  (rich is loaded with the first event)
+        from rich.text import Text
 
         # In one go: the live display is drawn again after each print.
         told = Text("\n").join(self._text(root, line) for line in lines)
@@ -169,7 +169,7 @@ class ConsoleReader:
 
     def _moving(self) -> RenderableType:
         """Return the moving part: called by the live display's own thread, and after each print."""
-        from rich.console import Group  # noqa: PLC0415  (rich is loaded with the first event)
+        from rich.console import Group
 
         now = time.monotonic()
         if self._frame is not None and now - self._frame_time < 1 / REFRESH_PER_SECOND:
@@ -190,7 +190,7 @@ class ConsoleReader:
         return self._frame
 
     def _text(self, root: RunNode, line: Line) -> Text:
-        from rich.text import Text  # noqa: PLC0415  (rich is loaded with the first event)
+        from rich.text import Text
 
         head = f"{self._tag(root)}{'  ' * line.level}{_MARKS.get(line.role, '')}"
         # Text, not markup: a model's "[red]" stays what it is.
@@ -201,7 +201,7 @@ class ConsoleReader:
 
     def _the_console(self) -> Console:
         if self._console is None:
-            from rich.console import Console  # noqa: PLC0415  (rich is loaded with the first event)
+            from rich.console import Console
 
             # In a notebook rich would publish HTML of its own; we want plain lines there.
             self._console = Console(stderr=True, force_jupyter=False, highlight=False)

@@ -74,7 +74,7 @@ class Delivery:
         self._readers = tuple({id(reader): reader for reader in (*readers, *owned)}.values())
         self._owned = {id(reader) for reader in owned}
         self._limit = queue_limit
-        self._lanes: list[_Lane] = []
+        self._lanes: list[_ReaderThread] = []
         self._era: object = None
         self._closed = False
         self._forgotten = weakref.finalize(self, _leave, self._lanes)
@@ -84,7 +84,7 @@ class Delivery:
         """Queue an event for every reader; never waits, never raises, ignored once closed."""
         if self._closed:
             return
-        if self._era is not _Lanes.era:
+        if self._era is not _ReaderThreads.era:
             self._open()
         for reader, lane in zip(self._readers, self._lanes, strict=False):
             lane.put(reader, event)
@@ -96,7 +96,7 @@ class Delivery:
             run_id: The run, which has begun.
             value: Its context.
         """
-        if self._closed or self._era is not _Lanes.era:
+        if self._closed or self._era is not _ReaderThreads.era:
             return
         for reader, lane in zip(self._readers, self._lanes, strict=False):
             if hasattr(reader, "on_context"):
@@ -111,7 +111,7 @@ class Delivery:
         Returns:
             Whether it all was.
         """
-        if self._era is not _Lanes.era:
+        if self._era is not _ReaderThreads.era:
             return True
         deadline = None if timeout is None else time.monotonic() + timeout
         delivered = [lane.flush(deadline) for lane in list(self._lanes)]
@@ -123,11 +123,11 @@ class Delivery:
         Args:
             timeout: How long to wait for slow readers, in seconds; None for as long as it takes.
         """
-        with _Lanes.lock:
+        with _ReaderThreads.lock:
             if self._closed:
                 return
             self._closed = True
-            foreign = self._era not in {None, _Lanes.era}
+            foreign = self._era not in {None, _ReaderThreads.era}
             lanes = [] if foreign else list(self._lanes)
             self._lanes.clear()
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -144,14 +144,14 @@ class Delivery:
 
     def _open(self) -> None:
         """Find or start the readers' threads: at the first event, and the first after a fork."""
-        with _Lanes.lock:
-            if self._closed or self._era is _Lanes.era:
+        with _ReaderThreads.lock:
+            if self._closed or self._era is _ReaderThreads.era:
                 return
-            self._era = _Lanes.era
+            self._era = _ReaderThreads.era
             self._lanes.clear()
             try:
                 for reader in self._readers:
-                    self._lanes.append(_Lanes.of(reader, self._limit))
+                    self._lanes.append(_ReaderThreads.of(reader, self._limit))
             except RuntimeError as error:  # No thread can be started; the run goes on all the same.
                 _log.warning("The readers of a run are told nothing more: %s.", error)
             if not self._forgotten.alive:  # meanwhile, when there were fewer lanes, or none
@@ -178,7 +178,7 @@ class _Word(Enum):
 _Item = tuple[Reader, "Event | _Context"] | threading.Event | _Word
 
 
-class _Lane:
+class _ReaderThread:
     """One reader's queue and thread, shared by all deliveries that have the reader."""
 
     def __init__(self, reader: Reader, limit: int) -> None:
@@ -223,7 +223,7 @@ class _Lane:
     def release(self, deadline: float | None) -> bool:
         """Give the lane up and return whether all was delivered; the last user ends its thread."""
         delivered = self.flush(deadline)
-        with _Lanes.lock:
+        with _ReaderThreads.lock:
             last = self._one_left()
         if not last:
             return delivered
@@ -247,8 +247,8 @@ class _Lane:
     def _one_left(self) -> bool:
         """Count one user less, with the lock held; return whether it was the last."""
         self.users -= 1
-        if self.users == 0 and _Lanes.lanes.get(self.key) is self:
-            del _Lanes.lanes[self.key]
+        if self.users == 0 and _ReaderThreads.lanes.get(self.key) is self:
+            del _ReaderThreads.lanes[self.key]
         return self.users == 0
 
     def _run(self) -> None:
@@ -259,7 +259,7 @@ class _Lane:
         """Do the next thing in the queue; return whether to go on."""
         item = self._queue.get()
         if item is _Word.ONE_LEAVES:
-            with _Lanes.lock:
+            with _ReaderThreads.lock:
                 return not self._one_left()
         if isinstance(item, threading.Event):
             item.set()
@@ -290,20 +290,20 @@ class _Lane:
         _log.warning("The reader %s %s.", self._name, text, exc_info=error)
 
 
-class _Lanes:
+class _ReaderThreads:
     """The lanes of this process; a forked child, which has none of the threads, begins afresh."""
 
-    lanes: dict[int, _Lane] = {}  # noqa: RUF012  (mypy knows it; guarded by the lock)
+    lanes: dict[int, _ReaderThread] = {}  # noqa: RUF012  (mypy knows it; guarded by the lock)
     # Of the re-entrant kind: a user's own `__del__` may close an RLM amid any allocation.
     lock = threading.RLock()
     era = object()
 
     @classmethod
-    def of(cls, reader: Reader, limit: int) -> _Lane:
+    def of(cls, reader: Reader, limit: int) -> _ReaderThread:
         """Return the reader's lane with one more user, with the lock held."""
         key = id(reader)
         if key not in cls.lanes:
-            cls.lanes[key] = _Lane(reader, limit)
+            cls.lanes[key] = _ReaderThread(reader, limit)
         cls.lanes[key].users += 1
         return cls.lanes[key]
 
@@ -314,10 +314,10 @@ class _Lanes:
         cls.era = object()
 
 
-os.register_at_fork(after_in_child=_Lanes.forget)
+os.register_at_fork(after_in_child=_ReaderThreads.forget)
 
 
-def _leave(lanes: list[_Lane]) -> None:
+def _leave(lanes: list[_ReaderThread]) -> None:
     """Give up the lanes of a delivery that was collected, each once; takes no lock."""
     with suppress(IndexError):
         while True:

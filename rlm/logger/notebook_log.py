@@ -51,7 +51,7 @@ _log = logging.getLogger("rlm")
 
 
 @dataclass(slots=True, eq=False)
-class _Book:
+class OpenNotebook:
     """The notebook of one run under way.
 
     Attributes:
@@ -175,7 +175,7 @@ class NotebookLog:
         """Begin with no run under way; a fork may have copied us amid an event."""
         self._lock = threading.RLock()
         self._forest = Forest()
-        self._books: dict[int, _Book] = {}
+        self._books: dict[int, OpenNotebook] = {}
         self._waiting: deque[Event] = deque()
         self._due = 0.0
         self._timer: threading.Timer | None = None
@@ -193,7 +193,7 @@ class NotebookLog:
                 continue
             book = self._books.get(id(tree))
             if book is None:
-                book = self._books[id(tree)] = _Book(Draft(tree), tree, _name(event))
+                book = self._books[id(tree)] = OpenNotebook(Draft(tree), tree, _name(event))
             book.draft.take(event)
             book.changed = True
             if tree.root is not None and tree.root.finished is event:
@@ -230,7 +230,7 @@ class NotebookLog:
         rest = max(_INTERVAL, _REST * (ended - began)) if all(written) else _AFTER_FAILURE
         self._due = ended + rest
 
-    def _end(self, book: _Book) -> None:
+    def _end(self, book: OpenNotebook) -> None:
         """Write a notebook for the last time, with the cell that restores its REPL."""
         try:
             book.restore = restoring(book.tree, self.folder / f"{book.name}.ipynb")
@@ -243,7 +243,7 @@ class NotebookLog:
             self._timer.cancel()
             self._timer = None
 
-    def _write(self, book: _Book) -> bool:
+    def _write(self, book: OpenNotebook) -> bool:
         """Write a notebook; return whether it worked."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -101,7 +101,7 @@ class OTelReader:
             MissingPackageError: OpenTelemetry is not installed.
         """
         try:
-            from opentelemetry import context, trace  # noqa: PLC0415 - an optional package
+            from opentelemetry import context, trace
         except ImportError as error:
             raise MissingPackageError(
                 "OTelReader needs the package opentelemetry-sdk: pip install 'rlm-kernel[otel]'."

@@ -1,1 +1,1 @@
-"""What turns a trajectory into something to look at elsewhere: safe HTML, pages, traces, spans."""
+"""Text, Markdown and HTML for people; all sanitising lives here."""

@@ -212,7 +212,7 @@ def _too_much(markup: str, limit: int) -> str:
 
 @cache
 def _html_cleaner() -> nh3.Cleaner:
-    import nh3  # noqa: PLC0415 - only for those who render
+    import nh3
 
     return nh3.Cleaner(
         tags=set(_TEXT_TAGS),
@@ -228,7 +228,7 @@ def _html_cleaner() -> nh3.Cleaner:
 
 @cache
 def _svg_cleaner() -> nh3.Cleaner:
-    import nh3  # noqa: PLC0415 - only for those who render
+    import nh3
 
     return nh3.Cleaner(
         tags=set(_DRAWING_TAGS),

@@ -90,7 +90,7 @@ def code_html(code: str, language: str = "python", *, classes: bool = False) -> 
         language: As pygments names it; only those that models write often are highlighted.
         classes: Whether colours are pygments' classes (see `code_css`) and not inline styles.
     """
-    from pygments import highlight  # noqa: PLC0415 - only for those who render
+    from pygments import highlight
 
     code = safe_text(code)
     if language not in _LANGUAGES or max(map(len, code.split("\n"))) > _LONGEST_LINE:
@@ -106,7 +106,7 @@ def code_css(style: str, selector: str) -> str:
         style: The name of one of pygments' styles.
         selector: What the code stands in.
     """
-    from pygments.formatters import HtmlFormatter  # noqa: PLC0415 - only for those who render
+    from pygments.formatters import HtmlFormatter
 
     sheet: str = HtmlFormatter(style=style, classprefix="k-").get_style_defs(selector)
     # Its background would not be the page's.
@@ -128,16 +128,16 @@ def markdown_html(text: str, *, classes: bool = False) -> str:
 
 @cache
 def _lexer(language: str) -> Any:
-    from pygments.lexers import get_lexer_by_name  # noqa: PLC0415 - only for those who render
+    from pygments.lexers import get_lexer_by_name
 
     return get_lexer_by_name(language, stripnl=False)
 
 
 @cache
 def _formatter(*, classes: bool) -> HtmlFormatter[str]:
-    from pygments.formatters import HtmlFormatter  # noqa: PLC0415 - only for those who render
-    from pygments.style import Style  # noqa: PLC0415 - same
-    from pygments.token import string_to_tokentype  # noqa: PLC0415 - same
+    from pygments.formatters import HtmlFormatter
+    from pygments.style import Style
+    from pygments.token import string_to_tokentype
 
     colors = {string_to_tokentype(name): color for name, color in CODE_COLORS.items()}
     style = type("MidTones", (Style,), {"styles": colors})
@@ -146,7 +146,7 @@ def _formatter(*, classes: bool) -> HtmlFormatter[str]:
 
 @cache
 def _markdown(*, classes: bool) -> MarkdownIt:
-    from markdown_it import MarkdownIt  # noqa: PLC0415 - only for those who render
+    from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False, "highlight": None})
     parser.enable(["table", "strikethrough"])

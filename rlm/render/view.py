@@ -32,11 +32,11 @@ def show(trajectory: Trajectory) -> None:
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None or getattr(shell, "kernel", None) is None:
-        from rich import print as rich_print  # noqa: PLC0415 - rich is loaded for those who look
+        from rich import print as rich_print
 
         rich_print(as_tree(redacted(trajectory)))
         return
-    from IPython.display import display  # noqa: PLC0415 - only in a notebook
+    from IPython.display import display
 
     viewer = _viewer(trajectory)
     if viewer is not None:
@@ -51,7 +51,7 @@ def as_output(trajectory: Trajectory, *, folded: bool = False) -> dict[str, str]
         trajectory: Finished or not.
         folded: Whether it is one line that opens to all of it.
     """
-    from rlm.render.html import fragment  # noqa: PLC0415 - only for those who look
+    from rlm.render.page import fragment
 
     trajectory = redacted(trajectory)  # It stays in a file: the notebook.
     line = "no run yet" if trajectory.root is None else summary(trajectory.root)
@@ -67,10 +67,10 @@ def as_tree(trajectory: Trajectory) -> Tree:
     Args:
         trajectory: Finished or not.
     """
-    from rich.text import Text  # noqa: PLC0415  (rich is loaded only for those who look)
-    from rich.tree import Tree  # noqa: PLC0415
+    from rich.text import Text
+    from rich.tree import Tree
 
-    from rlm.logger.console import STYLES  # noqa: PLC0415  (it comes with rich)
+    from rlm.logger.console import STYLES
 
     if trajectory.root is None:
         return Tree(Text("no run yet", style="dim"))

@@ -129,7 +129,7 @@ def _edits(path: str | Path) -> dict[str, str]:
     """Return the cells of a notebook that a person has changed, by the recorded cell's id."""
     if Path(path).suffix.lower() != ".ipynb":
         return {}
-    from rlm.formats.notebook import read_notebook  # noqa: PLC0415 - for notebooks only
+    from rlm.formats.notebook import read_notebook
 
     return {cell.id: cell.code for cell in read_notebook(Path(path).read_bytes()).edited}
 

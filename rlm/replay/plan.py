@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rlm.core.config import ModelSpec, RunConfig
     from rlm.core.recorder import Recorder
     from rlm.events import Message
-    from rlm.replay.player import Player
+    from rlm.replay.player import ReplayClient
     from rlm.trajectory import RunNode, Trajectory
 
 OnMiss = Literal["error", "live", "nearest"]
@@ -53,7 +53,9 @@ class ReplayPlan:
     keep_system_prompt: bool = True
     context: Any = None
 
-    def player(self, config: RunConfig, holdings: Holdings, recorder: Recorder) -> Player | None:
+    def player(
+        self, config: RunConfig, holdings: Holdings, recorder: Recorder
+    ) -> ReplayClient | None:
         """Return what answers the next completion; None when it is no more in the logs.
 
         Args:
@@ -64,7 +66,7 @@ class ReplayPlan:
         Raises:
             ConfigurationError: The logs are over, and no model is to be asked.
         """
-        from rlm.replay.player import Player  # noqa: PLC0415 - only for who plays a log
+        from rlm.replay.player import ReplayClient
 
         number = holdings.replayed if config.persistent else 0
         if number >= len(self.trajectories):
@@ -77,7 +79,7 @@ class ReplayPlan:
         holdings.replayed += 1
         last = number == len(self.trajectories) - 1
         plan = self if last else replace(self, live_from=None, messages=(), context=NOT_GIVEN)
-        return Player(plan, number, config, holdings.clients, recorder)
+        return ReplayClient(plan, number, config, holdings.clients, recorder)
 
     @property
     def may_ask(self) -> bool:

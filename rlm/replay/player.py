@@ -11,7 +11,7 @@ from rlm.replay.context import context_of
 from rlm.replay.matching import RecordedRuns, cell_numbered, where
 from rlm.replay.plan import NOT_GIVEN, root_of
 from rlm.replay.recorded_end import recorded_end, was_cancelled
-from rlm.replay.replies import NeverReplies, RecordedReply
+from rlm.replay.replies import PendingReply, RecordedReply
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 from rlm.trajectory.comparison import compare_outputs
 from rlm.trajectory.noise import masked_value
@@ -37,7 +37,7 @@ _LIMIT_PATIENCE = 2.0
 """Seconds that a call waits for the limit that cancelled it when it was recorded."""
 
 
-class Player:
+class ReplayClient:
     """Stands between a tree and its models for one completion.
 
     Args:
@@ -183,7 +183,7 @@ class Player:
         if node.finished.status != recorded.finished.status:
             found.insert(0, f"status: {recorded.finished.status!r} / {node.finished.status!r}")
         if found:
-            self._recorder.tell_under(
+            self._recorder.emit_child(
                 None,
                 Note,
                 kind="warning",
@@ -223,9 +223,9 @@ class Player:
             return None
         if recorded.finished is None or was_cancelled(recorded):
             if self._cell_went_on(recorded):
-                return NeverReplies(None)
+                return PendingReply(None)
             if self._root.finished is not None and self._root.finished.status == "limit":
-                return NeverReplies(_LIMIT_PATIENCE)
+                return PendingReply(_LIMIT_PATIENCE)
             if self._plan.on_miss == "live":
                 return None
             raise self._missing(
@@ -270,7 +270,7 @@ class Player:
         turn = self._runs.turn(node)
         if run is None or turn is None:
             return self._after_the_end(node, run)
-        problem = self._other_words(run, turn, messages)
+        problem = self._prompt_changed(run, turn, messages)
         if problem is not None and self._plan.on_miss == "live":
             return None
         if problem is not None and self._plan.on_miss == "error":
@@ -298,7 +298,9 @@ class Player:
             "the log ends before this reply. Leave replay=True away to go on with the model",
         )
 
-    def _other_words(self, run: RunNode, turn: TurnNode, messages: Sequence[Message]) -> str | None:
+    def _prompt_changed(
+        self, run: RunNode, turn: TurnNode, messages: Sequence[Message]
+    ) -> str | None:
         """Say how a prompt differs from the recorded one, as far as that matters.
 
         What follows a run's opening are the log's own replies and what cells print. Those are

@@ -77,7 +77,7 @@ class RecordedReply:
         """Do nothing: there is no connection."""
 
 
-class NeverReplies(RecordedReply):
+class PendingReply(RecordedReply):
     """Waits for what cancelled the call when it was recorded: its own cell, or a limit.
 
     Args:

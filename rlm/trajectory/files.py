@@ -156,7 +156,7 @@ def load_log(path: str | Path) -> list[Trajectory]:
         OSError: The file cannot be read.
     """
     # Imported here: the logger's format is built on trajectories.
-    from rlm.formats.jsonl.read import all_from_jsonl  # noqa: PLC0415
+    from rlm.formats.jsonl.read import all_from_jsonl
 
     try:
         return all_from_jsonl(Path(path).read_bytes())
@@ -202,7 +202,7 @@ def from_json(content: bytes, _path: Path) -> Trajectory:
 def jsonl_content(trajectory: Trajectory, _path: Path) -> bytes:
     """Return the root run as the reference logs it."""
     # Imported here: the logger's format is built on trajectories.
-    from rlm.logger.jsonl import log_lines  # noqa: PLC0415
+    from rlm.logger.jsonl import log_lines
 
     if trajectory.root is None:
         raise TrajectoryError("There is nothing to save: no run was started.")

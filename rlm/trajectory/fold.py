@@ -125,26 +125,26 @@ class Trajectory:
         Returns:
             True when they did the same; else it is false and its text says what differs.
         """
-        from rlm.trajectory.comparison import compare  # noqa: PLC0415 - only for those who compare
+        from rlm.trajectory.comparison import compare
 
         return compare(self.root, other.root)
 
     def save(self, path: str | Path, *, redact: Callable[[str], str] | None = None) -> Path:
         """Write the trajectory to a file, whole or not at all; see `rlm.trajectory.save`."""
-        from rlm.trajectory.files import save  # noqa: PLC0415  (files read trajectories too)
+        from rlm.trajectory.files import save
 
         return save(self, path, redact=redact)
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
         """Read a trajectory from a file; see `rlm.trajectory.load`."""
-        from rlm.trajectory.files import load  # noqa: PLC0415  (files read trajectories too)
+        from rlm.trajectory.files import load
 
         return load(path)
 
     def view(self) -> None:
         """Show the whole run: in the viewer in a notebook, as a tree in a terminal."""
-        from rlm.render.view import show  # noqa: PLC0415 - rich and IPython only for those who look
+        from rlm.render.view import show
 
         show(self)
 

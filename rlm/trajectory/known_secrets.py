@@ -26,7 +26,7 @@ def known_secrets() -> tuple[str, ...]:
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def keep_out(secrets: Iterable[str]) -> None:
+def remember_secrets(secrets: Iterable[str]) -> None:
     """Know the secrets of a run from now on.
 
     No record of the run holds them; they are kept here for the life of the process, because

@@ -152,7 +152,7 @@ def _kept_context(
     if value is None:
         return kept
     if context.get("form") == "bytes" and isinstance(value, str):
-        from base64 import b64decode  # noqa: PLC0415 - contexts are seldom bytes
+        from base64 import b64decode
 
         text = b64decode(value).decode("utf-8", "replace")
         whole = redact(text) == text

@@ -32,7 +32,7 @@ class LiveView:
             source: As for `TrajectoryViewer`.
             traits: As for `TrajectoryViewer`.
         """
-        from IPython.display import display  # noqa: PLC0415 - only in a notebook
+        from IPython.display import display
 
         self.viewer = TrajectoryViewer(source, **traits)
         self._handle: DisplayHandle | None = display(self.viewer, display_id=True)

@@ -47,7 +47,7 @@ def _environment() -> list[str] | None:
                 return None
     if sys.prefix != sys.base_prefix:
         # The image's own Python is a virtual environment: ours is to see its packages as well
-        import site  # noqa: PLC0415 - here alone
+        import site
 
         version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
         folder = f"{HOME}/lib/{version}/site-packages"

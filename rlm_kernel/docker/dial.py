@@ -10,7 +10,7 @@ from rlm_kernel.docker.stream import ssh_command
 _END_SECONDS = 2.0
 
 
-class Dialled:
+class SSHTunnel:
     """An ssh process and the socket that leads to the engine at its other end.
 
     Args:

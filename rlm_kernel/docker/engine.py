@@ -48,14 +48,14 @@ def engine(address: EngineAddress) -> Any:
         SandboxError: It cannot be reached; the message says what to do.
     """
     try:
-        import docker  # noqa: PLC0415 - an optional package, slow to import
-        import docker.constants  # noqa: PLC0415 - same
+        import docker
+        import docker.constants
     except ImportError:
         raise SandboxError(
             "The package docker is missing: pip install 'rlm-kernel[docker]'."
         ) from None
     try:
-        _knock(address)
+        check_socket(address)
         oldest = docker.constants.MINIMUM_DOCKER_API_VERSION
         with contextlib.closing(_client(address, oldest)) as first:
             version = first.version(api_version=False)["ApiVersion"]
@@ -65,11 +65,11 @@ def engine(address: EngineAddress) -> Any:
 
 
 def _client(address: EngineAddress, version: str) -> Any:
-    import docker  # noqa: PLC0415 - an optional package
-    import docker.tls  # noqa: PLC0415 - same
+    import docker
+    import docker.tls
 
     if address.url.startswith("ssh:"):
-        from rlm_kernel.docker.ssh import SSHAdapter  # noqa: PLC0415 - same
+        from rlm_kernel.docker.ssh import SSHAdapter
 
         client = docker.APIClient("http://docker:80", version=version, timeout=_TIMEOUT)
         client.mount("http://", SSHAdapter(address.url))
@@ -88,7 +88,7 @@ def _client(address: EngineAddress, version: str) -> Any:
     return client
 
 
-def _knock(address: EngineAddress) -> None:
+def check_socket(address: EngineAddress) -> None:
     """Raise what the operating system says of the engine's socket; the SDK says less of it."""
     parts = urlsplit(address.url)
     if parts.scheme == "unix":

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from rlm_kernel.docker.dial import Dialled
+from rlm_kernel.docker.dial import SSHTunnel
 from rlm_kernel.docker.stream import port_of, tls_context, unknown_address, uses_tls
 
 if TYPE_CHECKING:
@@ -130,14 +130,14 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _SSHConnection(http.client.HTTPConnection):
-    _dialled: Dialled | None = None
+    _dialled: SSHTunnel | None = None
 
     def __init__(self, url: str, timeout: float) -> None:
         super().__init__("docker", timeout=timeout)
         self._url = url
 
     def connect(self) -> None:
-        self._dialled = Dialled(self._url, self.timeout)
+        self._dialled = SSHTunnel(self._url, self.timeout)
         self.sock = self._dialled.socket
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ YOUNG_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
+class Leftover:
     """Something of ours on an engine.
 
     Attributes:
@@ -33,7 +33,7 @@ class Left:
     what: str
 
 
-def left_containers(address: EngineAddress) -> list[Left]:
+def left_containers(address: EngineAddress) -> list[Leftover]:
     """Return our containers that no host needs any more.
 
     One that runs has a host at its other end, or it would end by itself: it is left alone. What
@@ -47,13 +47,13 @@ def left_containers(address: EngineAddress) -> list[Left]:
     except Exception as error:
         raise explained(error, address) from error
     return [
-        Left(id=entry["Id"][:12], what=_told(entry))
+        Leftover(id=entry["Id"][:12], what=_told(entry))
         for entry in found
         if entry["State"] != "running" and time.time() - entry["Created"] > YOUNG_SECONDS
     ]
 
 
-def made_images(address: EngineAddress) -> list[Left]:
+def made_images(address: EngineAddress) -> list[Leftover]:
     """Return the images that we have made.
 
     Raises:
@@ -64,7 +64,7 @@ def made_images(address: EngineAddress) -> list[Left]:
     except Exception as error:
         raise explained(error, address) from error
     return [
-        Left(
+        Leftover(
             id=tag,
             what=f"{tag}, made of {entry['Labels'][_MADE_OF]}, {entry['Size'] / 1e6:.0f} MB",
         )
@@ -73,7 +73,7 @@ def made_images(address: EngineAddress) -> list[Left]:
     ]
 
 
-def remove_containers(address: EngineAddress, left: list[Left]) -> None:
+def remove_containers(address: EngineAddress, left: list[Leftover]) -> None:
     """Remove containers; one that is gone already is no error.
 
     Raises:
@@ -85,7 +85,7 @@ def remove_containers(address: EngineAddress, left: list[Left]) -> None:
         )
 
 
-def remove_images(address: EngineAddress, left: list[Left]) -> None:
+def remove_images(address: EngineAddress, left: list[Leftover]) -> None:
     """Remove images; one that is gone already is no error.
 
     Raises:

@@ -13,8 +13,8 @@ from rlm_kernel.docker.engine_api import EngineRequests
 from rlm_kernel.docker.images import Images
 from rlm_kernel.docker.stream import DockerStream, attach
 from rlm_kernel.host.threads import begin_thread, in_thread
-from rlm_kernel.relay.machine import Box
-from rlm_kernel.relay.pool import WarmBoxes, warm_boxes
+from rlm_kernel.relay.machine import Machine
+from rlm_kernel.relay.pool import MachinePool, warm_boxes
 from rlm_kernel.relay.sandbox import RelayedSandbox
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 _STOPPED_SECONDS = 10.0
 
 
-def warm_containers(options: DockerOptions) -> WarmBoxes:
+def warm_containers(options: DockerOptions) -> MachinePool:
     """Return where containers that are started with these options are kept; close it after use."""
     return warm_boxes(f"docker {engine_address()} {options}")
 
 
-def docker_sandbox(options: DockerOptions, warm: WarmBoxes | None = None) -> RelayedSandbox:
+def docker_sandbox(options: DockerOptions, warm: MachinePool | None = None) -> RelayedSandbox:
     """Return a new tree's sandbox in a container; call it on the event loop that will use it.
 
     Args:
@@ -44,7 +44,7 @@ def docker_sandbox(options: DockerOptions, warm: WarmBoxes | None = None) -> Rel
 
 
 class Container:
-    """A container with a fork server in it (see `rlm_kernel.relay.sandbox.Box`)."""
+    """A container with a fork server in it (see `rlm_kernel.relay.sandbox.Machine`)."""
 
     def __init__(
         self, client: Any, address: EngineAddress, container: str, stream: DockerStream
@@ -65,14 +65,14 @@ class Container:
         if not ended:
             await in_thread(_remove, self._client, self._id)
 
-    async def epitaph(self) -> str:
+    async def exit_reason(self) -> str:
         """Return what the container wrote to stderr."""
         await asyncio.sleep(0.05)  # what is on its way
         said = self.stream.stderr
         return f"The container said: {said[-1000:]}" if said else ""
 
 
-async def _start(options: DockerOptions) -> Box:
+async def _start(options: DockerOptions) -> Machine:
     """Start a container; when that is cancelled, what comes of it is removed."""
     address = engine_address()
     box = await _kept(_started(address, options))

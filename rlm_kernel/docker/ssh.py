@@ -11,18 +11,18 @@ import urllib3
 import urllib3.connection
 from requests.adapters import HTTPAdapter
 
-from rlm_kernel.docker.dial import Dialled
+from rlm_kernel.docker.dial import SSHTunnel
 
 
 class _Connection(urllib3.connection.HTTPConnection):
     """A connection whose other end is an ssh process's stdin and stdout."""
 
     ssh_url = ""
-    _dialled: Dialled | None = None
+    _dialled: SSHTunnel | None = None
 
     def connect(self) -> None:
         timeout = self.timeout if isinstance(self.timeout, int | float) else None
-        self._dialled = Dialled(self.ssh_url, timeout)
+        self._dialled = SSHTunnel(self.ssh_url, timeout)
         self.sock = self._dialled.socket
 
     def close(self) -> None:

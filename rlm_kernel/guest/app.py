@@ -107,7 +107,7 @@ def start_kernel(spec: dict[str, Any]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run a person's kernel: the command of the kernelspec `rlm` where no provisioner is used."""
-    from rlm_kernel.guest.notebook_kernel import PersonKernel  # noqa: PLC0415 - a model's does not need it
+    from rlm_kernel.guest.notebook_kernel import PersonKernel
 
     app = RLMKernelApp(kernel_class=PersonKernel)
     app.initialize(sys.argv[1:] if argv is None else argv)

@@ -41,7 +41,7 @@ def become_kernel(
         if relayed:
             processes.hide(hidden=False)
             processes.offer_to_oom_killer()
-            processes.give_way()
+            processes.lower_priority()
         os.chdir(spec["cwd"])
         os.environ.update(spec["env"])
         _limit_memory(spec.get("memory_limit"))
@@ -51,12 +51,12 @@ def become_kernel(
         sys.path += [entry for entry in spec["sys_path"] if entry not in sys.path]
         sys.argv = ["rlm-kernel"]
 
-        from rlm_kernel.guest.app import start_kernel  # noqa: PLC0415 - preloaded before the fork
+        from rlm_kernel.guest.app import start_kernel
 
         start_kernel(spec)
         code = 0
     except BaseException:  # noqa: BLE001 - nothing may run on in a copy of the server
-        import traceback  # noqa: PLC0415 - the rare path
+        import traceback
 
         with contextlib.suppress(OSError):
             Path(spec["dir"], "crash.txt").write_text(traceback.format_exc())
@@ -88,8 +88,8 @@ def _limit_memory(limit: int | None) -> None:
     """
     if not limit:
         return
-    import resource  # noqa: PLC0415 - not on every platform
-    import threading  # noqa: PLC0415 - only here
+    import resource
+    import threading
 
     threading.stack_size(1 << 20)
     with contextlib.suppress(ValueError, OSError):

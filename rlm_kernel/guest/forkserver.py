@@ -102,10 +102,10 @@ def _silence() -> float | None:
 def _preload() -> None:
     """Import what every kernel needs, but no debugger: a model's kernel has none (90 ms, 8 MB)."""
     sys.modules["debugpy"] = None  # type: ignore[assignment]
-    import ipykernel.debugger  # noqa: F401, PLC0415 - while debugpy is blocked
+    import ipykernel.debugger  # noqa: F401 - while debugpy is blocked
 
     del sys.modules["debugpy"]
-    import rlm_kernel.guest.app  # noqa: F401, PLC0415 - after the stream is safe: imports may print
+    import rlm_kernel.guest.app  # noqa: F401 - after the stream is safe: imports may print
 
     # What a kernel would else import for itself, once each
     for name in (

@@ -1,4 +1,4 @@
-"""Bounds what one cell may write, in the thread that writes, and says when it was crossed.
+"""Bounds what one cell may write, in the thread that writes, and says when it was exceeded.
 
 Without a bound, 200 MB of output cost a gigabyte of memory in the kernel and on the host. The
 text is cut here, before it is buffered; the host is told, and it counts for itself as well.
@@ -27,7 +27,7 @@ class OutputMeter:
 
     Args:
         limit: Characters a cell may write; None bounds nothing.
-        on_crossed: Called with the number of characters dropped when the limit is crossed and each
+        on_crossed: Called with the number of characters dropped when the limit is exceeded and each
             time that number has grown tenfold.
     """
 

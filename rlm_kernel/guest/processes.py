@@ -59,7 +59,7 @@ _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = 1 << 60
 
 
-def give_way() -> None:
+def lower_priority() -> None:
     """Have the fork server and its pump run before this process and all that it starts.
 
     So a fork bomb cannot keep them from ending it. Done only where this container's share of the

@@ -59,7 +59,7 @@ def restore(
     Raises:
         RestoreError: Something is missing, damaged, or another one than recorded.
     """
-    from IPython.core.getipython import get_ipython  # noqa: PLC0415 - the engine has no shell
+    from IPython.core.getipython import get_ipython
 
     shell: Any = get_ipython()
     if shell is None:
@@ -67,7 +67,7 @@ def restore(
     data = _side_file(file, sha256) if file else _decoded(payload)
     recorded = _read(data)
     if _Current.repl is not None:
-        _Current.repl.let_go()
+        _Current.repl.close_pipes()
     _Current.repl = RestoredRepl(shell, recorded, _context(recorded["context"], context))
 
 
@@ -117,7 +117,7 @@ class RestoredRepl:
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
 
-    def let_go(self) -> None:
+    def close_pipes(self) -> None:
         """Leave the names as they are from now on."""
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
@@ -192,7 +192,7 @@ class RestoredRepl:
 
 def _behave_like_a_models_kernel(shell: Any) -> None:
     """Show errors and long values, and run `asyncio.run`, as in the recorded run."""
-    from rlm_kernel.guest.kernel import print_long  # noqa: PLC0415 - loads a kernel's own modules
+    from rlm_kernel.guest.kernel import print_long
 
     shell.colors = "nocolor"
     shell.InteractiveTB.set_mode(mode="Plain")

@@ -80,12 +80,12 @@ class RunningCell:
             content = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
             self.reply.set_result({"content": content, "metadata": {}})
 
-    def result(self, *, lost: bool, epitaph: str) -> CellResult:
+    def result(self, *, lost: bool, exit_reason: str) -> CellResult:
         """Return what became of it.
 
         Args:
             lost: Whether its kernel is gone.
-            epitaph: How that died, if it did.
+            exit_reason: How that died, if it did.
         """
         duration = time.monotonic() - self.started
         if not self.reply.done():
@@ -93,7 +93,7 @@ class RunningCell:
                 status=self.stopped_for or "died",
                 outputs=self.outputs.collected(),
                 variables={},
-                error=_stop_text(self.stopped_for) if self.stopped_for else epitaph,
+                error=_stop_text(self.stopped_for) if self.stopped_for else exit_reason,
                 duration=duration,
                 restarted=lost or self.killed,
             )

@@ -37,7 +37,7 @@ def done(step: Callable[[], object]) -> None:
     _steps.pop(step, None)
 
 
-def let_go(process: subprocess.Popen[bytes]) -> None:
+def close_pipes(process: subprocess.Popen[bytes]) -> None:
     """Close a forked child's ends of a parent's pipes, which would keep the process from ending."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:

@@ -27,7 +27,7 @@ class KernelProcess:
         why: What the fork server said about its end; empty when nothing.
     """
 
-    def __init__(self, server: ServerStream, number: int) -> None:
+    def __init__(self, server: ForkServerClient, number: int) -> None:
         self._server = server
         self.number = number
         self.pid: int | None = None
@@ -47,9 +47,9 @@ class KernelProcess:
     def death(self) -> KernelDiedError:
         """Return the error that says how the kernel died."""
         code = self.died.result() if self.died.done() else None
-        return KernelDiedError(self.epitaph(), exit_code=code)
+        return KernelDiedError(self.exit_reason(), exit_code=code)
 
-    def epitaph(self) -> str:
+    def exit_reason(self) -> str:
         """Say how the kernel died, for the person (or model) whose work it was."""
         if self.over_memory is not None:
             limit = f" of {self.over_memory / 1e9:.3g} GB" if self.over_memory else ""
@@ -65,7 +65,7 @@ class KernelProcess:
         return f"The kernel's process exited with status {code}."
 
 
-class ServerStream:
+class ForkServerClient:
     """Speaks the fork server's frames over whatever carries them.
 
     Args:

@@ -63,7 +63,7 @@ class Requests:
                 found: dict[str, Any] = reply.result()["content"]
                 return found
             if died.done():
-                raise KernelDiedError(self._process.epitaph(), exit_code=died.result())
+                raise KernelDiedError(self._process.exit_reason(), exit_code=died.result())
             raise TimeoutError
         finally:
             reply.cancel()

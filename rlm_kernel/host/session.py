@@ -265,7 +265,7 @@ class Session:
                 return CellResult(
                     status="died",
                     variables={},
-                    error=self._process.epitaph(),
+                    error=self._process.exit_reason(),
                     duration=0.0,
                     restarted=True,
                 )
@@ -304,7 +304,7 @@ class Session:
         if cell.reply.done():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(cell.idle.wait(), IDLE_SECONDS)
-        return cell.result(lost=died.done(), epitaph=self._process.epitaph())
+        return cell.result(lost=died.done(), exit_reason=self._process.exit_reason())
 
     async def _stop(self, cell: RunningCell, why: CellStatus) -> None:
         """Interrupt a cell; kill its kernel when it goes on all the same."""

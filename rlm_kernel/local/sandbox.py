@@ -100,7 +100,7 @@ class LocalSandbox:
         on_message: Callable[[str, dict[str, Any]], None],
     ) -> MessageChannels:
         """Connect to a kernel's sockets."""
-        from rlm_kernel.host.channels import Channels  # noqa: PLC0415 - jupyter_client is slow to import
+        from rlm_kernel.host.channels import Channels
 
         del process
         return Channels(connection, on_message)

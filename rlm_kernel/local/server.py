@@ -19,8 +19,8 @@ from pathlib import Path
 import rlm_kernel
 from rlm_kernel.errors import FrameError, SandboxError
 from rlm_kernel.host.directory import make_root
-from rlm_kernel.host.exit_hooks import at_exit, done, let_go
-from rlm_kernel.host.fork_server import ServerStream
+from rlm_kernel.host.exit_hooks import at_exit, close_pipes, done
+from rlm_kernel.host.fork_server import ForkServerClient
 from rlm_kernel.host.scrubbed_env import scrubbed_environment
 from rlm_kernel.host.threads import begin_thread, in_thread
 
@@ -100,7 +100,7 @@ class LocalServer:
         assert self._process.stdout is not None
         self._out = self._process.stdout
         os.set_blocking(self._out.fileno(), False)
-        self.stream = ServerStream(loop, self._write)
+        self.stream = ForkServerClient(loop, self._write)
         loop.add_reader(self._out.fileno(), self._read)
         at_exit(self._end_process, in_child=self._disown)
 
@@ -171,4 +171,4 @@ class LocalServer:
     def _disown(self) -> None:
         """Take it to be over in a forked child; the event loop there is the parent's as well."""
         self.over = self.stream.ended = True
-        let_go(self._process)
+        close_pipes(self._process)

@@ -60,8 +60,8 @@ def sdk() -> Any:
         SandboxError: It is not installed, or there is no token.
     """
     try:
-        import modal  # noqa: PLC0415 - an optional package, slow to import
-        import modal.exception  # noqa: PLC0415 - same
+        import modal
+        import modal.exception
     except ImportError:
         raise SandboxError(
             "The package modal is missing: pip install 'rlm-kernel[modal]'."
@@ -75,7 +75,7 @@ def explained(error: BaseException) -> SandboxError:
     """Return an error that says what to do about one of the SDK's."""
     if isinstance(error, SandboxError):
         return error
-    import modal.exception as modal_errors  # noqa: PLC0415 - an optional package, slow to import
+    import modal.exception as modal_errors
 
     text = " ".join(str(error).split())[:500] or type(error).__name__
     if isinstance(error, modal_errors.AuthError | modal_errors.PermissionDeniedError):

@@ -54,7 +54,7 @@ def modal_sandbox(options: ModalOptions) -> RelayedSandbox:
 
 
 class ModalBox:
-    """A Modal sandbox with a fork server in it (see `rlm_kernel.relay.sandbox.Box`)."""
+    """A Modal sandbox with a fork server in it (see `rlm_kernel.relay.sandbox.Machine`)."""
 
     def __init__(self, sandbox: Any, process: Any, options: ModalOptions) -> None:
         self._sandbox = sandbox
@@ -79,7 +79,7 @@ class ModalBox:
         return size
 
     async def _upload(self, file: Path, path: str, type_name: str) -> None:
-        from modal.exception import SandboxFilesystemError  # noqa: PLC0415 - an optional package
+        from modal.exception import SandboxFilesystemError
 
         began = time.monotonic()
         while True:
@@ -105,7 +105,7 @@ class ModalBox:
         await asyncio.wait([self._listener])
         await _terminate(self._sandbox)
 
-    async def epitaph(self) -> str:
+    async def exit_reason(self) -> str:
         """Return what Modal says of the sandbox's end, and what the program wrote to stderr."""
         await asyncio.wait([self._listener], timeout=_STDERR_SECONDS)
         stderr = self._stderr.decode("utf-8", "replace").strip()

@@ -150,7 +150,7 @@ class _Outage:
 
 def is_final(error: Exception) -> bool:
     """Tell whether an error of the SDK's will come again at every try."""
-    import modal.exception as errors  # noqa: PLC0415 - an optional package, slow to import
+    import modal.exception as errors
 
     return isinstance(
         error,

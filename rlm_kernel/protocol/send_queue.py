@@ -15,7 +15,7 @@ CHUNK = 1 << 16
 """Bytes that one write carries, unless a single frame is longer."""
 
 
-class _Lane:
+class _ReaderThread:
     """What one kernel (or one file) has to send."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self._control: deque[bytes] = deque()
-        self._lanes: dict[tuple[int, int], _Lane] = {}
+        self._lanes: dict[tuple[int, int], _ReaderThread] = {}
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -118,5 +118,5 @@ class Outbox:
                 return frame
         return None
 
-    def _lane(self, kind: int, number: int) -> _Lane:
-        return self._lanes.setdefault((kind, number), _Lane())
+    def _lane(self, kind: int, number: int) -> _ReaderThread:
+        return self._lanes.setdefault((kind, number), _ReaderThread())

@@ -15,12 +15,14 @@ from pathlib import Path
 
 _PACKAGE = Path(__file__).parents[1]
 
+_FILES = ("__init__", "__main__", "env_names", "errors", "forkserver", "recorded_calls")
+_FOLDERS = ("context", "guest", "inside", "protocol")
+
 MODULES = tuple(
     path.relative_to(_PACKAGE.parent).as_posix()
     for path in (
-        *(_PACKAGE / f"{name}.py" for name in ("__init__", "__main__", "errors", "forkserver")),
-        *sorted((_PACKAGE / "inside").glob("*.py")),
-        *sorted((_PACKAGE / "wire").glob("*.py")),
+        *(_PACKAGE / f"{name}.py" for name in _FILES),
+        *(path for folder in _FOLDERS for path in sorted((_PACKAGE / folder).glob("*.py"))),
     )
 )
 """What runs in a sandbox: it imports the standard library, ipykernel and pyzmq, nothing else."""

@@ -12,7 +12,7 @@ ROOT = "/tmp/rlm"  # noqa: S108 - in a sandbox of our own
 """The sandbox's directory, as seen from inside."""
 
 
-class Box(Protocol):
+class Machine(Protocol):
     """What an environment runs for one sandbox: a container, say."""
 
     @property
@@ -41,6 +41,6 @@ class Box(Protocol):
         """
         ...
 
-    async def epitaph(self) -> str:
+    async def exit_reason(self) -> str:
         """Say what the environment knows about why it ended; empty when nothing."""
         ...

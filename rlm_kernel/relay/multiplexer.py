@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.context.value import PlacedContext
 from rlm_kernel.errors import ContextError, FrameError, SandboxError
-from rlm_kernel.host.fork_server import ServerStream
+from rlm_kernel.host.fork_server import ForkServerClient
 from rlm_kernel.protocol import chunks as pieces
 from rlm_kernel.protocol import frames
 from rlm_kernel.protocol.send_queue import Outbox
@@ -55,7 +55,7 @@ class Relay:
         self._root = root
         self._silence = silence
         self._loop = asyncio.get_running_loop()
-        self.server = ServerStream(self._loop, self._send_control)
+        self.server = ForkServerClient(self._loop, self._send_control)
         self.why: str | None = None
         self._outbox = Outbox()
         self._assembler = pieces.Assembler()

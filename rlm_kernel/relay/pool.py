@@ -12,7 +12,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rlm_kernel.relay.machine import Box
+    from rlm_kernel.relay.machine import Machine
     from rlm_kernel.relay.multiplexer import Relay
 
 _CLEAN_SECONDS = 5.0
@@ -22,12 +22,12 @@ _END_SECONDS = 3.0
 LIMIT = 16
 """Boxes that are kept while nobody uses them."""
 
-_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, WarmBoxes]] = (
+_shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, MachinePool]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def warm_boxes(kind: str) -> WarmBoxes:
+def warm_boxes(kind: str) -> MachinePool:
     """Return the running event loop's boxes of a kind, with one user more; that one closes them.
 
     Args:
@@ -36,12 +36,12 @@ def warm_boxes(kind: str) -> WarmBoxes:
     kinds = _shared.setdefault(asyncio.get_running_loop(), {})
     boxes = kinds.get(kind)
     if boxes is None or boxes.users == 0:
-        boxes = kinds[kind] = WarmBoxes()
+        boxes = kinds[kind] = MachinePool()
     boxes.users += 1
     return boxes
 
 
-class WarmBoxes:
+class MachinePool:
     """Boxes that were all started with the same options.
 
     Attributes:
@@ -50,9 +50,9 @@ class WarmBoxes:
 
     def __init__(self) -> None:
         self.users = 0
-        self._idle: list[tuple[Box, Relay]] = []
+        self._idle: list[tuple[Machine, Relay]] = []
 
-    async def take(self) -> tuple[Box, Relay] | None:
+    async def take(self) -> tuple[Machine, Relay] | None:
         """Return a clean box that runs; None when there is none."""
         while self._idle:
             box, relay = self._idle.pop()
@@ -61,7 +61,7 @@ class WarmBoxes:
             await end(box, relay)
         return None
 
-    async def keep(self, box: Box, relay: Relay) -> None:
+    async def keep(self, box: Machine, relay: Relay) -> None:
         """Clean a box and keep it, or end it when it cannot be cleaned or is one too many."""
         clean = False
         if self.users and len(self._idle) < LIMIT:
@@ -81,7 +81,7 @@ class WarmBoxes:
         await asyncio.gather(*(end(box, relay) for box, relay in idle))
 
 
-async def end(box: Box, relay: Relay) -> None:
+async def end(box: Machine, relay: Relay) -> None:
     """End a box; nothing of it is left then."""
     relay.server.send(op="end")
     ended = await relay.ended(_END_SECONDS)

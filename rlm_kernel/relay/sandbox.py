@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.kernel_options import KernelOptions
     from rlm_kernel.host.sandbox import MessageChannels
-    from rlm_kernel.relay.machine import Box
-    from rlm_kernel.relay.pool import WarmBoxes
-    from rlm_kernel.relay.socket_proxy import HostSockets
+    from rlm_kernel.relay.machine import Machine
+    from rlm_kernel.relay.pool import MachinePool
+    from rlm_kernel.relay.socket_proxy import SocketProxy
 
 START_SECONDS = 60.0
 
@@ -51,20 +51,20 @@ class RelayedSandbox:
 
     def __init__(
         self,
-        open_box: Callable[[], Awaitable[Box]],
-        warm: WarmBoxes | None = None,
+        open_box: Callable[[], Awaitable[Machine]],
+        warm: MachinePool | None = None,
         *,
         silence: float = SILENCE_SECONDS,
     ) -> None:
         self._open_box = open_box
         self._warm = warm
         self._silence = silence
-        self._box: Box | None = None
+        self._box: Machine | None = None
         self._relay: Relay | None = None
         self._directory = HostDirectory()
         self._numbers = itertools.count(1)
         self._contexts: dict[int, ContextValue] = {}
-        self._sockets: dict[KernelProcess, HostSockets] = {}
+        self._sockets: dict[KernelProcess, SocketProxy] = {}
         self._opening = asyncio.Lock()
         self._closed = False
 
@@ -107,7 +107,7 @@ class RelayedSandbox:
         return kernel, {**connection, "connection_file": str(file)}
 
     async def start_process(
-        self, connection: dict[str, Any], sockets: HostSockets | None = None, **spec: Any
+        self, connection: dict[str, Any], sockets: SocketProxy | None = None, **spec: Any
     ) -> KernelProcess:
         """Fork a process that is a kernel behind sockets of this machine.
 
@@ -116,15 +116,15 @@ class RelayedSandbox:
             sockets: Those of the kernel before, whose place this one takes.
             spec: What else the fork server is told.
         """
-        from rlm_kernel.relay.socket_proxy import (  # noqa: PLC0415 - jupyter_client is slow to import
-            HostSockets,
+        from rlm_kernel.relay.socket_proxy import (
+            SocketProxy,
         )
 
         relay = await self._live()
         kernel = relay.server.new_kernel()
         inside = f"{ROOT}/k{kernel.number}"
         assert self._box is not None
-        sockets = sockets or HostSockets(connection)
+        sockets = sockets or SocketProxy(connection)
         sockets.put_before(relay, kernel.number)
         self._sockets[kernel] = sockets
         relay.server.send(
@@ -144,13 +144,13 @@ class RelayedSandbox:
         on_message: Callable[[str, dict[str, Any]], None],
     ) -> MessageChannels:
         """Open a session's channels; closing them closes the kernel's sockets here."""
-        from rlm_kernel.relay.socket_proxy import (  # noqa: PLC0415 - jupyter_client is slow to import
+        from rlm_kernel.relay.socket_proxy import (
             RelayedChannels,
         )
 
         return RelayedChannels(self._sockets[process], connection, on_message)
 
-    def sockets_of(self, process: KernelProcess) -> HostSockets:
+    def sockets_of(self, process: KernelProcess) -> SocketProxy:
         """Return the sockets behind which a kernel is."""
         return self._sockets[process]
 
@@ -213,16 +213,16 @@ class RelayedSandbox:
             return await relay.place(value, number)
         return PlacedContext(path=path, form=value.form, type_name=value.type_name, bytes=size)
 
-    async def _ready(self, box: Box, relay: Relay) -> None:
+    async def _ready(self, box: Machine, relay: Relay) -> None:
         try:
             await asyncio.wait_for(asyncio.shield(relay.server.ready), START_SECONDS)
         except TimeoutError:
-            why = await box.epitaph()
+            why = await box.exit_reason()
             raise SandboxError(
                 f"The sandbox was not ready within {START_SECONDS:.0f} s. {why}".strip()
             ) from None
         except SandboxError as error:
-            raise SandboxError(f"{error} {await box.epitaph()}".strip()) from error
+            raise SandboxError(f"{error} {await box.exit_reason()}".strip()) from error
 
     async def _end(self) -> None:
         relay, self._relay = self._relay, None

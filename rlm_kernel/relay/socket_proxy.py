@@ -37,7 +37,7 @@ class RelayedChannels:
 
     def __init__(
         self,
-        sockets: HostSockets,
+        sockets: SocketProxy,
         connection: dict[str, Any],
         on_message: Callable[[str, dict[str, Any]], None],
     ) -> None:
@@ -76,7 +76,7 @@ class RelayedChannels:
             self._on_message(channel.name.lower(), message)
 
 
-class HostSockets:
+class SocketProxy:
     """Sockets on this machine behind which a relayed kernel seems to be.
 
     Any Jupyter client connects to them. They outlive the kernel: a restarted one is put behind the

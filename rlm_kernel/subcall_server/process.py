@@ -1,7 +1,7 @@
-"""The provisioner's end of an answerer: starts it beside a kernel, and sees that it ends with it.
+"""The provisioner's end of a sub-call server: starts it beside a kernel, and ends it with it.
 
-The answerer reads its settings, then words about the kernel, from its stdin. It ends when that
-does: when the kernel was shut down, and when the Jupyter server has ended, however it did.
+The server reads its settings, then news of the kernel, from its stdin. It ends when stdin does:
+when the kernel was shut down, and when the Jupyter server has ended, however it did.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from rlm_kernel.host.exit_hooks import at_exit, done, let_go
+from rlm_kernel.host.exit_hooks import at_exit, close_pipes, done
 from rlm_kernel.host.threads import in_thread
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ _END_SECONDS = 10.0
 """What it has to end: its children's kernels as well."""
 
 
-class AnswererProcess:
-    """An answerer, beside one kernel and those that take its place.
+class SubCallServerProcess:
+    """a sub-call server, beside one kernel and those that take its place.
 
     Args:
         settings: What `rlm_kernel.subcall_server.program` reads: JSON.
@@ -43,7 +43,7 @@ class AnswererProcess:
         self._starts = 0
 
     def kernel_started(self) -> None:
-        """Have the kernel told who answers; the answerer is started when it does not run."""
+        """Have the kernel told who answers; the sub-call server is started when it does not run."""
         if self._process is None:
             self._start()
         else:
@@ -71,7 +71,7 @@ class AnswererProcess:
             bufsize=0,
         )
         self._process = process
-        at_exit(self._end, in_child=lambda: let_go(process))
+        at_exit(self._end, in_child=lambda: close_pipes(process))
         self._loop.add_reader(_out(process), self._ended, process)
         self._say(json.dumps(self._settings).encode() + b"\n")
         self._say(b"started\n")

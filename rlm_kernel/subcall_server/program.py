@@ -1,8 +1,8 @@
-"""The answerer's process: a second client of a person's kernel, beside the front end's.
+"""The sub-call server's process: a second client of a person's kernel, beside the front end's.
 
 It says `rlm_hello` on the kernel's control channel, takes the `rlm_call` messages that come back,
 and answers them there (see `rlm_kernel.guest.subcalls`). What a call asks for is done by whoever
-provides the entry point of the group `rlm_kernel.subcall_server`: this package knows nothing of models.
+provides the entry point `rlm_kernel.subcall_server`: this package knows nothing of models.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ async def serve(
         handler: Does what a call asks for.
         words: Lines about the kernel: ``started``, or ``died``.
     """
-    desk = Desk(connection, handler)
+    desk = MainThreadCalls(connection, handler)
     try:
         while word := await words.readline():
             if word == b"started\n":
@@ -69,7 +69,7 @@ async def serve(
         await desk.close()
 
 
-class Desk:
+class MainThreadCalls:
     """Answers one kernel, and those that are started anew behind the same sockets.
 
     Args:

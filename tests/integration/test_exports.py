@@ -9,10 +9,10 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from rlm.render.html import fragment, page
 
 from rlm import RLMLogger
 from rlm.logger import OTelReader
+from rlm.render.page import fragment, page
 from rlm.trajectory import load
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from rlm_kernel.protocol import frames
 from rlm_kernel.relay import multiplexer as relay
 from rlm_kernel.relay.bootstrap import shipment
 from rlm_kernel.relay.multiplexer import Relay
-from rlm_kernel.relay.socket_proxy import HostSockets
+from rlm_kernel.relay.socket_proxy import SocketProxy
 
 
 class Wire:
@@ -204,7 +204,7 @@ def ask_in_pairs(address: str, pairs: int) -> int:
 async def test_a_message_that_comes_while_another_is_answered_is_heard(tmp_path: Path) -> None:
     ports = {f"{channel.name.lower()}_port": channel.value + 1 for channel in pieces.Channel}
     connection = {"ip": str(tmp_path / "s"), "key": "k", "signature_scheme": "hmac-sha256", **ports}
-    sockets = HostSockets(connection)
+    sockets = SocketProxy(connection)
     try:
         sockets.put_before(Echo(), 1)  # type: ignore[arg-type]
         address = f"ipc://{connection['ip']}-{ports['shell_port']}"

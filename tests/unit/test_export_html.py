@@ -5,9 +5,9 @@ import re
 
 import pytest
 from hostile import a_hostile_story, harm
-from rlm.render.html import fragment, page
 from story import Story, a_whole_story, stdout
 
+from rlm.render.page import fragment, page
 from rlm.trajectory import Trajectory
 
 BOTH = pytest.mark.parametrize("render", [page, fragment])

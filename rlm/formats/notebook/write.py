@@ -22,7 +22,7 @@ def to_notebook(trajectory: Trajectory) -> NotebookNode:
     Args:
         trajectory: Finished or not.
     """
-    import nbformat  # noqa: PLC0415 - only for those who ask for its class
+    import nbformat
 
     content = notebook_bytes(trajectory)
     node: NotebookNode = nbformat.reads(content.decode(), as_version=4)  # type: ignore[no-untyped-call]
@@ -52,7 +52,7 @@ def restoring(trajectory: Trajectory, path: Path) -> str | None:
     """
     if trajectory.root is None:
         return None
-    from rlm.formats.notebook.restore_cell import restore_cell  # noqa: PLC0415 - it loads the engine
+    from rlm.formats.notebook.restore_cell import restore_cell
 
     try:
         return restore_cell(trajectory, path)

@@ -162,7 +162,7 @@ async def test_the_model_comes_from_the_environment_and_the_key_stays_there(
         assert await nb.run(own) == "[]\n"
 
 
-async def test_a_secret_in_the_kernelspec_reaches_the_answerer_alone(
+async def test_a_secret_in_the_kernelspec_reaches_the_subcall_server_alone(
     opened: Opener, environment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from rlm_kernel import install as installing
@@ -182,7 +182,7 @@ async def test_a_secret_in_the_kernelspec_reaches_the_answerer_alone(
 
 
 @pytest.mark.parametrize("environment", ["local"], indirect=True)
-async def test_runs_in_the_notebook_itself_ask_its_answerer(opened: Opener) -> None:
+async def test_runs_in_the_notebook_itself_ask_its_subcall_server(opened: Opener) -> None:
     def root(_: LMRequest) -> str:
         return "```repl\nFINAL(f'{context} {llm_query(context)}')\n```"
 
@@ -260,7 +260,7 @@ def test_elsewhere_there_is_no_notebook_to_ask() -> None:
         RLM("notebook", {"model_name": "m"})
 
 
-def answerers() -> list[psutil.Process]:
+def subcall_servers() -> list[psutil.Process]:
     return [
         process
         for process in psutil.Process().children(recursive=True)
@@ -279,10 +279,10 @@ async def test_one_that_is_killed_is_replaced_and_calls_go_on(opened: Opener) ->
     async with opened(sub=sub) as nb:
         cell = await nb.started("print('go', flush=True)\nprint(llm_query('x'))")
         await asyncio.to_thread(asked.wait)
-        (old,) = answerers()
+        (old,) = subcall_servers()
         old.kill()
         assert await nb.finish(cell) == ("ok", "x\n")
-        (new,) = answerers()
+        (new,) = subcall_servers()
         assert new.pid != old.pid
 
 
@@ -293,7 +293,7 @@ async def test_one_that_does_not_end_is_killed(
     monkeypatch.setattr("rlm_kernel.subcall_server.process._END_SECONDS", 0.1)
     async with opened() as nb:
         assert await nb.run("print(llm_query('x'))") == "<x>\n"
-        (stuck,) = answerers()
+        (stuck,) = subcall_servers()
         stuck.suspend()
     assert not stuck.is_running()
 
@@ -308,7 +308,7 @@ async def test_it_ends_with_the_kernel_and_takes_its_children_along(opened: Open
     async with opened(lambda _: "```repl\nFINAL(llm_query('x'))\n```", sub) as nb:
         nb.client.execute("rlm_query('child')")
         await asyncio.to_thread(asked.wait)
-        (process,) = answerers()
+        (process,) = subcall_servers()
     assert not process.is_running()
 
 

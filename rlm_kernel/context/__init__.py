@@ -1,0 +1,1 @@
+"""How a context travels: as what it is written, read, loaded and hashed."""
