@@ -30,6 +30,7 @@ help:
 	@echo 'make clean      remove what the above made'
 
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
+EDITABLE := --no-deps --no-build-isolation --editable .
 SOURCES_OF_METADATA := pyproject.toml $(wildcard rlm_kernel/kernelspec/*/kernel.json)
 
 .PHONY: python
@@ -42,7 +43,7 @@ python:
 $(INSTALLED): requirements/dev.lock $(SOURCES_OF_METADATA) | python
 	@$(RUN) pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
 	$(RUN) $(PIP_INSTALL) --require-hashes --requirement requirements/dev.lock
-	$(RUN) $(PIP_INSTALL) --no-deps --editable .
+	$(RUN) $(PIP_INSTALL) $(EDITABLE)
 	@touch $@
 
 # Each step says what it does: on a slow network one of them takes a while.
@@ -50,10 +51,10 @@ $(DEMO_INSTALLED): requirements/demo.lock $(SOURCES_OF_METADATA) | python
 	@echo 'make demo sets itself up, this once (10 to 30 seconds):'
 	@echo '  1. a virtual environment in $(DEMO_VENV)'
 	@$(DEMO_RUN) pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(DEMO_VENV)
-	@echo "  2. $$(grep -c == $<) packages from the package index, each checked by its hash"
-	@$(DEMO_RUN) $(PIP_INSTALL) --require-hashes --requirement $<
+	@echo '  2. ipykernel, openai and what they need, from the package index (40 MB)'
+	@$(DEMO_RUN) $(PIP_INSTALL) --no-compile --require-hashes --requirement $<
 	@echo '  3. rlm-kernel itself, from this folder'
-	@$(DEMO_RUN) $(PIP_INSTALL) --no-deps --editable .
+	@$(DEMO_RUN) $(PIP_INSTALL) $(EDITABLE)
 	@echo 'Done. Now the demo:'
 	@touch $@
 
@@ -95,7 +96,7 @@ COMPILE := uv pip compile pyproject.toml --universal --python-version 3.11 \
 lock: $(INSTALLED)
 	$(RUN) $(PIP_INSTALL) uv
 	$(RUN) $(COMPILE) --group dev --output-file requirements/dev.lock
-	$(RUN) $(COMPILE) --constraints requirements/dev.lock --output-file requirements/demo.lock
+	$(RUN) $(COMPILE) --group build --constraints requirements/dev.lock --output-file requirements/demo.lock
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
