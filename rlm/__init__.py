@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from rlm.logger.jsonl import RLMLogger
     from rlm.trajectory import Trajectory
 
+    __version__: str
+
 __all__ = [
     "RLM",
     "ArgumentError",
@@ -63,6 +65,7 @@ __all__ = [
     "Trajectory",
     "UnknownCostError",
     "UsageSummary",
+    "__version__",
 ]
 
 _MODULES = {
@@ -100,12 +103,18 @@ def unload_ipython_extension(shell: Any) -> None:
 
 def __getattr__(name: str) -> Any:
     """Load the rest when asked for: errors are cheap, the engine is not."""
-    if name not in _MODULES:
+    value: Any
+    if name == "__version__":
+        from importlib.metadata import version  # 20 ms that few need
+
+        value = version("rlm-kernel")
+    elif name in _MODULES:
+        value = getattr(importlib.import_module(_MODULES[name]), name)
+    else:
         raise AttributeError(f"module 'rlm' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES])
+    return sorted({*globals(), *_MODULES, "__version__"})
