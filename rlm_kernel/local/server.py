@@ -19,8 +19,8 @@ from pathlib import Path
 import rlm_kernel
 from rlm_kernel.errors import FrameError, SandboxError
 from rlm_kernel.host.directory import make_root
-from rlm_kernel.host.exit_hooks import at_exit, close_pipes, done
 from rlm_kernel.host.fork_server import ForkServerClient
+from rlm_kernel.host.process_hooks import at_exit, close_pipes, unregister
 from rlm_kernel.host.scrubbed_env import scrubbed_environment
 from rlm_kernel.host.threads import begin_thread, in_thread
 
@@ -157,7 +157,7 @@ class LocalServer:
 
     def _end_process(self) -> None:
         """Close its stdin: the fork server ends its kernels, removes the root, and exits."""
-        done(self._end_process)
+        unregister(self._end_process)
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.context.value import write_context
 from rlm_kernel.errors import ContextError, SandboxError
-from rlm_kernel.host.exit_hooks import at_exit
+from rlm_kernel.host.process_hooks import at_exit
 from rlm_kernel.modal.account import explained, sdk
 from rlm_kernel.modal.image import kernel_image
 from rlm_kernel.modal.program import entry_point, kernel_program

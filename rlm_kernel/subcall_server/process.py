@@ -14,7 +14,7 @@ import subprocess
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from rlm_kernel.host.exit_hooks import at_exit, close_pipes, done
+from rlm_kernel.host.process_hooks import at_exit, close_pipes, unregister
 from rlm_kernel.host.threads import in_thread
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class SubCallServerProcess:
 
     def _end(self) -> None:
         process, self._process = self._process, None
-        done(self._end)
+        unregister(self._end)
         if process is None:
             return
         with process:
