@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-ANSWERED = "RLM_ANSWERED"
+SUBCALL_SERVER = "RLM_SUBCALL_SERVER"
 """Set when somebody will answer the kernel's sub-calls: they wait until it has said so."""
 
 ENVIRONMENT = "RLM_ENVIRONMENT"

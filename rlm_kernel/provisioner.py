@@ -16,7 +16,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Dict
 
-from rlm_kernel.env_names import ANSWERED, ENVIRONMENT
+from rlm_kernel.env_names import ENVIRONMENT, SUBCALL_SERVER
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import PORTS
 from rlm_kernel.host.fork_server import KernelProcess
@@ -117,7 +117,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         answered = {}
         if self._subcall_server is not None:
             # Runs started in the kernel itself (`%%rlm`) ask the sub-call server's model too
-            answered = {ANSWERED: "1", BACKEND: "notebook", MODEL: self._model}
+            answered = {SUBCALL_SERVER: "1", BACKEND: "notebook", MODEL: self._model}
         return {**without_secrets(given), ENVIRONMENT: self.environment, **answered}
 
     async def poll(self) -> int | None:

@@ -107,8 +107,8 @@ def start_kernel(spec: dict[str, Any]) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run a person's kernel: the command of the kernelspec `rlm` where no provisioner is used."""
-    from rlm_kernel.guest.notebook_kernel import PersonKernel
+    from rlm_kernel.guest.notebook_kernel import NotebookKernel
 
-    app = RLMKernelApp(kernel_class=PersonKernel)
+    app = RLMKernelApp(kernel_class=NotebookKernel)
     app.initialize(sys.argv[1:] if argv is None else argv)
     app.start()

@@ -13,7 +13,7 @@ FOLDERS = ("/tmp", "/dev/shm", "/var/tmp", "/dev/mqueue")  # noqa: S108 - of a c
 """What a cell can write to there, but for volumes."""
 
 
-def empty() -> None:
+def remove_all() -> None:
     """Remove everything that our user may remove; `is_empty` says whether that was all."""
     for folder in filter(os.path.isdir, FOLDERS):
         for entry in os.scandir(folder):

@@ -27,9 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rlm_kernel.guest import child_process as forked
-from rlm_kernel.guest import cleanup as scratch
-from rlm_kernel.guest import processes
+from rlm_kernel.guest import child_process, cleanup, processes
 from rlm_kernel.protocol import frames
 
 MEMORY_CHECK_SECONDS = 0.5
@@ -207,7 +205,7 @@ class _Server:
             return
         if pid == 0:
             stream = {self._in, self._out, self._wake_in, self._wake_out}
-            forked.become_kernel(spec, server, stream, relayed=self._relayed)
+            child_process.become_kernel(spec, server, stream, relayed=self._relayed)
         self._pids[spec["kernel"]] = pid
         if spec.get("memory_limit"):
             self._memory[spec["kernel"]] = spec["memory_limit"]
@@ -260,8 +258,8 @@ class _Server:
             self._reap()
         else:
             return  # something lives: no answer, and the host ends this sandbox
-        scratch.empty()
-        if scratch.is_empty():
+        cleanup.remove_all()
+        if cleanup.is_empty():
             self._directories.clear()
             Path(self._root).mkdir(mode=0o700)
             self._report(op="cleaned")

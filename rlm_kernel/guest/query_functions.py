@@ -11,7 +11,8 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from rlm_kernel.guest.subcalls import MAX_PROMPT_CHARACTERS, CallInterruptedError
+from rlm_kernel.guest.subcalls import CallInterruptedError
+from rlm_kernel.protocol.subcalls import MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,7 +30,7 @@ class ToolError(Exception):
     """A tool that runs on the host failed; the message is its own."""
 
 
-class Answers(Protocol):
+class SubCalls(Protocol):
     """Who answers calls: the bridge to the host, or the log of a recorded run."""
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
@@ -39,19 +40,19 @@ class Answers(Protocol):
         """Take note that nobody waits for these any more."""
 
 
-class Queries:
+class QueryFunctions:
     """Makes the helper functions of one kernel.
 
     Args:
-        bridge: The calls' way to who answers them.
+        subcalls: The calls' way to who answers them.
         connected: Whether there is somebody to answer.
     """
 
-    def __init__(self, bridge: Answers, connected: Callable[[], bool]) -> None:
-        self._bridge = bridge
+    def __init__(self, subcalls: SubCalls, connected: Callable[[], bool]) -> None:
+        self._subcalls = subcalls
         self._connected = connected
 
-    def helpers(self) -> dict[str, Callable[..., Any]]:
+    def by_name(self) -> dict[str, Callable[..., Any]]:
         """Return the query helpers by name."""
         found: dict[str, Callable[..., Any]] = {}
         for kind in ("llm", "rlm"):
@@ -68,13 +69,13 @@ class Queries:
             _require_json(name, args, kwargs)
             prompt = {"args": args, "kwargs": kwargs}
             body = {"kind": "tool", "name": name, "prompt": prompt}
-            (future,) = self._bridge.submit([body])
+            (future,) = self._subcalls.submit([body])
             try:
                 value, error = future.result()
             except CallInterruptedError:
                 raise ToolError(f"{name}: the cell was interrupted") from None
             except BaseException:
-                self._bridge.abandon([future])
+                self._subcalls.abandon([future])
                 raise
             if error is not None:
                 raise ToolError(error)
@@ -118,7 +119,7 @@ class Queries:
                 raise KeyboardInterrupt from None
             return [text or "Error: the cell was interrupted" for text in results]
         except BaseException:
-            self._bridge.abandon(list(futures.values()))
+            self._subcalls.abandon(list(futures.values()))
             raise
         return results
 
@@ -134,7 +135,7 @@ class Queries:
                     future.exception()  # looked at, so that asyncio does not report it
             raise asyncio.CancelledError from None
         except BaseException:
-            self._bridge.abandon(list(futures.values()))
+            self._subcalls.abandon(list(futures.values()))
             raise
         return results
 
@@ -155,7 +156,7 @@ class Queries:
                 good[index] = {"kind": kind, "model": model, "prompt": prompt}
             else:
                 results[index] = problem
-        futures = self._bridge.submit(good.values())
+        futures = self._subcalls.submit(good.values())
         return results, dict(zip(good, futures, strict=True))
 
 
@@ -200,10 +201,10 @@ def _problem(prompt: Any) -> str | None:
 
 
 def _too_long(characters: int) -> str | None:
-    if characters <= MAX_PROMPT_CHARACTERS:
+    if characters <= MAX_CHARACTERS:
         return None
     return (
-        f"Error: the prompt has {characters:,} characters; at most {MAX_PROMPT_CHARACTERS:,} can "
+        f"Error: the prompt has {characters:,} characters; at most {MAX_CHARACTERS:,} can "
         "be sent. Split it."
     )
 

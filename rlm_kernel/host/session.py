@@ -12,7 +12,7 @@ from rlm_kernel.errors import ContextError, KernelDiedError
 from rlm_kernel.host.cells import CellResult, CellStatus, RunningCell
 from rlm_kernel.host.outputs import CellOutputs
 from rlm_kernel.host.requests import Requests
-from rlm_kernel.host.subcalls import Answering, Call, CallAnswer, CallHandler
+from rlm_kernel.host.subcalls import Call, CallAnswer, CallHandler, SubCallDispatcher
 from rlm_kernel.host.timeouts import (
     FLOOD_FACTOR,
     HELLO_SECONDS,
@@ -24,6 +24,7 @@ from rlm_kernel.host.timeouts import (
     START_SECONDS,
     TEXT_SECONDS,
 )
+from rlm_kernel.protocol.subcalls import FROM_KERNEL, HELLO, REPLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +75,7 @@ class Session:
         self._process: KernelProcess
         self._channels: MessageChannels | None = None
         self._requests: Requests
-        self._answering: Answering
+        self._dispatcher: SubCallDispatcher
         self._settling: asyncio.Task[None] | None = None
         self._closed = False
         self.connection_file = ""
@@ -89,7 +90,7 @@ class Session:
         opened = self._sandbox.open_channels(self._process, connection, self._receive)
         self._channels = channels = opened
         self._requests = Requests(self._process, channels)
-        self._answering = Answering(
+        self._dispatcher = SubCallDispatcher(
             self._on_call, lambda content, buffers: self._answer(channels, content, buffers)
         )
         await self._greet()
@@ -107,7 +108,7 @@ class Session:
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         hello = heard = False
         while not (hello and heard):
-            reply = self._requests.send("control", "rlm_hello", {})
+            reply = self._requests.send("control", HELLO, {})
             for news in (reply, self._published):
                 both: list[asyncio.Future[Any]] = [news, died]
                 await asyncio.wait(both, timeout=HELLO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -157,7 +158,7 @@ class Session:
         if channels is None:
             return
         self._requests.close()
-        tasks = self._answering.cancel_all()
+        tasks = self._dispatcher.cancel_all()
         self._process.kill()
         if tasks:
             await asyncio.wait(tasks, timeout=INTERRUPT_SECONDS)
@@ -309,7 +310,7 @@ class Session:
     async def _stop(self, cell: RunningCell, why: CellStatus) -> None:
         """Interrupt a cell; kill its kernel when it goes on all the same."""
         cell.stopped_for = cell.stopped_for or why
-        self._answering.cancel_all()
+        self._dispatcher.cancel_all()
         died = self._process.died
         for _ in range(INTERRUPTS):  # the first may come before the cell has begun
             interrupt = self._requests.send("control", "interrupt_request", {})
@@ -354,9 +355,9 @@ class Session:
                 self._take_published(cell, kind, message["content"])
             elif kind == "execute_input":
                 self._take_typed(message)
-        elif channel == "control" and kind in ("rlm_call", "rlm_poll", "rlm_cancel"):
+        elif channel == "control" and kind in FROM_KERNEL:
             if self._channels is not None:  # a kernel that is being ended gets nothing any more
-                self._answering.receive(kind, message["content"], message["buffers"])
+                self._dispatcher.receive(kind, message["content"], message["buffers"])
         elif kind == "rlm_output_limit":
             self._take_flood(message["content"])
         elif kind == "execute_reply":
@@ -395,4 +396,4 @@ class Session:
 
     def _answer(self, channels: MessageChannels, content: Any, buffers: list[bytes]) -> None:
         if self._channels is channels:
-            channels.send("control", "rlm_reply", content, buffers)
+            channels.send("control", REPLY, content, buffers)

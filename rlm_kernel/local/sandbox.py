@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.context import value as payload
+from rlm_kernel.context.value import write_context
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import new_connection
 from rlm_kernel.host.threads import begin_thread, in_thread
@@ -60,7 +60,7 @@ class LocalSandbox:
     async def place(self, value: ContextValue) -> PlacedContext:
         """Write a value to a file of the tree's directory."""
         path = self.directory / f"c{next(self._files)}"
-        return await asyncio.to_thread(payload.write_context, value, path)
+        return await asyncio.to_thread(write_context, value, path)
 
     async def discard(self, placed: PlacedContext) -> None:
         """Remove a value's file."""

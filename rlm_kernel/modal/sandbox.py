@@ -53,7 +53,7 @@ def modal_sandbox(options: ModalOptions) -> RelayedSandbox:
     )
 
 
-class ModalBox:
+class ModalMachine:
     """A Modal sandbox with a fork server in it (see `rlm_kernel.relay.sandbox.Machine`)."""
 
     def __init__(self, sandbox: Any, process: Any, options: ModalOptions) -> None:
@@ -134,7 +134,7 @@ class ModalBox:
         return f"The Modal sandbox has ended (exit code {code})."
 
 
-async def _start(options: ModalOptions) -> ModalBox:
+async def _start(options: ModalOptions) -> ModalMachine:
     modal = await asyncio.to_thread(sdk)
     try:
         app = await modal.App.lookup.aio(options.app_name, create_if_missing=True)
@@ -153,7 +153,7 @@ async def _start(options: ModalOptions) -> ModalBox:
         if isinstance(error, Exception):
             raise explained(error) from error
         raise
-    return ModalBox(sandbox, process, options)
+    return ModalMachine(sandbox, process, options)
 
 
 async def _made(image: Any, app: Any) -> Any:
@@ -237,4 +237,4 @@ def _terminate_all() -> None:
             sandbox.terminate()
 
 
-__all__ = ["ModalBox", "SandboxError", "modal_sandbox"]
+__all__ = ["ModalMachine", "SandboxError", "modal_sandbox"]

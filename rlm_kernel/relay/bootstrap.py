@@ -37,9 +37,9 @@ def take(size):
         data += more
     return data
 if sys.version_info < (3, 11): sys.exit("Python >= 3.11 is needed, not " + sys.version)
-shipment = take(int.from_bytes(take(4), "big"))
+bundle = take(int.from_bytes(take(4), "big"))
 file = os.memfd_create("rlm_kernel", 3)
-while shipment: shipment = shipment[os.write(file, shipment):]
+while bundle: bundle = bundle[os.write(file, bundle):]
 import fcntl
 fcntl.fcntl(file, 1033, 15)
 sys.path.insert(0, "/proc/self/fd/%d" % file)
@@ -56,7 +56,7 @@ _UNCHECKED_HASH_PYC = (1).to_bytes(4, "little") + bytes(8)
 
 
 @functools.cache
-def shipment() -> bytes:
+def bundle() -> bytes:
     """Return the stream's first bytes: the zip's length (four bytes) and the zip."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

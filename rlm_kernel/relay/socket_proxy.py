@@ -17,7 +17,7 @@ from rlm_kernel.protocol.chunks import Channel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rlm_kernel.relay.multiplexer import Relay
+    from rlm_kernel.relay.multiplexer import Multiplexer
 
 OURS = b"s"
 """The identity of the session: what it hears comes to it without a socket between."""
@@ -91,7 +91,7 @@ class SocketProxy:
 
     def __init__(self, connection: dict[str, Any]) -> None:
         self._session = new_session(connection)
-        self._relay: Relay | None = None
+        self._multiplexer: Multiplexer | None = None
         self._kernel = 0
         self._listened = False
         self.session_receiver: Callable[[Channel, list[bytes]], None] | None = None
@@ -111,12 +111,12 @@ class SocketProxy:
             )
             self._streams[channel] = stream
 
-    def put_before(self, relay: Relay, kernel: int) -> None:
+    def connect_kernel(self, multiplexer: Multiplexer, kernel: int) -> None:
         """Put a kernel behind the sockets, in place of the one before."""
-        if self._relay is not None:
-            self._relay.listen(self._kernel, None)
-        self._relay, self._kernel = relay, kernel
-        relay.listen(kernel, self._from_kernel)
+        if self._multiplexer is not None:
+            self._multiplexer.listen(self._kernel, None)
+        self._multiplexer, self._kernel = multiplexer, kernel
+        multiplexer.listen(kernel, self._from_kernel)
 
     def send(self, channel: Channel, parts: list[bytes]) -> None:
         """Send the kernel a message; the identity comes first.
@@ -124,14 +124,14 @@ class SocketProxy:
         Raises:
             FrameError: It is longer than messages may be.
         """
-        if self._relay is not None:
-            self._relay.send(self._kernel, channel, parts)
+        if self._multiplexer is not None:
+            self._multiplexer.send(self._kernel, channel, parts)
 
     def close(self) -> None:
         """Close the sockets."""
-        if self._relay is not None:
-            self._relay.listen(self._kernel, None)
-            self._relay = None
+        if self._multiplexer is not None:
+            self._multiplexer.listen(self._kernel, None)
+            self._multiplexer = None
         for stream in self._streams.values():
             if not stream.closed():
                 stream.on_recv(None)

@@ -15,7 +15,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.host.channels import Channels
-from rlm_kernel.host.subcalls import Answering, CallHandler
+from rlm_kernel.host.subcalls import CallHandler, SubCallDispatcher
+from rlm_kernel.protocol.subcalls import FROM_KERNEL, HELLO, HELLO_REPLY, REPLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,18 +59,18 @@ async def serve(
         handler: Does what a call asks for.
         words: Lines about the kernel: ``started``, or ``died``.
     """
-    desk = MainThreadCalls(connection, handler)
+    client = KernelClient(connection, handler)
     try:
         while word := await words.readline():
             if word == b"started\n":
-                desk.greet()
+                client.greet()
             elif word == b"died\n":
-                desk.cancel_all()
+                client.cancel_all()
     finally:
-        await desk.close()
+        await client.close()
 
 
-class MainThreadCalls:
+class KernelClient:
     """Answers one kernel, and those that are started anew behind the same sockets.
 
     Args:
@@ -81,28 +82,28 @@ class MainThreadCalls:
         self._handler = handler
         self._channels = Channels(connection, self._take, only=("control",))
         self._kernel = ""
-        self._answering: Answering | None = None
-        self._answered = asyncio.Event()
+        self._dispatcher: SubCallDispatcher | None = None
+        self._greeted = asyncio.Event()
         self._greeting: asyncio.Task[None] | None = None
 
     def greet(self) -> None:
         """Say hello until the kernel has heard it: it may not be there yet."""
         if self._greeting is not None:
             self._greeting.cancel()
-        self._answered.clear()
+        self._greeted.clear()
         self._greeting = asyncio.create_task(self._greet())
 
     async def _greet(self) -> None:
         patience = _FIRST_SECONDS
-        while not self._answered.is_set():
-            self._channels.send("control", "rlm_hello", {})
+        while not self._greeted.is_set():
+            self._channels.send("control", HELLO, {})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._answered.wait(), patience)
+                await asyncio.wait_for(self._greeted.wait(), patience)
             patience = min(2 * patience, _HELLO_SECONDS)
 
     def cancel_all(self) -> list[asyncio.Task[None]]:
         """Cancel every call that is under way; return their tasks."""
-        return self._answering.cancel_all() if self._answering is not None else []
+        return self._dispatcher.cancel_all() if self._dispatcher is not None else []
 
     async def close(self) -> None:
         """Cancel what is under way and hear no more."""
@@ -116,22 +117,22 @@ class MainThreadCalls:
         """Take a message of the kernel's; it may hold anything, and what is odd is dropped."""
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             kind = message["header"].get("msg_type")
-            if kind == "rlm_hello_reply":
-                self._answered.set()
-            elif kind in ("rlm_call", "rlm_poll", "rlm_cancel"):
-                answering = self._answering_of(str(message["header"]["session"]))
-                answering.receive(kind, message["content"], message["buffers"])
+            if kind == HELLO_REPLY:
+                self._greeted.set()
+            elif kind in FROM_KERNEL:
+                dispatcher = self._dispatcher_of(str(message["header"]["session"]))
+                dispatcher.receive(kind, message["content"], message["buffers"])
 
-    def _answering_of(self, kernel: str) -> Answering:
+    def _dispatcher_of(self, kernel: str) -> SubCallDispatcher:
         """Return what answers this kernel; a new one counts its calls from 1 again."""
-        if self._answering is None or kernel != self._kernel:
+        if self._dispatcher is None or kernel != self._kernel:
             self.cancel_all()
             self._kernel = kernel
-            self._answering = Answering(self._handler, self._send)
-        return self._answering
+            self._dispatcher = SubCallDispatcher(self._handler, self._send)
+        return self._dispatcher
 
     def _send(self, content: dict[str, Any], buffers: list[bytes]) -> None:
-        self._channels.send("control", "rlm_reply", content, buffers)
+        self._channels.send("control", REPLY, content, buffers)
 
 
 def _provider() -> Callable[[dict[str, Any]], AbstractAsyncContextManager[CallHandler]]:

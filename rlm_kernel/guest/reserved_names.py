@@ -40,7 +40,7 @@ _PLAIN_TYPES = (
 )
 
 
-class Repl:
+class ReservedNames:
     """The reserved names of one kernel's namespace.
 
     Args:
