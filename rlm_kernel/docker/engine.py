@@ -69,10 +69,10 @@ def _client(address: EngineAddress, version: str) -> Any:
     import docker.tls
 
     if address.url.startswith("ssh:"):
-        from rlm_kernel.docker.ssh import SSHAdapter
+        from rlm_kernel.docker.ssh import ssh_adapter
 
         client = docker.APIClient("http://docker:80", version=version, timeout=_TIMEOUT)
-        client.mount("http://", SSHAdapter(address.url))
+        client.mount("http://", ssh_adapter(address.url))
     else:
         tls: Any = False
         if address.tls:

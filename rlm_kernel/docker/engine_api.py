@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from rlm_kernel.docker.dial import SSHTunnel
+from rlm_kernel.docker.ssh import SSHTunnel
 from rlm_kernel.docker.stream import port_of, tls_context, unknown_address, uses_tls
 
 if TYPE_CHECKING:
@@ -130,18 +130,18 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 class _SSHConnection(http.client.HTTPConnection):
-    _dialled: SSHTunnel | None = None
+    _ssh: SSHTunnel | None = None
 
     def __init__(self, url: str, timeout: float) -> None:
         super().__init__("docker", timeout=timeout)
         self._url = url
 
     def connect(self) -> None:
-        self._dialled = SSHTunnel(self._url, self.timeout)
-        self.sock = self._dialled.socket
+        self._ssh = SSHTunnel(self._url, self.timeout)
+        self.sock = self._ssh.socket
 
     def close(self) -> None:
         super().close()
-        dialled, self._dialled = self._dialled, None
-        if dialled is not None:
-            dialled.close()
+        tunnel, self._ssh = self._ssh, None
+        if tunnel is not None:
+            tunnel.close()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, explained, is_missing
-from rlm_kernel.docker.images import REPOSITORY
+from rlm_kernel.docker.make_image import REPOSITORY
 
 if TYPE_CHECKING:
     from rlm_kernel.docker.stream import EngineAddress

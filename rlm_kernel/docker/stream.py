@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from rlm_kernel.docker.ssh import ssh_command
 from rlm_kernel.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -176,17 +177,6 @@ def unknown_address(address: EngineAddress) -> SandboxError:
     return SandboxError(
         f"DOCKER_HOST is {address.url!r}; known are unix://, tcp://, https:// and ssh:// addresses."
     )
-
-
-def ssh_command(url: str) -> list[str]:
-    """Return the command that leads to the engine on another machine."""
-    parts = urlsplit(url)
-    command = ["ssh", "-T", "-o", "ConnectTimeout=30"]
-    if parts.username:
-        command += ["-l", parts.username]
-    if parts.port:
-        command += ["-p", str(parts.port)]
-    return [*command, "--", parts.hostname or "", "docker", "system", "dial-stdio"]
 
 
 async def _over_ssh(
