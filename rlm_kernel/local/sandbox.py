@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.context.value import write_context
+from rlm_kernel.context.write import write_context
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import new_connection
 from rlm_kernel.host.threads import begin_thread, in_thread

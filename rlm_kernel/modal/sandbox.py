@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.context.value import write_context
+from rlm_kernel.context.write import write_context
 from rlm_kernel.errors import ContextError, SandboxError
 from rlm_kernel.host.process_hooks import at_exit
 from rlm_kernel.modal.account import explained, sdk

@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.context.hash import hash_context
 from rlm_kernel.context.value import PlacedContext
 from rlm_kernel.errors import ContextError, FrameError, SandboxError
 from rlm_kernel.host.fork_server import ForkServerClient
@@ -171,7 +172,7 @@ class Multiplexer:
     def _write_file(self, value: ContextValue, number: int) -> None:
         """Encode a value and queue it, no faster than it is sent; runs on a thread of its own."""
         with io.BufferedWriter(_QueuedFile(self._add_to_file, number), chunks.CHUNK_BYTES) as file:
-            value.write(file)
+            hash_context(value, file)
 
     def _add_to_file(self, number: int, data: bytes) -> None:
         with self._room:
