@@ -1,4 +1,4 @@
-"""How a value travels into a kernel: natively when it can, else as the host's own pickle."""
+"""How a value travels into a kernel: as text, bytes or JSON when it can, else as a pickle."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class HashMemo:
     """The SHA-256 of one value, once a thread has taken it (see `rlm_kernel.context.hash`).
 
     Attributes:
-        changed: Guards the rest; notified of changes.
+        changed: Guards `taking`; notified when it changes.
         taking: Whether a thread is hashing the value.
         found: The hash (`ContextHash`).
     """
@@ -42,6 +42,19 @@ class HashMemo:
         self.changed = threading.Condition()
         self.taking = False
         self.found: Future[Any] = Future()
+
+    def claim(self) -> bool:
+        """Return whether the caller, who holds `changed`, is to take the hash."""
+        if self.taking or self.found.done():
+            return False
+        self.taking = True
+        return True
+
+    def give_back(self) -> None:
+        """Take note that the thread that claimed the hash has it, or has given up."""
+        with self.changed:
+            self.taking = False
+            self.changed.notify_all()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +96,7 @@ class ContextValue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedContext:
-    """A value that lies where kernels of a sandbox can open it.
+    """A value in a file that kernels of a sandbox can open.
 
     Attributes:
         path: The file, as a kernel sees it.

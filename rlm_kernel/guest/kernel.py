@@ -1,8 +1,8 @@
 """The kernel: an `IPythonKernel` whose cells can call the host.
 
-What it adds to the stock kernel: `rlm_*` messages on the control channel (sub-calls) and the shell
-channel (contexts, variables), bounded output, reserved names that are put back around every cell,
-and an `execute_reply` whose metadata say what the cell did to the REPL.
+It adds to the stock kernel: `rlm_*` messages on the control channel (sub-calls) and the shell
+channel (contexts, variables), bounded output, reserved names that are restored around every cell,
+and an `execute_reply` whose metadata says what the cell did to the REPL.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class RLMKernel(IPythonKernel):
     """A Jupyter kernel with `context`, `answer`, `llm_query` and the others in its namespace.
 
     Attributes:
-        model_mode: Whether the engine drives it; else a person does (see `NotebookKernel`).
+        model_mode: Whether the engine drives it; False for a `NotebookKernel`.
 
     Traits:
         repl_options: `tools` (names of host callables) and `output_limit` (characters a cell).
@@ -125,12 +125,12 @@ class RLMKernel(IPythonKernel):
         self.control_handlers[messages.HELLO] = self._hello
         cell_asyncio.install()
         self._pid = os.getpid()
-        # An interrupt goes to the whole process group. What a cell forked has no one who would
-        # catch a KeyboardInterrupt: it would run on as a second kernel.
+        # An interrupt goes to the whole process group. In a process that a cell forked nothing
+        # catches a KeyboardInterrupt: it would run on as a second kernel.
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def start(self) -> None:
-        """Serve; an idle `await` in a cell can be interrupted, and silent calls are asked after."""
+        """Serve; SIGINT also interrupts an idle `await`, and silent calls are polled."""
         super().start()
         loop = self.io_loop.asyncio_loop
         # SIGINT alone does not wake a loop that waits in `select`: have it write to the loop's
@@ -171,18 +171,18 @@ class RLMKernel(IPythonKernel):
         return None
 
     def _hello(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
-        """Learn who answers sub-calls: the sender of this message."""
+        """Learn who answers sub-calls: whoever sent this message."""
         anew = self._host is not None and self._host != ident
         self._host = ident
         self.session.send(stream, messages.HELLO_REPLY, {"status": "ok"}, parent, ident=ident)
         self._subcalls.reached(anew=anew)
 
     def has_host(self) -> bool:
-        """Whether there is, or will be, somebody who answers sub-calls."""
+        """Return whether something answers sub-calls, or soon will."""
         return self._host is not None
 
     async def interrupt_request(self, stream: Any, ident: Any, parent: Any) -> None:
-        """Interrupt the cell, and also the calls that its threads wait for (SIGINT cannot)."""
+        """Interrupt the cell and also the calls that its threads wait for: SIGINT cannot."""
         await super().interrupt_request(stream, ident, parent)
         self._subcalls.interrupt()
 
@@ -238,7 +238,7 @@ class RLMKernel(IPythonKernel):
             }
         return metadata
 
-    # The shell channel's own requests
+    # Our requests on the shell channel
 
     def _attach_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         content = parent["content"]
@@ -268,7 +268,7 @@ class RLMKernel(IPythonKernel):
     def _reply(
         self, stream: Any, ident: Any, parent: dict[str, Any], work: Callable[[], dict[str, Any]]
     ) -> None:
-        """Do one of our own requests and answer it, whatever happens."""
+        """Carry out one of our requests and answer it, whatever happens."""
         try:
             content = {"status": "ok", **work()}
         except Exception as error:  # noqa: BLE001 - a user's __setstate__ may raise anything

@@ -1,7 +1,7 @@
-"""A person's kernel: an ordinary notebook kernel that has what a model's REPL has.
+"""The notebook kernel: an ordinary kernel for people that has what a model's REPL has.
 
-It has history, `input()`, the debugger, and ordinary output; what a person binds to a reserved
-name stays. `%rlm_context` takes the place of the engine, which gives a model its context.
+It has history, `input()`, the debugger and ordinary output, and it leaves alone what its user binds
+to a reserved name. `%rlm_context` loads a context, as the engine does for a model.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ class NotebookKernel(RLMKernel):
         self.shell.register_magic_function(self.rlm_context, magic_name="rlm_context")
 
     def has_host(self) -> bool:
-        """Whether there is, or will be, somebody who answers sub-calls."""
+        """Return whether something answers sub-calls, or soon will."""
         return super().has_host() or bool(os.environ.get(SUBCALL_SERVER))
 
     def ask_host(self, kind: str, prompt: Any, model: str | None) -> Future[Any]:
-        """Send a call of a kind that no helper makes; the future gets `(value, error)`.
+        """Send a call for a run of this kernel; the future gets `(value, error)`.
 
-        It is a run's: an interrupt of a cell is not about it.
+        An interrupt of a cell does not fail it.
         """
         body = {"kind": kind, "model": model, "prompt": prompt}
         (future,) = self._subcalls.submit([body], of_cell=False)
         return future
 
     def abandon(self, future: Future[Any]) -> None:
-        """Have a call cancelled that nobody waits for any more."""
+        """Cancel a call that nobody waits for any more."""
         self._subcalls.abandon([future])
 
     @no_var_expand
@@ -92,7 +92,7 @@ def _about(value: Any) -> str:
 
 
 def _elsewhere() -> str:
-    """Say why a file that the person sees may not be there."""
+    """Say why a file that the user sees may not be there."""
     where = os.environ.get(ENVIRONMENT, "local")
     if where == "local":
         return ""

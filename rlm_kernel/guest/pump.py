@@ -5,9 +5,9 @@ because a process that holds a ZMQ context must not fork. Control frames pass th
 host and fork server. Nothing here blocks: what cannot be written yet waits in queues, and a kernel
 whose queue is full is not read from. When it ends, the sandbox does.
 
-Of its own it does four things: it answers ``ping``; it ends the sandbox on ``end``, and when the
-host is silent for too long; it places files (``place``: a number and a path, `FILE` frames,
-``placed``) and removes them (``discard``).
+Besides, the pump answers ``ping``; ends the sandbox on ``end``, or when the host is silent for too
+long; and writes files (``place``: a number and a path, `FILE` frames, ``placed``) and removes them
+(``discard``).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def run(
         stream_in: Where the host's frames come from.
         stream_out: Where those for the host go.
         server: The fork server's control frames, both ways.
-        silence: Seconds without a word from the host after which it is taken to be gone.
+        silence: Seconds without a frame from the host after which it counts as gone.
     """
     for fd in (stream_in, stream_out):
         os.set_blocking(fd, False)
@@ -124,7 +124,7 @@ class Pump:
             self._do(frames.decode_control(frame))
 
     def _do(self, request: dict[str, Any]) -> None:
-        """Do what the host asks for, or have the fork server do it."""
+        """Do what the host requests, or pass it to the fork server."""
         op = request.get("op")
         if op == "ping":
             self._tell(op="pong")
@@ -151,7 +151,7 @@ class Pump:
         report = json.loads(frame.payload)
         data = frames.encode_control(report)
         if report["op"] == "died":
-            # What the kernel said last comes first
+            # The kernel's last messages come first
             self._disconnect(report["kernel"])
             self._send_queue.last(report["kernel"], data)
         else:
@@ -216,7 +216,7 @@ class Pump:
     # To the host
 
     def _write(self) -> None:
-        """Write what the stream takes now, and ask to be told when it takes more."""
+        """Write what the stream takes now, and poll for when it takes more."""
         while self._unwritten or self._send_queue:
             if not self._unwritten:
                 self._unwritten = memoryview(self._send_queue.take())
@@ -237,7 +237,7 @@ class Pump:
 
 
 class _Files:
-    """The files that the host is placing; the first trouble with one is told at its end."""
+    """The files that the host is sending; the first problem with one is reported at its end."""
 
     def __init__(self) -> None:
         self._open: dict[int, Any] = {}

@@ -1,7 +1,7 @@
-"""The helpers that a cell calls: `llm_query` and its kin, and the host's tools.
+"""The functions that a cell calls: `llm_query` and the other query functions, and the host's tools.
 
-They work from any thread and, with an `a` in front, from `async` code. None of the query helpers
-raises: what goes wrong comes back as text that starts with ``Error: ``. Tools raise `ToolError`.
+They work from any thread; those with an `a` in front are to be awaited. A query function never
+raises: an error is text that starts with ``Error: ``. Tools raise `ToolError`.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _T = TypeVar("_T")
 
 
 class ToolError(Exception):
-    """A tool that runs on the host failed; the message is its own."""
+    """A tool that runs on the host failed; the message says how."""
 
 
 class SubCalls(Protocol):
-    """Who answers calls: the bridge to the host, or the log of a recorded run."""
+    """Answers calls: the host, or the log of a recorded run."""
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
-        """Take calls; return their futures: `(value, error)` each."""
+        """Take calls; return a future of `(value, error)` for each."""
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
-        """Take note that nobody waits for these any more."""
+        """Cancel calls: nobody waits for them any more."""
 
 
 class QueryFunctions:
-    """Makes the helper functions of one kernel.
+    """Makes the functions of one kernel.
 
     Args:
-        subcalls: The calls' way to who answers them.
-        connected: Whether there is somebody to answer.
+        subcalls: Answers the calls.
+        connected: Whether something does.
     """
 
     def __init__(self, subcalls: SubCalls, connected: Callable[[], bool]) -> None:
@@ -53,7 +53,7 @@ class QueryFunctions:
         self._connected = connected
 
     def by_name(self) -> dict[str, Callable[..., Any]]:
-        """Return the query helpers by name."""
+        """Return the query functions by name."""
         found: dict[str, Callable[..., Any]] = {}
         for kind in ("llm", "rlm"):
             found[f"{kind}_query"] = self._one(kind)
@@ -142,7 +142,7 @@ class QueryFunctions:
     def _submit(
         self, kind: str, prompts: Sequence[Any], model: Any
     ) -> tuple[list[str], dict[int, Future[Any]]]:
-        """Send what can be sent; what cannot has its error text in the results already."""
+        """Send the valid prompts; the others have their error text in the results already."""
         results = [""] * len(prompts)
         if not self._connected():
             return [NO_MODEL] * len(prompts), {}

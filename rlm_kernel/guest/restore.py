@@ -1,4 +1,4 @@
-"""Gives a notebook's kernel what the recorded run's REPL had: `Run All` works offline, keyless.
+"""Gives a notebook's kernel what a recorded run's REPL had: `Run All` needs no network or key.
 
 The first cell of a run's notebook calls `restore`. It works in any IPython kernel that can import
 this module: those of the kernelspecs `rlm`, `rlm-docker` and `rlm-modal`, and a plain one with this
@@ -89,7 +89,7 @@ class RestoredRepl:
     def __init__(self, shell: Any, recorded: dict[str, Any], context: Any) -> None:
         self._shell = shell
         self._model: str = recorded["model"]
-        # Of a fork: whom the run that was forked asked. Notebooks of earlier versions have none.
+        # Of a fork: the models of the run that was forked. Earlier versions' notebooks have none.
         self._models_before: list[str] = recorded.get("models_before", [])
         self._child = "rlm" if recorded["recursion"] else "llm"
         used: set[int] = set()
@@ -118,11 +118,11 @@ class RestoredRepl:
         shell.events.register("post_run_cell", self._after_cell)
 
     def detach(self) -> None:
-        """Leave the names as they are from now on."""
+        """Leave the reserved names as they are from now on."""
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
 
-    # What `QueryFunctions` asks of a bridge
+    # The calls of `QueryFunctions` (see `SubCalls` there)
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
         """Answer calls from the log: `(value, error)` each.
@@ -133,7 +133,7 @@ class RestoredRepl:
         return [self._answer(body) for body in bodies]
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
-        """Nothing is under way here; what the kernel's own bridge sent is its own."""
+        """Cancel calls that went to the kernel's host; those from the log are answered already."""
         if self._subcalls is not None:
             self._subcalls.abandon(futures)
 
@@ -177,12 +177,12 @@ class RestoredRepl:
         self._recorded = waiting is not None
         if self._recorded:
             self._names.put_back()
-        # The last of several equal cells stays: a person may run it again.
+        # The last of several equal cells stays: the user may run it again.
         self._here = None if not waiting else waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
     def _after_cell(self, result: Any) -> None:
         del result
-        if self._recorded:  # What a person binds in a cell of their own stays.
+        if self._recorded:  # what the user binds in another cell stays
             self._names.put_back()
         if self._next_count is not None:
             # At the end of the restoring cell: the next one has the number it had in the run.

@@ -1,4 +1,4 @@
-"""The host's handle on one kernel: runs cells, answers calls, and brings it back when it dies."""
+"""The host's handle on one kernel: runs cells, answers sub-calls, and restarts a dead kernel."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class Session:
 
     Attributes:
         connection_file: Its Jupyter connection file, for `jupyter console --existing`.
-        on_typed: Told the code of each cell that another client of the kernel's runs (a person in
-            a console, say), cut at `MAX_TYPED` characters.
+        on_typed: Called with the code of each cell that another client of the kernel runs (a
+            console, say), cut at `MAX_TYPED` characters.
     """
 
     def __init__(self, sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> None:
@@ -100,9 +100,9 @@ class Session:
     async def _greet(self) -> None:
         """Say hello until the kernel has answered and its published messages reach us.
 
-        Its `iopub_welcome` alone is not enough to wait for: one in a thousand never comes, because
-        ipykernel sends on that socket behind its stream's back. Each hello makes it publish its
-        status, which proves the subscription as well.
+        Waiting for its `iopub_welcome` is not enough: one in a thousand never comes, because
+        ipykernel sends on that socket behind its stream's back. Each hello makes the kernel publish
+        its status, which proves the subscription as well.
         """
         died = self._process.died
         deadline = asyncio.get_running_loop().time() + START_SECONDS
@@ -130,9 +130,9 @@ class Session:
             )
 
     async def restart(self) -> None:
-        """Start a new kernel in the lost one's place.
+        """Start a new kernel in place of the lost one.
 
-        Contexts, histories, tools and `setup_code` are restored; the model's variables are lost.
+        It gets the contexts, histories, tools and `setup_code`; the model's variables are lost.
 
         Raises:
             KernelDiedError: The new one did not start.
@@ -147,7 +147,7 @@ class Session:
             await self._assign(name, value, append=False)
 
     async def close(self) -> None:
-        """End the kernel and everything it started."""
+        """End the kernel and everything that it started."""
         self._closed = True
         if self._settling is not None:
             self._settling.cancel()
@@ -212,7 +212,7 @@ class Session:
         self._keep(name, value, append=append)
 
     def _keep(self, name: str, value: Any, *, append: bool) -> None:
-        """Keep a value for the kernel that takes this one's place."""
+        """Keep a value for the kernel that `restart` starts."""
         if append and name in self._assigned:
             self._assigned[name] = [*self._assigned[name], *value]
         else:
@@ -247,7 +247,7 @@ class Session:
         timeout: float | None = None,
         on_output: Callable[[dict[str, Any]], None] | None = None,
     ) -> CellResult:
-        """Run a cell; whatever the code does is in the result, never an exception.
+        """Run a cell; the result says what the code did, and nothing is raised.
 
         Args:
             code: The cell.
@@ -255,7 +255,7 @@ class Session:
             on_output: Called with each output as it comes.
 
         Returns:
-            What became of it. When the caller is cancelled the cell is interrupted.
+            The result. When the caller is cancelled the cell is interrupted.
         """
         async with self._lock:
             if self._settling is not None:
@@ -308,7 +308,7 @@ class Session:
         return cell.result(lost=died.done(), exit_reason=self._process.exit_reason())
 
     async def _stop(self, cell: RunningCell, why: CellStatus) -> None:
-        """Interrupt a cell; kill its kernel when it goes on all the same."""
+        """Interrupt a cell; kill its kernel when that does not stop it."""
         cell.stopped_for = cell.stopped_for or why
         self._dispatcher.cancel_all()
         died = self._process.died
@@ -340,7 +340,7 @@ class Session:
     # Messages
 
     def _receive(self, channel: str, message: dict[str, Any]) -> None:
-        """Take any message of the kernel's; it may hold anything, and what is odd is dropped."""
+        """Take a message of the kernel; it may hold anything, and a malformed one is dropped."""
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             self._take(channel, message)
 

@@ -25,7 +25,7 @@ MAX_CALLS_A_MESSAGE = 1024
 
 MESSAGE_BUFFERS = 256
 MESSAGE_BYTES = 16_000_000
-"""After so much another message is begun: a relay bounds what one may carry."""
+"""After this much a new message begins: a relay bounds what one may carry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +50,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallAnswer:
-    """What the cell gets for a call.
+    """The answer that a cell gets.
 
     Attributes:
-        value: JSON; of a query: its text, errors included (``"Error: ..."``).
+        value: JSON; of a query its text, which may be an error (``"Error: ..."``).
         error: Of a tool: the message of the `ToolError` that is raised in the cell.
     """
 
@@ -85,7 +85,7 @@ class SubCallDispatcher:
         self._loop = asyncio.get_running_loop()
 
     def receive(self, msg_type: str, content: Any, buffers: Sequence[bytes]) -> None:
-        """Take a message of the kernel's; what is malformed is dropped."""
+        """Take a message of the kernel; what is malformed is dropped."""
         if not isinstance(content, dict):
             return
         if msg_type == CALL:
@@ -103,7 +103,7 @@ class SubCallDispatcher:
                     task.cancel()
 
     def cancel_all(self) -> list[asyncio.Task[None]]:
-        """Cancel every call in flight; return their tasks."""
+        """Cancel every open call; return their tasks."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -126,7 +126,7 @@ class SubCallDispatcher:
                 self._open(number, call, len(text or ""))
 
     def _too_much(self, characters: int) -> str | None:
-        """Say why no further call can be taken; None when it can."""
+        """Say why no further call can be taken; None when one can."""
         if len(self._tasks) >= MAX_OPEN_CALLS:
             return f"more than {MAX_OPEN_CALLS:,} calls are open"
         if self._open_characters + characters > MAX_OPEN_CHARACTERS:
@@ -161,7 +161,7 @@ class SubCallDispatcher:
         self._queue(number)
 
     def _queue(self, number: int) -> None:
-        """Have an answer sent together with those that come in the same turn of the loop."""
+        """Send an answer, together with those that come in the same turn of the loop."""
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(number)

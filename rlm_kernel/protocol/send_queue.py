@@ -1,4 +1,4 @@
-"""What waits to be written to a byte stream: control first, then every kernel in its turn."""
+"""Queues what waits to be written to a byte stream: control first, then every kernel in turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WRITE_BYTES = 1 << 16
 
 
 class _SourceQueue:
-    """What one kernel (or one file) has to send."""
+    """The frames of one source: a kernel, or a file."""
 
     def __init__(self) -> None:
         self.urgent: deque[Iterator[bytes]] = deque()
@@ -37,7 +37,7 @@ class _SourceQueue:
 
 
 class SendQueue:
-    """Queues of frames; a long message never delays another kernel's by more than a piece.
+    """Queues of frames; a long message delays another kernel's by one chunk at most.
 
     Not safe between threads.
     """
@@ -63,7 +63,7 @@ class SendQueue:
         source = self._source(frames.MESSAGE, kernel)
         queue = source.urgent if channel == chunks.Channel.CONTROL else source.other
         queue.append(chunks.split(kernel, channel, parts))
-        # About: the pieces' headers are not counted, so that it may end a little below zero.
+        # An estimate: chunks' headers are not counted, so it may end a little below zero
         source.bytes += sum(map(len, parts))
 
     def file(self, number: int, data: bytes | memoryview) -> None:
@@ -78,7 +78,7 @@ class SendQueue:
         self._source(frames.FILE, number).last = frame
 
     def last(self, kernel: int, frame: bytes) -> None:
-        """Add the frame that follows after all that a kernel has to send."""
+        """Add the frame that follows a kernel's last message."""
         self._source(frames.MESSAGE, kernel).last = frame
 
     def held(self, kernel: int) -> int:
@@ -113,7 +113,7 @@ class SendQueue:
             del self._sources[key]
             frame = source.next()
             if frame is not None:
-                self._sources[key] = source  # to the end of the row
+                self._sources[key] = source  # to the end of the line
                 return frame
         return None
 

@@ -1,7 +1,7 @@
-"""Our half of a sandbox, sent to it as the stream's first bytes: it is never in an image.
+"""The sandbox's half of our code, sent as the stream's first bytes: it is never in an image.
 
-Both ends are so always the same version. The modules travel as a zip, compiled by this Python: an
-interpreter of the same version takes them as they are (60 ms less), any other compiles the sources.
+So both ends always have the same version. The modules travel as a zip, compiled by this Python: an
+interpreter of the same version uses them as they are (60 ms less), any other compiles the sources.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MODULES = tuple(
         *(path for folder in _FOLDERS for path in sorted((_PACKAGE / folder).glob("*.py"))),
     )
 )
-"""What runs in a sandbox: it imports the standard library, ipykernel and pyzmq, nothing else."""
+"""What runs in a sandbox: it imports the standard library, ipykernel and pyzmq only."""
 
 BOOTSTRAP = """\
 import os, sys
@@ -48,8 +48,8 @@ main()
 """
 """The program of a sandbox: `python -c BOOTSTRAP ROOT --relay`.
 
-The zip lies in a sealed file in memory (1033, 15: `F_ADD_SEALS` with all of them), so that no cell
-can change what the fork server may yet import from it.
+The zip lies in a sealed file in memory (1033, 15: `F_ADD_SEALS` with all seals): no cell can change
+what the fork server may still import from it.
 """
 
 _UNCHECKED_HASH_PYC = (1).to_bytes(4, "little") + bytes(8)

@@ -1,4 +1,4 @@
-"""The host's end of a relayed sandbox: its kernels' messages and control frames on one stream."""
+"""The host's end of a byte stream: kernels' messages, control frames and files on one stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.context.hash import hash_context
+from rlm_kernel.context.hash import write_value
 from rlm_kernel.context.value import PlacedContext
 from rlm_kernel.errors import ContextError, FrameError, SandboxError
 from rlm_kernel.host.fork_server import ForkServerClient
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PING_SECONDS = 5.0
 
 SILENCE_SECONDS = 30.0
-"""A sandbox that has not even answered a ping for this long is taken to be lost."""
+"""A sandbox that has not even answered a ping for this long counts as lost."""
 
 MAX_FILE_HELD = 8 << 20
 """Bytes of a file that wait to be sent."""
@@ -43,7 +43,7 @@ class Multiplexer:
     Args:
         stream: The stream, open; at its other end runs `rlm_kernel.relay.bootstrap.BOOTSTRAP`.
         root: The sandbox's directory, as seen from inside; made there.
-        silence: Seconds without a word from the sandbox after which it is taken to be lost.
+        silence: Seconds without a frame from the sandbox after which it counts as lost.
 
     Attributes:
         server: The control frames: which kernels run, and what became of them.
@@ -84,15 +84,15 @@ class Multiplexer:
             await self._stream.close()
 
     async def ended(self, timeout: float) -> bool:
-        """Wait until the stream has ended at its other end; return whether it has."""
+        """Wait until the stream ends at its other end; return whether it did."""
         done, _ = await asyncio.wait(self._tasks[:1], timeout=timeout)
         return bool(done)
 
     async def clean(self) -> bool:
-        """Have the sandbox end all that runs in it and remove all that lies in it.
+        """Have the sandbox end its processes and remove its files.
 
         Returns:
-            Whether it has; False when it ended instead.
+            Whether it did; False when it ended instead.
         """
         self._cleaned = self._loop.create_future()
         self.fork_server.send(op="clean")
@@ -103,7 +103,7 @@ class Multiplexer:
     def listen(
         self, kernel: int, receiver: Callable[[chunks.Channel, list[bytes]], None] | None
     ) -> None:
-        """Have a kernel's messages handed to `receiver`; None: nobody listens any more."""
+        """Hand a kernel's messages to `receiver`; None: to nobody any more."""
         if receiver is None:
             self._receivers.pop(kernel, None)
             self._assembler.forget(kernel)
@@ -170,9 +170,9 @@ class Multiplexer:
         return f"{self._root}/c{number}"
 
     def _write_file(self, value: ContextValue, number: int) -> None:
-        """Encode a value and queue it, no faster than it is sent; runs on a thread of its own."""
+        """Encode and hash a value and queue it, no faster than it is sent; runs on a thread."""
         with io.BufferedWriter(_QueuedFile(self._add_to_file, number), chunks.CHUNK_BYTES) as file:
-            hash_context(value, file)
+            write_value(value, file)
 
     def _add_to_file(self, number: int, data: bytes) -> None:
         with self._room:

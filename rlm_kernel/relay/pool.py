@@ -45,7 +45,7 @@ class MachinePool:
     """Machines that were all started with the same options.
 
     Attributes:
-        users: How many have yet to call `close`.
+        users: How many users have yet to call `close`.
     """
 
     def __init__(self) -> None:
@@ -73,7 +73,7 @@ class MachinePool:
             await end(machine, multiplexer)
 
     async def close(self) -> None:
-        """Count one user less; the last one ends those that are kept."""
+        """Leave the pool; the last user ends its machines."""
         self.users -= 1
         if self.users:
             return

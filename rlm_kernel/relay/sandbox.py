@@ -1,4 +1,4 @@
-"""A tree's sandbox that is reached over a byte stream, whatever runs it."""
+"""A tree's sandbox at the other end of a byte stream, in any environment."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RelayedSandbox:
     Args:
         open_machine: Starts a machine; called again when one is lost.
         warm: Where machines are kept between trees; None to end them with their tree.
-        silence: Seconds without a word from a machine after which it is taken to be lost.
+        silence: Seconds without a frame from a machine after which it counts as lost.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class RelayedSandbox:
         )
 
     async def place(self, value: ContextValue) -> PlacedContext:
-        """Send a value into a file of the sandbox; it is sent again when the sandbox is lost."""
+        """Send a value to a file of the sandbox, and again when the sandbox is lost."""
         multiplexer = await self._live()
         number = next(self._numbers)
         placed = await self._place(multiplexer, value, number)
@@ -109,12 +109,12 @@ class RelayedSandbox:
     async def start_process(
         self, connection: dict[str, Any], sockets: SocketProxy | None = None, **spec: Any
     ) -> KernelProcess:
-        """Fork a process that is a kernel behind sockets of this machine.
+        """Fork a kernel's process and put it behind sockets of this machine.
 
         Args:
             connection: Where the sockets are, and the key.
-            sockets: Those of the kernel before, whose place this one takes.
-            spec: What else the fork server is told.
+            sockets: The sockets of the kernel that this one replaces.
+            spec: The rest of the fork server's request.
         """
         from rlm_kernel.relay.socket_proxy import (
             SocketProxy,
@@ -151,11 +151,11 @@ class RelayedSandbox:
         return RelayedChannels(self._sockets[process], connection, on_message)
 
     def sockets_of(self, process: KernelProcess) -> SocketProxy:
-        """Return the sockets behind which a kernel is."""
+        """Return a kernel's sockets on this machine."""
         return self._sockets[process]
 
     async def close(self) -> None:
-        """End the machine with all that is in it."""
+        """End the machine and everything in it."""
         if self._closed:
             return
         self._closed = True
@@ -174,7 +174,7 @@ class RelayedSandbox:
         return self._directory.path
 
     async def _live(self) -> Multiplexer:
-        """Return the relay of a machine that runs."""
+        """Return the multiplexer of a running machine; start one when there is none."""
         async with self._opening:
             if self._closed:
                 raise SandboxError("The sandbox has been closed.")
@@ -203,7 +203,7 @@ class RelayedSandbox:
     async def _place(
         self, multiplexer: Multiplexer, value: ContextValue, number: int
     ) -> PlacedContext:
-        """Write a value to a file by the machine's own way, or through the stream."""
+        """Write a value to a file by the machine's file transfer, or through the stream."""
         assert self._machine is not None
         path = multiplexer.path(number)
         try:

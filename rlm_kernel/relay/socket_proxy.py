@@ -1,4 +1,4 @@
-"""A relayed kernel's channels on the host: the session's own, and sockets for any other client."""
+"""A relayed kernel's channels on the host: the session's, and sockets for any other client."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
     from rlm_kernel.relay.multiplexer import Multiplexer
 
 OURS = b"s"
-"""The identity of the session: what it hears comes to it without a socket between."""
+"""The identity of the session, which gets its messages without a socket between."""
 
 THEIRS = b"c"
-"""Before the identities of other clients, which may start with a zero byte."""
+"""The prefix of other clients' identities, which may start with a zero byte."""
 
 MAX_HELD_MESSAGES = 10_000
-"""Messages that a client may be behind with; one that does not read loses what is over."""
+"""Messages that may wait for a client; one that does not read loses the rest."""
 
 
 class RelayedChannels:
-    """The session's channels to a relayed kernel; what came is handled before more is read.
+    """The session's channels to a relayed kernel.
 
-    So a kernel that floods its host only fills the stream.
+    A message is handled before more is read, so that a kernel that floods its host only fills the
+    stream.
     """
 
     def __init__(
@@ -77,16 +78,16 @@ class RelayedChannels:
 
 
 class SocketProxy:
-    """Sockets on this machine behind which a relayed kernel seems to be.
+    """Sockets on this machine that stand for a relayed kernel.
 
-    Any Jupyter client connects to them. They outlive the kernel: a restarted one is put behind the
-    same sockets.
+    Any Jupyter client connects to them. They outlive the kernel: a restarted one gets the same
+    sockets.
 
     Args:
         connection: Connection info (ipc); the sockets are bound where it says.
 
     Attributes:
-        session_receiver: Who gets what is for the session.
+        session_receiver: Gets the messages for the session.
     """
 
     def __init__(self, connection: dict[str, Any]) -> None:
@@ -112,7 +113,7 @@ class SocketProxy:
             self._streams[channel] = stream
 
     def connect_kernel(self, multiplexer: Multiplexer, kernel: int) -> None:
-        """Put a kernel behind the sockets, in place of the one before."""
+        """Put a kernel behind the sockets, in place of the last one."""
         if self._multiplexer is not None:
             self._multiplexer.listen(self._kernel, None)
         self._multiplexer, self._kernel = multiplexer, kernel
@@ -156,8 +157,8 @@ class SocketProxy:
     def _to_clients(self, channel: Channel, parts: list[bytes]) -> None:
         """Send through the stream; a client that has gone, or is far behind, loses it.
 
-        Never through the bare socket: what arrives during such a send is announced to nobody (ZMQ
-        tells once that a socket may be read), and waits until something else comes.
+        Never through the bare socket: ZMQ announces once that a socket may be read, so what arrives
+        during such a send would wait until something else comes.
         """
         self._streams[channel].send_multipart(parts)
 
@@ -183,7 +184,7 @@ class SocketProxy:
 
 
 def new_session(connection: dict[str, Any]) -> JupyterSession:
-    """Return a Jupyter session with a kernel's key and an id of its own."""
+    """Return a Jupyter session with a kernel's key and a new id."""
     session = JupyterSession(
         key=connection["key"].encode(),
         signature_scheme=connection["signature_scheme"],

@@ -1,8 +1,8 @@
-"""The sub-call server's process: a second client of a person's kernel, beside the front end's.
+"""The sub-call server's process: a second client of a notebook kernel, beside the front end.
 
-It says `rlm_hello` on the kernel's control channel, takes the `rlm_call` messages that come back,
-and answers them there (see `rlm_kernel.guest.subcalls`). What a call asks for is done by whoever
-provides the entry point `rlm_kernel.subcall_server`: this package knows nothing of models.
+It says hello on the kernel's control channel, and takes and answers the sub-calls that come back
+(see `rlm_kernel.protocol.subcalls`). The provider of the entry point `rlm_kernel.subcall_server`
+does what a call asks for: this package knows nothing of models.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_SETTINGS = 16 << 20
 
 _FIRST_SECONDS = 0.05
 _HELLO_SECONDS = 2.0
-"""How long to wait for an answer to the first hello, and at most to a later one."""
+"""How long to wait for the answer to the first hello, and to a later one at most."""
 
 
 def main() -> None:
@@ -52,12 +52,12 @@ async def _main() -> None:
 async def serve(
     connection: dict[str, Any], handler: CallHandler, words: asyncio.StreamReader
 ) -> None:
-    """Answer a kernel's calls.
+    """Answer a kernel's calls until `words` ends.
 
     Args:
-        connection: Its connection info.
+        connection: The kernel's connection info.
         handler: Does what a call asks for.
-        words: Lines about the kernel: ``started``, or ``died``.
+        words: Lines about the kernel: ``started`` or ``died``.
     """
     client = KernelClient(connection, handler)
     try:
@@ -71,12 +71,7 @@ async def serve(
 
 
 class KernelClient:
-    """Answers one kernel, and those that are started anew behind the same sockets.
-
-    Args:
-        connection: Their connection info.
-        handler: Does what a call asks for.
-    """
+    """Answers the calls of one kernel, and of those restarted behind the same sockets."""
 
     def __init__(self, connection: dict[str, Any], handler: CallHandler) -> None:
         self._handler = handler
@@ -87,7 +82,7 @@ class KernelClient:
         self._greeting: asyncio.Task[None] | None = None
 
     def greet(self) -> None:
-        """Say hello until the kernel has heard it: it may not be there yet."""
+        """Say hello until the kernel answers: it may not be there yet."""
         if self._greeting is not None:
             self._greeting.cancel()
         self._greeted.clear()
@@ -102,11 +97,11 @@ class KernelClient:
             patience = min(2 * patience, _HELLO_SECONDS)
 
     def cancel_all(self) -> list[asyncio.Task[None]]:
-        """Cancel every call that is under way; return their tasks."""
+        """Cancel every call; return their tasks."""
         return self._dispatcher.cancel_all() if self._dispatcher is not None else []
 
     async def close(self) -> None:
-        """Cancel what is under way and hear no more."""
+        """Cancel every call and close the channel."""
         if self._greeting is not None:
             self._greeting.cancel()
         if tasks := self.cancel_all():
@@ -114,7 +109,7 @@ class KernelClient:
         self._channels.close()
 
     def _take(self, _: str, message: dict[str, Any]) -> None:
-        """Take a message of the kernel's; it may hold anything, and what is odd is dropped."""
+        """Take a message of the kernel; it may hold anything, and a malformed one is dropped."""
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             kind = message["header"].get("msg_type")
             if kind == HELLO_REPLY:
@@ -124,7 +119,7 @@ class KernelClient:
                 dispatcher.receive(kind, message["content"], message["buffers"])
 
     def _dispatcher_of(self, kernel: str) -> SubCallDispatcher:
-        """Return what answers this kernel; a new one counts its calls from 1 again."""
+        """Return this kernel's dispatcher; a new kernel numbers its calls from 1 again."""
         if self._dispatcher is None or kernel != self._kernel:
             self.cancel_all()
             self._kernel = kernel
