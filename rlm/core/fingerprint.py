@@ -9,13 +9,13 @@ else its pickle, which another version of its library may write differently.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from base64 import b64encode
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
 
 from rlm.events import Note
+from rlm_kernel.context.hash import hash_context, written_hash
 from rlm_kernel.context.value import context_value
 
 if TYPE_CHECKING:
@@ -78,26 +78,17 @@ def quick_fingerprint(value: Any, *, inline: bool = True) -> Fingerprint | None:
     return replace(found, inline=True, value=shown)
 
 
-def fingerprint(value: ContextValue, go_on: Callable[[], bool] = lambda: True) -> Fingerprint:
-    """Hash a value piece by piece, without a copy of it.
-
-    Args:
-        value: As it travels.
-        go_on: Asked before each piece.
-
-    Raises:
-        CancelledError: `go_on` said no.
-    """
-    hashing = _Hashing(go_on)
-    value.write(cast("BinaryIO", hashing))
-    return Fingerprint(form=value.form, bytes=hashing.bytes, sha256=hashing.hash.hexdigest())
+def fingerprint(value: ContextValue) -> Fingerprint:
+    """Return the fingerprint of a value, hashed here unless it is already."""
+    found = hash_context(value)
+    return Fingerprint(form=found.form, bytes=found.bytes, sha256=found.sha256)
 
 
 @asynccontextmanager
 async def fingerprint_told(
     recorder: Recorder, *, known: bool
 ) -> AsyncIterator[Callable[[ContextValue], None]]:
-    """Hash a big context on a thread beside the run, and tell it in a note as soon as it is known.
+    """Tell a big context's hash in a note as soon as it was written and hashed for the kernel.
 
     Yields what is to be called with the context once it is ready to travel. At the end of a run
     that ended well the hash is waited for.
@@ -108,12 +99,11 @@ async def fingerprint_told(
     """
     run = recorder.here()
     tasks: list[asyncio.Task[None]] = []
-    wanted = True
 
     def take(value: ContextValue) -> None:
         recorder.give_context(value)
         if not known and not tasks:
-            work = _tell(recorder, run, value, lambda: wanted)
+            work = _tell(recorder, run, value)
             tasks.append(asyncio.get_running_loop().create_task(work))
 
     try:
@@ -121,18 +111,15 @@ async def fingerprint_told(
         if tasks:
             await asyncio.wait(tasks)
     finally:
-        wanted = False
+        for task in tasks:
+            task.cancel()  # what was never written has no hash
         if tasks:
             await asyncio.wait(tasks)
 
 
-async def _tell(
-    recorder: Recorder, run: Span | None, value: ContextValue, go_on: Callable[[], bool]
-) -> None:
-    try:
-        found = await asyncio.to_thread(fingerprint, value, go_on)
-    except Exception:  # noqa: BLE001 - what its owner changes meanwhile has no hash, and may run on
-        return
+async def _tell(recorder: Recorder, run: Span | None, value: ContextValue) -> None:
+    await written_hash(value)
+    found = fingerprint(value)
     recorder.emit_child(
         run,
         Note,
@@ -140,21 +127,6 @@ async def _tell(
         text=f"The context's SHA-256 is {found.sha256}.",
         data=found.to_dict(),
     )
-
-
-class _Hashing:
-    """A file to write to that keeps the hash only."""
-
-    def __init__(self, go_on: Callable[[], bool]) -> None:
-        self.hash = hashlib.sha256()
-        self.bytes = 0
-        self._go_on = go_on
-
-    def write(self, data: bytes) -> None:
-        if not self._go_on():
-            raise asyncio.CancelledError
-        self.hash.update(data)
-        self.bytes += len(data)
 
 
 def _left(value: Any, size: int, depth: int = 0) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rlm.core.completion import Holdings
 from rlm.core.loop import EngineLoop, Job, uncancellable
-from rlm_kernel.host.exit_hooks import at_exit
+from rlm_kernel.host.process_hooks import at_exit
 
 if TYPE_CHECKING:
     from rlm.api.readers import ReaderSet

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import os
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from rlm_kernel.host.process_hooks import after_fork_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -167,7 +168,7 @@ class _Current:
         cls.lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_Current.forget)
+after_fork_in_child(_Current.forget)
 
 
 def engine_loop() -> EngineLoop:
