@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.context import describe
 from rlm.core.fingerprint import fingerprint
 from rlm.errors import ContextError, ContextMismatchError
-from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, side_folder
+from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, context_file
 from rlm.replay.plan import NOT_GIVEN
 from rlm_kernel.context.load import load
 from rlm_kernel.context.read_path import form_of, readings
@@ -46,20 +46,6 @@ _LINE = 1000
 
 _BEFORE = 20
 """Characters before a difference that a message shows."""
-
-
-def context_file(about: Mapping[str, Any], log: Path) -> Path | None:
-    """Return the file beside a log that has its context; None when there is none.
-
-    Args:
-        about: What the log says of the context.
-        log: The log's file.
-    """
-    suffix = CONTEXT_SUFFIXES.get(str(about.get("form")))
-    if suffix is None or "value" in about:
-        return None
-    file = side_folder(log) / f"context{suffix}"
-    return file if file.is_file() and file.stat().st_size == about.get("bytes") else None
 
 
 def context_of(run: RunNode, given: Any, log: Path | None = None) -> tuple[Any, ContextInfo]:
