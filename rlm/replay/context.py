@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm.context import describe
-from rlm.core.fingerprint import fingerprint
+from rlm.core.replay_port import NOT_GIVEN
 from rlm.errors import ContextError, ContextMismatchError
 from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, context_file
-from rlm.replay.plan import NOT_GIVEN
+from rlm_kernel.context.hash import hash_context
 from rlm_kernel.context.load import load
 from rlm_kernel.context.read_path import form_of, readings
 from rlm_kernel.context.value import context_value
@@ -125,7 +125,7 @@ def _is_recorded(about: Mapping[str, Any], value: Any) -> bool:
     """Whether a value is what a log says that its run was about."""
     expected = about.get("sha256")
     if expected is not None:
-        return fingerprint(context_value(value)).sha256 == str(expected)
+        return hash_context(context_value(value)).sha256 == str(expected)
     # Killed before it was hashed, or the reference's own log.
     now = describe(value)
     known = {name: about.get(name) for name in ("type", "length", "preview")}
@@ -144,7 +144,7 @@ def _mismatch(about: Mapping[str, Any], value: Any, origin: str) -> ContextMisma
         text += f" {_difference(recorded, now.preview)}"
     if expected is None:
         return ContextMismatchError(text)
-    found = fingerprint(context_value(value)).sha256
+    found = hash_context(context_value(value)).sha256
     advice, recorded = _ADVICE.get(form_of(about), _SAME), _line(str(expected))
     return ContextMismatchError(
         f"{text} Its SHA-256 is {found}, and {recorded} was recorded.\n{advice}",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.context.hash import hash_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -59,14 +60,13 @@ def write_context(value: ContextValue, notebook: Path) -> dict[str, Any]:
     path = folder / f"context{CONTEXT_SUFFIXES[value.form]}"
     with _temporary(path) as temporary:
         with temporary.open("xb") as file:
-            hashing = _Hashing(file)
-            value.write(cast("BinaryIO", hashing))
+            written = hash_context(value, file)
         temporary.replace(path)
     return {
         "path": f"{folder.name}/{path.name}",
         "form": value.form,
-        "bytes": hashing.bytes,
-        "sha256": hashing.hash.hexdigest(),
+        "bytes": written.bytes,
+        "sha256": written.sha256,
     }
 
 
@@ -135,17 +135,3 @@ def _is_kept(value: Any, redact: Callable[[str], str]) -> bool:
     if isinstance(value, dict):
         return all(_is_kept(part, redact) for item in value.items() for part in item)
     return not isinstance(value, list) or all(_is_kept(item, redact) for item in value)
-
-
-class _Hashing:
-    """Passes on what is written, and keeps its hash."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.hash = hashlib.sha256()
-        self.bytes = 0
-        self._file = file
-
-    def write(self, data: bytes) -> None:
-        self.hash.update(data)
-        self.bytes += len(data)
-        self._file.write(data)
