@@ -31,9 +31,10 @@ from rlm.errors import (
 if TYPE_CHECKING:
     from rlm.api.rlm import RLM
     from rlm.api.run_handle import RunHandle
-    from rlm.core.types import ModelUsageSummary, RLMChatCompletion, UsageSummary
+    from rlm.core.types import RLMChatCompletion
     from rlm.logger.jsonl import RLMLogger
     from rlm.trajectory import Trajectory
+    from rlm.usage import ModelUsageSummary, UsageSummary
 
     __version__: str
 
@@ -70,12 +71,12 @@ __all__ = [
 
 _MODULES = {
     "RLM": "rlm.api.rlm",
-    "ModelUsageSummary": "rlm.core.types",
+    "ModelUsageSummary": "rlm.usage",
     "RLMChatCompletion": "rlm.core.types",
     "RLMLogger": "rlm.logger.jsonl",
     "RunHandle": "rlm.api.run_handle",
     "Trajectory": "rlm.trajectory",
-    "UsageSummary": "rlm.core.types",
+    "UsageSummary": "rlm.usage",
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rlm_kernel.context.hash import hash_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rlm.trajectory.redacted import Redaction
@@ -68,6 +68,20 @@ def write_context(value: ContextValue, notebook: Path) -> dict[str, Any]:
         "bytes": written.bytes,
         "sha256": written.sha256,
     }
+
+
+def context_file(about: Mapping[str, Any], log: Path) -> Path | None:
+    """Return the file beside a log that holds its context; None when there is none.
+
+    Args:
+        about: What the log says of the context.
+        log: The log's file.
+    """
+    suffix = CONTEXT_SUFFIXES.get(str(about.get("form")))
+    if suffix is None or "value" in about:
+        return None
+    file = side_folder(log) / f"context{suffix}"
+    return file if file.is_file() and file.stat().st_size == about.get("bytes") else None
 
 
 def new_file(path: Path, content: Iterable[bytes]) -> Path:
