@@ -22,8 +22,8 @@ from rlm.core.run import run
 from rlm.core.tree import RunSpec, Tree
 from rlm.core.types import RLMChatCompletion, UsageSummary
 from rlm.errors import CancellationError, RLMError
+from rlm.redaction import remember_secrets
 from rlm.replay.plan import NOT_GIVEN
-from rlm.trajectory.known_secrets import remember_secrets
 from rlm_kernel.context.read_path import read_path
 
 if TYPE_CHECKING:

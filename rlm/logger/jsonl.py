@@ -22,9 +22,9 @@ from rlm.formats.jsonl.write import (
     run_record,
     timestamp,
 )
+from rlm.redaction import Redaction
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.json_text import json_bytes
-from rlm.trajectory.redacted import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

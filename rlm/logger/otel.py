@@ -19,9 +19,9 @@ from rlm.logger.otel_attributes import (
     to_json,
     usage_told,
 )
+from rlm.redaction import Redaction
 from rlm.render.outline import FOR_MACHINES
 from rlm.render.safe_text import one_line
-from rlm.trajectory.redacted import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from rlm.render.cell_text import streams
 from rlm.render.outline import usage_text
 from rlm.render.safe_text import one_line, safe_text
 from rlm.trajectory.codec import TrajectoryError
-from rlm.trajectory.noise import masked
+from rlm_kernel.recorded_calls import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

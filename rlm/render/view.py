@@ -7,9 +7,10 @@ import sys
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from rlm.redaction import Redaction
 from rlm.render.outline import outline, summary
 from rlm.render.safe_markdown import plain_as_markdown, safe_markdown
-from rlm.trajectory.redacted import Redaction, redacted
+from rlm.trajectory import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

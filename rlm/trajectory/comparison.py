@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlm.trajectory.noise import masked, masked_value, without_seconds
+from rlm_kernel.recorded_calls import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ MAX_DIFFERENCES = 20
 _SHOWN = 160
 _ELSEWHERE = ("environment_type", "environment_kwargs")
 """Where a run's kernels lived; what they did there is compared."""
+
+_SECONDS = re.compile(r"\d[\d,]*(?:\.\d+)? s\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def compare(first: RunNode | None, second: RunNode | None) -> Comparison:
 
     Not compared are times, durations and ids, where the kernels lived, notes of retries and of
     what a log said besides, the order in which concurrent sub-calls were made and in which
-    stdout and stderr were interleaved, and noise (`rlm.trajectory.noise`).
+    stdout and stderr were interleaved, and noise (`masked_value`).
 
     Args:
         first: A root run; None when there is none.
@@ -69,6 +72,27 @@ def compare_outputs(
         second: The others.
     """
     return tuple(_differences(_outputs(first), _outputs(second), ()))
+
+
+def masked_value(value: Any) -> Any:
+    """Return a JSON value with the noise of every text in it replaced.
+
+    Noise is what two executions of the same code print differently without meaning anything by it:
+    object addresses (``<Foo object at 0x7f3a5c1e2d90>``) and the names of a kernel's temporary
+    files. A time, a random number or a process id is not masked: it may be what a cell is about.
+    """
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, list | tuple):
+        return [masked_value(item) for item in value]
+    if isinstance(value, dict):
+        return {key: masked_value(item) for key, item in value.items()}
+    return value
+
+
+def without_seconds(text: str) -> str:
+    """Return one of our own sentences without the times that it names."""
+    return _SECONDS.sub("... s", masked(text))
 
 
 def _run(run: RunNode) -> dict[str, Any]:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.errors import ConfigurationError
 from rlm.trajectory.codec import TrajectoryError
-from rlm.trajectory.fold import Trajectory
+from rlm.trajectory.fold import Trajectory, redacted
 from rlm.trajectory.json_text import json_bytes
-from rlm.trajectory.redacted import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from rlm.redaction import Redaction
 from rlm.trajectory.codec import events_from_dict, events_to_dict
 from rlm.trajectory.nodes import CellNode, Node, RunNode, SubCallNode, TurnNode
 
@@ -244,3 +245,13 @@ class Trajectory:
         run = self._runs.get(event.run_id)
         if run is not None:
             run.tally.add(event.model, event.usage)
+
+
+def redacted(trajectory: Trajectory, redact: Callable[[str], str] | None = None) -> Trajectory:
+    """Return a copy of a trajectory that may be written to a file, shown, or sent on.
+
+    Args:
+        trajectory: Finished or not.
+        redact: As for `rlm.trajectory.redacted_event`.
+    """
+    return Trajectory.from_events(map(Redaction(redact), trajectory.events))

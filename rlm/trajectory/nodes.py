@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlm.core.types import UsageSummary
-from rlm.trajectory.tally import Tally
+from rlm.usage import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

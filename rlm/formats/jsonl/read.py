@@ -17,7 +17,7 @@ from rlm.formats.jsonl.extra_fields import changes
 from rlm.formats.jsonl.to_events import LoggedEvents, logged_description
 from rlm.formats.jsonl.validate import logged_runs
 from rlm.logger.jsonl import iteration_entry, metadata_entry
-from rlm.redaction import public_kwargs
+from rlm.secret_values import public_kwargs
 from rlm.trajectory.codec import TrajectoryError, measurable
 from rlm.trajectory.fold import Trajectory
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from rlm.core.types import ModelUsageSummary, UsageSummary
 from rlm.formats.jsonl.messages import logged_message
-from rlm.redaction import public_kwargs
 from rlm.render.cell_text import streams
 from rlm.render.safe_text import one_line
+from rlm.secret_values import public_kwargs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
