@@ -1,4 +1,8 @@
-"""What of an event may be kept in a file: no keys, and what a rule of the user's leaves of it."""
+"""Masks secrets in events and texts before anything outside Python's own objects gets them.
+
+`rlm.logger.delivery` masks each event on its way from the engine to the readers. What Python holds
+(`result.answer`, `result.trajectory`) is not masked; saving or showing it masks it, too.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +28,10 @@ _of_runs: set[str] = set()
 
 
 def known_secrets() -> tuple[str, ...]:
-    """Return what is to be masked: what is in this process's environment, or was given to a run.
+    """Return what to mask: the secrets in this process's environment and those given to runs.
 
-    No kernel is given any of the former, but code on this machine can find it all the same; what a
-    run's `environment_kwargs` bring is there to be found.
+    No kernel gets the environment's, but code on this machine may find them all the same; those in
+    a run's `environment_kwargs` are in its kernels.
 
     Returns:
         Every spelling of each; the longest first, because one may be a part of another.
@@ -37,27 +41,23 @@ def known_secrets() -> tuple[str, ...]:
 
 
 def remember_secrets(secrets: Iterable[str]) -> None:
-    """Know the secrets of a run from now on.
+    """Mask the secrets of a run's configuration from now on, until the process ends.
 
-    No record of the run holds them; they are kept here for the life of the process, because
-    nobody can tell how long there is a copy of a record that has them in its texts.
-
-    Args:
-        secrets: Those of its configuration.
+    The run's record has no configuration with them, but its texts may hold them, and nobody knows
+    how long a copy of the record lives.
     """
     _of_runs.update(*map(spellings, secrets))
 
 
 class Redaction:
-    """What a log does to every event before it keeps it.
+    """Masks the known secrets in events, and does what `redacted_event` does.
 
-    Beside what `redacted_event` does, it masks the secrets of this process's environment and of
-    the configurations of runs, wherever they turn up: a cell can print what its kernel was given,
-    and a model can be told it.
+    The secrets are those of `known_secrets`, wherever they turn up: a cell may print what its
+    kernel was given, and a model may repeat it. They are looked up again with each root run.
     """
 
     def __init__(self, redact: Callable[[str], str] | None = None) -> None:
-        """Look at what is secret.
+        """Look the secrets up.
 
         Args:
             redact: As for `redacted_event`.
@@ -66,33 +66,25 @@ class Redaction:
         self._look()
 
     def __call__(self, event: Event) -> Event:
-        """Return an event as it may be kept.
-
-        Args:
-            event: Any event.
-        """
+        """Return an event as anyone may have it; the event itself when nothing is to hide."""
         if isinstance(event, RunStarted) and event.parent_id is None:
             self._look()
-        if self._secrets and self._may_tell(event):
+        if self._secrets and self._may_hold_one(event):
             event = redacted_event(event, self._masked)
         return redacted_event(event, self._redact)
 
     def text(self, text: str) -> str:
-        """Return what may be kept of a text that is in no event.
-
-        Args:
-            text: Any.
-        """
+        """Return a text that is in no event, masked."""
         text = self._masked(text)
         return text if self._redact is None else self._redact(text)
 
     def keeps(self, data: bytes) -> bool:
-        """Return whether all of some bytes may be kept.
+        """Return whether bytes hold nothing to mask.
 
         Args:
-            data: Any. They become text, which takes 100 MB a second, only for a rule of the user's.
+            data: Any. Only a rule of the user's makes text of them, at 100 MB a second.
         """
-        if self._is_told(data):
+        if self._holds_one(data):
             return False
         if self._redact is None:
             return True
@@ -100,12 +92,12 @@ class Redaction:
         return self._redact(text) == text
 
     def _look(self) -> None:
-        """See what is secret now: each run may bring more."""
+        """Look the secrets up: each run may bring more."""
         self._secrets = known_secrets()
         self._as_bytes = [secret.encode("utf-8", "surrogatepass") for secret in self._secrets]
 
-    def _may_tell(self, event: Event) -> bool:
-        """Whether one of the secrets may be in an event: a quick look at all of its texts."""
+    def _may_hold_one(self, event: Event) -> bool:
+        """Whether a secret may be in an event: a quick look at all its texts."""
         if isinstance(event, RunStarted) and event.context.get("form") == "bytes":
             return True  # They are in base64, which hides what is in them.
         values = [getattr(event, field.name) for field in fields(event)]
@@ -113,9 +105,9 @@ class Redaction:
             data = marshal.dumps([value for value in values if not isinstance(value, CallUsage)])
         except ValueError:  # Too deep for it.
             return True
-        return self._is_told(data)
+        return self._holds_one(data)
 
-    def _is_told(self, data: bytes) -> bool:
+    def _holds_one(self, data: bytes) -> bool:
         return any(secret in data for secret in self._as_bytes)
 
     def _masked(self, text: str) -> str:
@@ -125,11 +117,11 @@ class Redaction:
 
 
 def redacted_event(event: Event, redact: Callable[[str], str] | None = None) -> Event:
-    """Return an event as files may hold it; the event itself when there is nothing to hide.
+    """Return an event without secrets in a configuration, and with a rule applied to its texts.
 
-    Keys, tokens and headers are taken out of a run's configuration, whoever put them there. With a
-    rule of the user's, every text of the event is what the rule leaves of it; a context that the
-    rule changes is no longer there to be restored (its hash is that of the whole one).
+    Keys, tokens and headers are left out of a run's configuration. A context that the rule changes
+    is left out whole: its hash is that of the unchanged one, and no replay could use it. When there
+    is nothing to hide, the event itself is returned.
 
     Args:
         event: Any event.

@@ -1,4 +1,4 @@
-"""Who is told of a run's events: the user's readers, and those that the arguments ask for."""
+"""The readers of an `RLM`'s events: the user's own, and those that its arguments ask for."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rlm.errors import ArgumentError
 
 if TYPE_CHECKING:
     from rlm.logger.delivery import Delivery
+    from rlm.logger.reader_thread import ReaderThread
 
 
 def checked_readers(logger: Any) -> tuple[Any, ...]:
@@ -29,13 +30,14 @@ def checked_readers(logger: Any) -> tuple[Any, ...]:
 
 
 class ReaderSet:
-    """Whom one `RLM` tells, and what brings the events to them: made anew after a close or a fork.
+    """The readers of one `RLM`, and the delivery to them: a new one after a close or a fork.
 
-    Nothing but the `RLM` holds on to it: a callback is often a method of an object that has
-    the `RLM`, and whatever else held it would keep both alive.
+    Only the `RLM` refers to it: a callback is often a method of an object that has the `RLM`, so
+    anything else that kept it would keep both alive.
 
     Attributes:
         readers: The user's own readers.
+        threads: The threads that the delivery uses now; they refer to no reader while idle.
     """
 
     def __init__(self, logger: Any, callbacks: dict[str, Any], *, verbose: bool) -> None:
@@ -53,30 +55,31 @@ class ReaderSet:
         for name, callback in callbacks.items():
             if callback is not None and not callable(callback):
                 raise ArgumentError(f"{name} must be callable, not {type(callback).__name__}.")
+        self.threads: list[ReaderThread] = []
         self._callbacks = callbacks
         self._verbose = verbose
         self._delivery: Delivery | None = None
         self._process = 0
 
     def delivery(self) -> Delivery | None:
-        """Return what brings events to them; None when there is nobody."""
+        """Return the delivery to the readers; None when there are none."""
         if not (self.readers or self._verbose or any(self._callbacks.values())):
             return None
         with _Making.lock:
-            # In a forked child our own readers are copies of the parent's, caught at any moment.
+            # A forked child has copies of our own readers, in any state: it makes new ones.
             if self._delivery is None or self._process != os.getpid():
                 self._process = os.getpid()
                 self._delivery = self._new_delivery()
             return self._delivery
 
     def flush(self, timeout: float) -> None:
-        """Wait until they have been told all, but no longer than `timeout` seconds."""
+        """Wait until they have received everything so far, for at most `timeout` seconds."""
         delivery = self._delivery
         if delivery is not None:
             delivery.flush(timeout)
 
     def close(self) -> None:
-        """Tell them what is left and end the threads; a later job makes new ones."""
+        """Deliver what is left and end the threads; a later job makes new ones."""
         delivery, self._delivery = self._delivery, None
         if delivery is not None:
             delivery.close()
@@ -99,12 +102,13 @@ class ReaderSet:
             owned.append(ConsoleReader())
         from rlm.logger.delivery import Delivery
 
-        return Delivery(self.readers, owned=owned)
+        return Delivery(self.readers, owned=owned, threads=self.threads)
 
 
 class _Making:
     """Lets one thread at a time make a delivery; a lock held across a fork is never given back."""
 
+    # Re-entrant: a user's `__del__` may use an `RLM` while this thread allocates under the lock.
     lock = threading.RLock()
 
     @classmethod

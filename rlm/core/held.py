@@ -12,6 +12,7 @@ from rlm_kernel.host.exit_hooks import at_exit
 
 if TYPE_CHECKING:
     from rlm.api.readers import ReaderSet
+    from rlm.logger.reader_thread import ReaderThread
 
 
 class Held:
@@ -23,6 +24,7 @@ class Held:
 
     def __init__(self, audience: ReaderSet, *, persistent: bool) -> None:
         self._audience = weakref.ref(audience)
+        self._threads = audience.threads
         self._persistent = persistent
         self._loop: EngineLoop | None = None
         self._holdings: Holdings | None = None
@@ -42,7 +44,7 @@ class Held:
         audience = self._audience()
         if self._loop is not None and self._loop.is_here:
             # A user's `__del__`, say: to wait for oneself is to wait for ever.
-            self.drop()
+            self._free_soon([])
             if audience is not None:
                 audience.forget()
             return
@@ -58,11 +60,23 @@ class Held:
     def drop(self) -> None:
         """Free everything without waiting or taking a lock: any thread may be collecting garbage.
 
-        The delivery sees to itself.
+        The engine's loop does it. The readers' threads end last, after the events of runs that
+        end here.
         """
+        self._free_soon(self._threads)
+
+    def _free_soon(self, threads: list[ReaderThread]) -> None:
         holdings, self._holdings = self._holdings, None
         if holdings is not None and self._loop is not None and self._loop.is_ours:
-            self._loop.submit(holdings.close())
+            self._loop.submit(_free(holdings, threads))
+
+
+async def _free(holdings: Holdings, threads: list[ReaderThread]) -> None:
+    try:
+        await holdings.close()
+    finally:
+        while threads:
+            threads.pop().end()
 
 
 _alive: weakref.WeakSet[Held] = weakref.WeakSet()

@@ -46,9 +46,6 @@ def page(trajectory: Trajectory) -> str:
 
     It follows the reader's choice of light or dark. Long texts are cut with a note; the
     document stays below about 25 MB whatever the run was.
-
-    Args:
-        trajectory: Finished or not.
     """
     writer = TreeWriter(
         look=Look.sheet(),
@@ -63,7 +60,7 @@ def page(trajectory: Trajectory) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
         f"<title>{escape(one_line(question, 80))}</title>\n<style>\n{style_sheet()}</style>\n"
-        f"</head><body><main>\n{_told(root, writer)}\n</main></body></html>\n"
+        f"</head><body><main>\n{_body(root, writer)}\n</main></body></html>\n"
     )
 
 
@@ -72,9 +69,6 @@ def fragment(trajectory: Trajectory) -> str:
 
     It has inline styles only, is folded below the answer, and reads on light and dark themes.
     Long texts are cut; it stays below about 1.5 MB whatever the run was.
-
-    Args:
-        trajectory: Finished or not.
     """
     writer = TreeWriter(
         look=Look.inline(),
@@ -83,10 +77,10 @@ def fragment(trajectory: Trajectory) -> str:
     )
     at = writer.look.attributes["all"]
     # A notebook renders formulas in HTML: a prompt with two dollar signs is none.
-    return f'<div class="mathjax_ignore"{at}>{_told(trajectory.root, writer)}</div>'
+    return f'<div class="mathjax_ignore"{at}>{_body(trajectory.root, writer)}</div>'
 
 
-def _told(root: RunNode | None, writer: TreeWriter) -> str:
+def _body(root: RunNode | None, writer: TreeWriter) -> str:
     if root is None:
         return "<p>no run yet</p>"
     return "\n".join([*_head(root, writer), *_tree(root, writer)])

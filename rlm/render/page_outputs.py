@@ -21,13 +21,7 @@ _PICTURES = ("image/png", "image/jpeg")
 
 
 def outputs_html(cell: CellNode, look: Look, room: Room) -> Iterator[str]:
-    """Yield the HTML of a cell's outputs.
-
-    Args:
-        cell: Finished or not.
-        look: How it looks.
-        room: What texts may take.
-    """
+    """Yield the HTML of a cell's outputs."""
     merged = list(_merged(cell.outputs))
     for kind, content in merged[:OUTPUTS_SHOWN]:
         if kind == "data":
@@ -91,9 +85,5 @@ def _traceback(output: dict[str, Any]) -> str:
 
 
 def joined(text: Any) -> str:
-    """Return nbformat's multi-line text, which is a string or a list of strings.
-
-    Args:
-        text: From a sandbox.
-    """
+    """Return nbformat's multi-line text, which is a string or a list of strings."""
     return "".join(map(str, text)) if isinstance(text, list | tuple) else str(text or "")

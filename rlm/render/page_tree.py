@@ -52,23 +52,14 @@ class TreeWriter:
     turns_open: bool
 
     def turns(self, run: RunNode, depth: int = 0) -> Iterator[str]:
-        """Yield the HTML of a run's turns.
-
-        Args:
-            run: Finished or not.
-            depth: How many runs it stands in.
-        """
+        """Yield the HTML of a run's turns."""
         yield from self._calls(run.setup_calls, depth)
         for turn in run.turns:
             yield from self._turn(turn, depth)
         yield from self.notes(run.notes)
 
     def answer(self, run: RunNode) -> Iterator[str]:
-        """Yield the HTML of a run's answer and error, whichever there is.
-
-        Args:
-            run: Finished or not.
-        """
+        """Yield the HTML of a run's answer and error, whichever there is."""
         finished = run.finished
         if finished is None:
             return
@@ -80,11 +71,7 @@ class TreeWriter:
             yield self._markdown(finished.answer, "answer" if whole else "partial")
 
     def notes(self, notes: Iterable[Note]) -> Iterator[str]:
-        """Yield the HTML of notes.
-
-        Args:
-            notes: Of one node.
-        """
+        """Yield the HTML of notes."""
         at = self.look.attributes["note"]
         for note in notes:
             if note.kind in FOR_MACHINES:
@@ -92,13 +79,7 @@ class TreeWriter:
             yield f"<div{at}>{escape(one_line(f'{note.kind}: {note.text}', 300))}</div>"
 
     def folded(self, title: str, parts: Iterable[str], *, is_open: bool = False) -> Iterator[str]:
-        """Yield parts that unfold beneath a title.
-
-        Args:
-            title: HTML.
-            parts: HTML.
-            is_open: Whether they are unfolded to begin with.
-        """
+        """Yield parts that unfold beneath a title."""
         at = self.look.attributes
         state = " open" if is_open else ""
         yield f"<details{state}{at['node']}><summary{at['head']}>{title}</summary>"
@@ -106,11 +87,7 @@ class TreeWriter:
         yield "</details>"
 
     def quiet(self, text: str) -> str:
-        """Return text that stands back, as HTML.
-
-        Args:
-            text: Safe or not.
-        """
+        """Return text that stands back, as HTML."""
         return f"<span{self.look.attributes['quiet']}>{escape(one_line(text, 300))}</span>"
 
     def _turn(self, turn: TurnNode, depth: int) -> Iterator[str]:

@@ -21,6 +21,20 @@ if TYPE_CHECKING:
     from rlm.trajectory import Trajectory
 
 
+STYLES = {
+    "run": "bold",
+    "turn": "bold cyan",
+    "prose": "italic",
+    "code": "green",
+    "output": "dim",
+    "error": "red",
+    "calls": "magenta",
+    "answer": "bold green",
+    "note": "yellow",
+}
+"""The rich style of each role of a line."""
+
+
 def show(trajectory: Trajectory) -> None:
     """Show a trajectory where the user is.
 
@@ -63,15 +77,9 @@ def as_output(trajectory: Trajectory, *, folded: bool = False) -> dict[str, str]
 
 
 def as_tree(trajectory: Trajectory) -> Tree:
-    """Return a trajectory as a rich tree, for `rich.print`.
-
-    Args:
-        trajectory: Finished or not.
-    """
+    """Return a trajectory as a rich tree, for `rich.print`."""
     from rich.text import Text
     from rich.tree import Tree
-
-    from rlm.logger.console import STYLES
 
     if trajectory.root is None:
         return Tree(Text("no run yet", style="dim"))
@@ -91,23 +99,14 @@ def as_tree(trajectory: Trajectory) -> Tree:
 
 
 def as_text(trajectory: Trajectory) -> str:
-    """Return a trajectory as plain lines.
-
-    Args:
-        trajectory: Finished or not.
-    """
+    """Return a trajectory as plain lines."""
     if trajectory.root is None:
         return "no run yet\n"
     return "".join(f"{'  ' * line.level}{line.text}\n" for line in outline(trajectory.root))
 
 
 def answer_as_markdown(answer: str, trajectory: Trajectory | None = None) -> str:
-    """Return an answer as Markdown with a line on what it took, for a result's Markdown repr.
-
-    Args:
-        answer: The model's.
-        trajectory: The run that brought it.
-    """
+    """Return an answer as Markdown with a line on what it took, for a result's Markdown repr."""
     answer = Redaction().text(answer)
     if trajectory is None or trajectory.root is None:
         return safe_markdown(answer)

@@ -94,9 +94,6 @@ def events_to_dict(events: Iterable[Event]) -> dict[str, Any]:
 def events_from_dict(data: object) -> list[Event]:
     """Read what `events_to_dict` wrote.
 
-    Args:
-        data: The dictionary.
-
     Raises:
         TrajectoryError: It is not one, with the number of the event that is wrong.
     """
@@ -125,22 +122,18 @@ def other_schema(what: str, found: object, known: int) -> TrajectoryError:
         known: The only one that we read.
     """
     if not isinstance(found, int) or isinstance(found, bool):
-        told = "It was changed: a schema is a number."
+        advice = "It was changed: a schema is a number."
     elif found > known:
-        told = "A newer version of rlm-kernel wrote it: upgrade."
+        advice = "A newer version of rlm-kernel wrote it: upgrade."
     else:
-        told = "An older version of rlm-kernel wrote it, and can still read it."
+        advice = "An older version of rlm-kernel wrote it, and can still read it."
     return TrajectoryError(
-        f"{what} has schema {found!r:.40}; this version reads {known} only. {told}"
+        f"{what} has schema {found!r:.40}; this version reads {known} only. {advice}"
     )
 
 
 def required_fields(cls: type[Event]) -> frozenset[str]:
-    """Return the fields that an event's dictionary must have.
-
-    Args:
-        cls: The event's class.
-    """
+    """Return the fields that an event's dictionary must have."""
     return _CODECS[cls].required
 
 

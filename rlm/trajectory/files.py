@@ -46,7 +46,7 @@ FORMATS = (
     Format(
         suffix=".jsonl",
         says="the reference's log",
-        writer="rlm.trajectory.files:jsonl_content",
+        writer="rlm.formats.jsonl.write:jsonl_content",
         reader="rlm.formats.jsonl.read:from_jsonl",
     ),
     Format(
@@ -67,6 +67,9 @@ FORMATS = (
     ),
 )
 """Every format, a row each."""
+
+_LOG_READER = "rlm.formats.jsonl.read:all_from_jsonl"
+"""Reads a `.jsonl` log of several runs."""
 
 SUFFIXES = tuple(each.suffix for each in FORMATS if each.writer)
 """The suffixes that `save` knows."""
@@ -154,13 +157,11 @@ def load_log(path: str | Path) -> list[Trajectory]:
         TrajectoryError: It is no such log; the message says which line is wrong.
         OSError: The file cannot be read.
     """
-    # Imported here: the logger's format is built on trajectories.
-    from rlm.formats.jsonl.read import all_from_jsonl
-
     try:
-        return all_from_jsonl(Path(path).read_bytes())
+        found: list[Trajectory] = _function(_LOG_READER)(Path(path).read_bytes())
     except TrajectoryError as error:
         raise TrajectoryError(f"{path}: {error}") from None
+    return found
 
 
 def replace_file(path: Path, content: bytes | Iterable[bytes]) -> None:
@@ -196,21 +197,6 @@ def from_json(content: bytes, _path: Path) -> Trajectory:
         raise
     except (ValueError, RecursionError) as error:
         raise TrajectoryError(f"This is not JSON: {error}") from None
-
-
-def jsonl_content(trajectory: Trajectory, _path: Path) -> bytes:
-    """Return the root run as the reference logs it."""
-    # Imported here: the logger's format is built on trajectories.
-    from rlm.logger.jsonl import log_lines
-
-    if trajectory.root is None:
-        raise TrajectoryError("There is nothing to save: no run was started.")
-    try:
-        return b"".join(log_lines(trajectory.root))
-    except RecursionError:
-        raise TrajectoryError(
-            "Its children are nested too deeply for a .jsonl log; save it as .json or .ipynb."
-        ) from None
 
 
 def _known(what: str) -> str:

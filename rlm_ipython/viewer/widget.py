@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import anywidget
 import traitlets as t
 
-from rlm.trajectory import Trajectory
+from rlm.errors import ArgumentError
+from rlm.trajectory import Trajectory, load
 from rlm_ipython.viewer.feed import Feed
-from rlm_ipython.viewer.source import LiveRun, trajectory_of
 from rlm_ipython.viewer.throttle import Pump
 
 if TYPE_CHECKING:
@@ -21,6 +21,21 @@ _STATIC = Path(__file__).parent.parent / "static"
 
 _SLOTS = 16
 """How many batches the front end can miss while it loads its code."""
+
+
+@runtime_checkable
+class LiveRun(Protocol):
+    """A run that goes on in the background, such as `RLM.start` returns."""
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """Its record so far; it grows."""
+
+    def add_reader(self, reader: Any) -> None:
+        """Give a reader all events, past and to come."""
+
+    def stop(self) -> None:
+        """End it."""
 
 
 class TrajectoryViewer(anywidget.AnyWidget):
@@ -52,7 +67,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
 
         Args:
             source: A trajectory, a run, a completion, an error with a trajectory, or the path of
-                a saved trajectory. Without one it waits for what it is told as a reader.
+                a saved trajectory. Without one it shows the runs that it reads.
             compare_with: A second one, to be shown beside it, turn by turn.
             traits: `height`, in pixels, and what every widget takes.
 
@@ -82,6 +97,15 @@ class TrajectoryViewer(anywidget.AnyWidget):
     def trajectory(self) -> Trajectory:
         """What it shows."""
         return self._feeds[0].trajectory
+
+    def on_tree(self, tree: Trajectory) -> None:
+        """Use the delivery's tree of a run that begins.
+
+        Args:
+            tree: It grows with the run.
+        """
+        if self._reads:
+            self._feeds[0].share(tree)
 
     def on_event(self, event: Event) -> None:
         """Take one event of a run that goes on, as a reader.
@@ -174,3 +198,27 @@ class TrajectoryViewer(anywidget.AnyWidget):
         if feed is not None and isinstance(text, str) and text:
             ids = feed.search(text)
             self.send({"kind": "found", "track": feed.track, "text": text, "ids": ids})
+
+
+def trajectory_of(source: Any) -> Trajectory:
+    """Return what a source holds.
+
+    Args:
+        source: A `Trajectory`, a path to a file that `save` wrote, or anything with a
+            `trajectory`: a run, a completion, an error.
+
+    Raises:
+        ArgumentError: It is none of these.
+        TrajectoryError: The file is no trajectory.
+    """
+    if isinstance(source, Trajectory):
+        return source
+    if isinstance(source, str | Path):
+        return load(source)
+    trajectory = getattr(source, "trajectory", None)
+    if isinstance(trajectory, Trajectory):
+        return trajectory
+    raise ArgumentError(
+        "A viewer shows a trajectory, something that has one (a run, a completion, an error), or "
+        f"the path of a saved one, not {type(source).__name__}."
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rlm.core.shown_output import cut, shown
+from rlm.core.shown_output import shown
+from rlm.render.safe_text import truncate
 
 
 def stream(text: str, name: str = "stdout") -> dict[str, object]:
@@ -42,9 +43,9 @@ def test_a_long_output_keeps_both_ends() -> None:
 
 
 def test_the_cut_is_exact_at_the_limit() -> None:
-    assert cut("abc", 3) == "abc"
-    assert cut("abcd", 3, head_only=True) == "abc... + [1 chars...]"
-    assert cut("abcde", 3) == "ab... + [2 chars...]\ne"
+    assert truncate("abc", 3) == "abc"
+    assert truncate("abcd", 3, head_only=True) == "abc... + [1 chars...]"
+    assert truncate("abcde", 3) == "ab... + [2 chars...]\ne"
 
 
 def test_variables_are_listed_after_the_cut_and_bounded() -> None:

@@ -44,12 +44,7 @@ def changes(given: Any, wanted: Any, at: tuple[str | int, ...] = ()) -> Iterator
 
 
 def changed(line: dict[str, Any], notes: Iterable[Note]) -> dict[str, Any]:
-    """Return a line as the log had it that its events were read from.
-
-    Args:
-        line: What events give; it and what is in it stay as they are.
-        notes: Of the line's node.
-    """
+    """Return a line as the log had it that its events were read from."""
     for note in notes:
         if note.kind == "log":
             for change in note.data.get("changes", ()):

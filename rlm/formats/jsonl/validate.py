@@ -70,9 +70,6 @@ class LoggedRun:
 def logged_runs(content: bytes) -> list[LoggedRun]:
     """Read the lines of a log.
 
-    Args:
-        content: The file's.
-
     Returns:
         Its root runs, in the order in which they began.
 

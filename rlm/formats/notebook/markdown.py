@@ -11,11 +11,10 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.shown_output import cut
 from rlm.render.cell_text import streams
 from rlm.render.outline import amounts, group_text, seconds, usage_text
 from rlm.render.safe_markdown import fenced, safe_markdown
-from rlm.render.safe_text import one_line
+from rlm.render.safe_text import one_line, truncate
 from rlm.reply_parser import prose
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def model_text(text: str) -> str:
     """
     lines: list[str] = []
     fence = ""
-    for line in safe_markdown(cut(text, SHOWN)).split("\n"):
+    for line in safe_markdown(truncate(text, SHOWN)).split("\n"):
         marks = line[: len(line) - len(line.lstrip("`"))]
         if fence:
             fence = "" if line == fence else fence
@@ -121,8 +120,8 @@ def cell_text(cell: CellNode) -> str:
     Args:
         cell: Of a child, or one that its kernel did not survive.
     """
-    parts = [fenced(cut(cell.started.code, SHOWN), "python")]
-    stdout, stderr = (cut(text.rstrip("\n"), _OUTPUT_SHOWN) for text in streams(cell))
+    parts = [fenced(truncate(cell.started.code, SHOWN), "python")]
+    stdout, stderr = (truncate(text.rstrip("\n"), _OUTPUT_SHOWN) for text in streams(cell))
     parts += [fenced(text, "text") for text in (stdout, stderr) if text]
     return _together(parts, cell.notes)
 
