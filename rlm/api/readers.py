@@ -55,7 +55,7 @@ class ReaderSet:
         for name, callback in callbacks.items():
             if callback is not None and not callable(callback):
                 raise ArgumentError(f"{name} must be callable, not {type(callback).__name__}.")
-        self.threads: list[ReaderThread] = []
+        self.threads: list[ReaderThread[Any, Any]] = []
         self._callbacks = callbacks
         self._verbose = verbose
         self._delivery: Delivery | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rlm.core.completion import Holdings
 from rlm.core.loop import EngineLoop, Job, uncancellable
@@ -65,13 +65,13 @@ class Held:
         """
         self._free_soon(self._threads)
 
-    def _free_soon(self, threads: list[ReaderThread]) -> None:
+    def _free_soon(self, threads: list[ReaderThread[Any, Any]]) -> None:
         holdings, self._holdings = self._holdings, None
         if holdings is not None and self._loop is not None and self._loop.is_ours:
             self._loop.submit(_free(holdings, threads))
 
 
-async def _free(holdings: Holdings, threads: list[ReaderThread]) -> None:
+async def _free(holdings: Holdings, threads: list[ReaderThread[Any, Any]]) -> None:
     try:
         await holdings.close()
     finally:

@@ -6,16 +6,14 @@ Secrets are taken out here: every event is masked once, for all readers.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rlm.logger.reader_thread import ReaderThread
+from rlm.logger.reader_thread import ReaderThread, ThisProcess
 from rlm.redaction import Redaction
 from rlm.trajectory.forest import Forest
 
@@ -72,7 +70,7 @@ class Delivery:
         *,
         owned: Iterable[Reader] = (),
         queue_limit: int = QUEUE_LIMIT,
-        threads: list[ReaderThread] | None = None,
+        threads: list[ReaderThread[Any, Any]] | None = None,
     ) -> None:
         """Prepare the delivery; threads start with the first event.
 
@@ -87,9 +85,9 @@ class Delivery:
         self._owned = {id(reader) for reader in owned}
         self._limit = queue_limit
         self._folds = any(hasattr(reader, "on_tree") for reader in self._readers)
-        self.threads: list[ReaderThread] = [] if threads is None else threads
+        self.threads: list[ReaderThread[Any, Any]] = [] if threads is None else threads
         self._masking = _Masking(fold=False)
-        self._process: int | None = None
+        self._forks: int | None = None
         self._closed = False
 
     def emit(self, event: Event) -> None:
@@ -98,14 +96,14 @@ class Delivery:
         Args:
             event: As it happened. Only one thread at a time may emit.
         """
-        if not self._closed and self._process != os.getpid():
+        if self._forks != ThisProcess.forks and not self._closed:
             self._start()
         if self._closed:
             return
         shared = self._masking.expect(event)
         accepted = False
         for reader, thread in zip(self._readers, self.threads, strict=False):
-            accepted |= thread.put(partial(self._deliver, reader, shared), event.type)
+            accepted |= thread.put(reader, shared)
         if not accepted:
             self._masking.forget()
 
@@ -116,12 +114,11 @@ class Delivery:
             run_id: The run, which has begun.
             value: Its context, with nothing masked.
         """
-        if self._closed or self._process != os.getpid():
+        if self._closed or self._forks != ThisProcess.forks:
             return
         for reader, thread in zip(self._readers, self.threads, strict=False):
-            on_context = getattr(reader, "on_context", None)
-            if on_context is not None:
-                thread.put(partial(on_context, run_id, value), "context")
+            if hasattr(reader, "on_context"):
+                thread.put(reader, _Context(run_id, value))
 
     def flush(self, timeout: float | None = 10.0) -> bool:
         """Wait until everything emitted so far has been delivered.
@@ -132,7 +129,7 @@ class Delivery:
         Returns:
             Whether it all was.
         """
-        if self._process != os.getpid():
+        if self._forks != ThisProcess.forks:
             return True
         deadline = None if timeout is None else time.monotonic() + timeout
         delivered = [thread.flush(deadline) for thread in list(self.threads)]
@@ -147,7 +144,7 @@ class Delivery:
         if self._closed:
             return
         self._closed = True
-        foreign = self._process not in {None, os.getpid()}
+        foreign = self._forks not in {None, ThisProcess.forks}
         threads, self.threads[:] = list(self.threads), []
         if foreign:  # A fork copied them: they are the parent's to close.
             return
@@ -160,36 +157,27 @@ class Delivery:
     def forget(self) -> None:
         """Close without waiting: what was emitted is still delivered, owned readers stay open."""
         self._closed = True
-        if self._process == os.getpid():
+        if self._forks == ThisProcess.forks:
             end_threads(self.threads)
 
     def _start(self) -> None:
         """Start the readers' threads: at the first event, and at the first after a fork."""
-        self._process = os.getpid()
+        self._forks = ThisProcess.forks
         self._masking = _Masking(fold=self._folds)
         self.threads.clear()
         try:
             for reader in self._readers:
                 if self._closed:  # While a thread started.
                     return
-                thread = ReaderThread(reader, self._limit)
+                thread = ReaderThread(reader, self._masking.deliver, self._limit)
                 self.threads.append(thread)
                 thread.start()
-        except RuntimeError as error:  # The run goes on without its readers.
-            self._closed = True
-            end_threads(self.threads)
-            _log.warning("No thread can be started for the readers of a run: %s.", error)
-
-    def _deliver(self, reader: Reader, shared: _Shared) -> None:
-        """Hand an event to a reader, on the reader's thread."""
-        event, new_tree = self._masking.masked(shared)
-        on_tree = None if new_tree is None else getattr(reader, "on_tree", None)
-        if on_tree is not None:
-            on_tree(new_tree)
-        reader.on_event(event)
+        except RuntimeError as error:  # The run goes on, with the readers that have a thread.
+            self.threads.pop()
+            _log.warning("No thread can be started for a reader of a run: %s.", error)
 
 
-def end_threads(threads: list[ReaderThread]) -> None:
+def end_threads(threads: list[ReaderThread[Any, Any]]) -> None:
     """End the threads of a delivery without waiting, and take them off the list."""
     with suppress(IndexError):
         while True:
@@ -211,6 +199,20 @@ class _Shared:
     new_tree: Trajectory | None = None
     error: Exception | None = None
     ready: bool = False
+
+    def __str__(self) -> str:
+        return self.event.type
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    """A run's context on its way to a reader."""
+
+    run_id: str
+    value: ContextValue
+
+    def __str__(self) -> str:
+        return "context"
 
 
 class _Masking:
@@ -235,30 +237,38 @@ class _Masking:
         """Drop the event that came last: nobody will ask for it."""
         self._waiting.pop()
 
-    def masked(self, shared: _Shared) -> tuple[Event, Trajectory | None]:
-        """Return an event that readers may have, and the tree that begins with it."""
-        with self._lock:
-            while not shared.ready:  # In order: what one reader dropped, another may have.
-                self._prepare(self._waiting.popleft())
-        if shared.error is not None:
-            raise shared.error
-        return shared.event, shared.new_tree
+    def deliver(self, reader: Any, item: _Shared | _Context) -> None:
+        """Hand something to a reader, on the reader's thread."""
+        if isinstance(item, _Context):
+            reader.on_context(item.run_id, item.value)
+            return
+        if not item.ready:
+            with self._lock:
+                while not item.ready:  # In order: what one reader dropped, another may have.
+                    self._prepare(self._waiting.popleft())
+        if item.error is not None:
+            raise item.error
+        if item.new_tree is not None and hasattr(reader, "on_tree"):
+            reader.on_tree(item.new_tree)
+        reader.on_event(item.event)
 
     def _prepare(self, shared: _Shared) -> None:
-        shared.ready = True
         try:
-            event = shared.event = self._redaction(shared.event)
-            tree = None if self._forest is None else self._forest.add(event)
+            shared.event = self._redaction(shared.event)
+            shared.new_tree = self._fold(shared.event)
         except Exception as error:  # noqa: BLE001  (each reader's thread reports it)
             shared.error = error
-            return
+        shared.ready = True
+
+    def _fold(self, event: Event) -> Trajectory | None:
+        """Fold an event; return the tree that begins with it."""
+        tree = None if self._forest is None else self._forest.add(event)
         root = None if tree is None else tree.root
         if self._forest is None or tree is None or root is None:
-            return
-        if root.started is event:
-            shared.new_tree = tree
-        elif root.finished is event:
+            return None
+        if root.finished is event:
             self._forest.drop(tree)
+        return tree if root.started is event else None
 
 
 def _close(reader: Reader) -> None:

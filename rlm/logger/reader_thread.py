@@ -9,7 +9,7 @@ import time
 import weakref
 from collections import deque
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,27 +17,31 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rlm")
 
 
-class ReaderThread:
-    """Calls functions one after the other, those of one reader; nothing they raise ends it.
+R = TypeVar("R")
+T = TypeVar("T")
 
-    It keeps the reader alive only through the calls that wait. Reader threads of several `RLM`s
-    that share a reader never call it at the same time.
+
+class ReaderThread(Generic[R, T]):
+    """Hands items to one reader, one after the other; nothing that the reader raises ends it.
+
+    It keeps the reader alive only while items wait for it. The threads of several `RLM`s that share
+    a reader never call it at the same time.
     """
 
-    def __init__(self, reader: object, limit: int) -> None:
+    def __init__(self, reader: R, deliver: Callable[[R, T], object], limit: int) -> None:
         """Prepare the thread.
 
         Args:
             reader: Whose thread it is.
-            limit: How many calls may wait; further ones are dropped.
+            deliver: Hands an item to the reader; refers to no reader itself.
+            limit: How many items may wait; further ones are dropped.
         """
         self.key = id(reader)
         self._name = type(reader).__name__
+        self._deliver = deliver
         self._limit = limit
-        self._lock = _Locks.of(reader)
-        self._queue: SimpleQueue[tuple[Callable[[], object], str] | threading.Event | None] = (
-            SimpleQueue()
-        )
+        self._lock = ThisProcess.lock_of(reader)
+        self._queue: SimpleQueue[tuple[R, T] | threading.Event | None] = SimpleQueue()
         self._undelivered: deque[None] = deque()
         self._gave_up = False
         self._reported: set[str] = set()
@@ -53,16 +57,11 @@ class ReaderThread:
         """
         self._thread.start()
 
-    def put(self, call: Callable[[], object], what: str) -> bool:
-        """Queue a call and return True, or drop it and return False when too many wait.
-
-        Args:
-            call: Hands something to the reader.
-            what: What it hands over, for the report when the reader fails on it.
-        """
+    def put(self, reader: R, item: T) -> bool:
+        """Queue an item and return True, or drop it and return False when too many wait."""
         if len(self._undelivered) < self._limit:
             self._undelivered.append(None)
-            self._queue.put((call, what))
+            self._queue.put((reader, item))
             return True
         self._report(
             "slow",
@@ -72,7 +71,7 @@ class ReaderThread:
         return False
 
     def flush(self, deadline: float | None) -> bool:
-        """Wait until every call queued so far is over; return whether it is.
+        """Wait until everything queued so far is delivered; return whether it is.
 
         Args:
             deadline: When to stop waiting (`time.monotonic`); None for no limit.
@@ -86,11 +85,11 @@ class ReaderThread:
         return reached.wait(None if deadline is None else max(deadline - time.monotonic(), 0.0))
 
     def end(self) -> None:
-        """End the thread after the calls queued so far; waits for nothing and takes no lock."""
+        """End the thread after what is queued so far; waits for nothing and takes no lock."""
         self._queue.put(None)
 
     def close(self, deadline: float | None) -> bool:
-        """Flush and end the thread; return whether every call was made.
+        """Flush and end the thread; return whether everything was delivered.
 
         Args:
             deadline: When to give up on a slow reader: what still waits for it is dropped.
@@ -119,18 +118,18 @@ class ReaderThread:
             item.set()
         elif item is not None:
             if not self._gave_up:
-                self._call(*item)
+                self._hand_over(*item)
             self._undelivered.popleft()
         return item is not None
 
-    def _call(self, call: Callable[[], object], what: str) -> None:
+    def _hand_over(self, reader: R, item: T) -> None:
         try:
             with self._lock:
-                call()
+                self._deliver(reader, item)
         except BaseException as error:  # noqa: BLE001  (a reader never hurts a run)
             self._report(
                 "raised",
-                f"failed on a {what} event: {type(error).__name__}: {error}. "
+                f"failed on a {item} event: {type(error).__name__}: {error}. "
                 "It goes on receiving; this is said once",
                 error,
             )
@@ -142,22 +141,29 @@ class ReaderThread:
         _log.warning("The reader %s %s.", self._name, text, exc_info=error)
 
 
-class _Locks:
-    """A lock for each reader that has a thread; a forked child begins with new ones.
+class ThisProcess:
+    """What a forked child begins anew.
 
-    By id, because a reader need be neither hashable nor weakly referable. Should another object get
-    the id of a reader that is gone, the two share a lock for a while, which does no harm.
+    Attributes:
+        forks: How many forks lie between this process and the first one.
+        locks: A lock for each reader that has a thread. By id, because a reader need be neither
+            hashable nor weakly referable. Should another object get the id of a reader that is
+            gone, the two share a lock for a while, which does no harm.
     """
 
+    forks: ClassVar[int] = 0
     locks: ClassVar[weakref.WeakValueDictionary[int, Any]] = weakref.WeakValueDictionary()
 
     @classmethod
-    def of(cls, reader: object) -> Any:
+    def lock_of(cls, reader: object) -> Any:
+        """Return the reader's lock; it exists while a thread refers to it."""
         return cls.locks.setdefault(id(reader), threading.Lock())
 
     @classmethod
-    def forget(cls) -> None:
+    def forked(cls) -> None:
+        """Forget the parent's locks, which threads that are not here may hold."""
+        cls.forks += 1
         cls.locks = weakref.WeakValueDictionary()
 
 
-os.register_at_fork(after_in_child=_Locks.forget)
+os.register_at_fork(after_in_child=ThisProcess.forked)
