@@ -1,4 +1,4 @@
-"""Keeping secrets out of logs and error messages."""
+"""Which values of a configuration are secrets, and what of it may be shown."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ _KEY_NAME = re.compile(
 """Names whose own value is a secret; the others only hold some."""
 
 _FILE_NAME = re.compile(r"(file|path)$")
-"""Names of what says where a secret is."""
+"""Names of values that say where a secret is."""
 
 LONG = 12
-"""Characters from which on a secret may be replaced in every text: it stands nowhere else."""
+"""A secret of so many characters is masked in every text: nothing else reads the same."""
 
 _NAMES_ONLY = re.compile(r"(^|_)(env|environ|headers|query)$")
-"""Mappings whose names are the user's own and say nothing of their values."""
+"""Mappings whose keys the user chose, so that they say nothing about their values."""
 
 _KEY_SHAPED = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|vck|pplx)[-_][A-Za-z0-9*_\-]{6,}|\bAIza[A-Za-z0-9_\-]{20,}"
@@ -172,7 +172,7 @@ def _long(secrets: Iterable[str]) -> Iterator[str]:
 
 
 def _is_file(name: str, value: str) -> bool:
-    """Whether a value is where the secret is, not the secret: that may begin with "/" as well."""
+    """Whether a value is the path of a secret's file: a secret may begin with "/" as well."""
     # `Path.exists` raises for what is too long to be one, and in folders that are not open to us.
     return value.startswith("/") and (
         _FILE_NAME.search(_snake(name)) is not None or os.path.exists(value)  # noqa: PTH110

@@ -10,7 +10,7 @@ from rlm.render.outline import cost_text, summary
 from rlm.render.page_tree import TreeWriter
 from rlm.render.safe_text import one_line
 from rlm.render.style import Look, style_sheet
-from rlm.render.text_budget import Room
+from rlm.render.text_budget import TextBudget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def page(trajectory: Trajectory) -> str:
     """
     writer = TreeWriter(
         look=Look.sheet(),
-        room=Room(total=8_000_000, each=20_000, calls=10_000),
+        budget=TextBudget(total=8_000_000, each=20_000, calls=10_000),
         turns_open=True,
     )
     root = trajectory.root
@@ -72,7 +72,7 @@ def fragment(trajectory: Trajectory) -> str:
     """
     writer = TreeWriter(
         look=Look.inline(),
-        room=Room(total=400_000, each=4_000, calls=240),
+        budget=TextBudget(total=400_000, each=4_000, calls=240),
         turns_open=False,
     )
     at = writer.look.attributes["all"]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rlm.events import Message, Note
     from rlm.render.style import Look
-    from rlm.render.text_budget import Room
+    from rlm.render.text_budget import TextBudget
     from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 
 DEEPEST = 24
@@ -43,12 +43,12 @@ class TreeWriter:
 
     Attributes:
         look: How it looks.
-        room: What texts may take.
+        budget: What texts may take.
         turns_open: Whether the turns of the root run are unfolded.
     """
 
     look: Look
-    room: Room
+    budget: TextBudget
     turns_open: bool
 
     def turns(self, run: RunNode, depth: int = 0) -> Iterator[str]:
@@ -130,11 +130,11 @@ class TreeWriter:
         parts.append("running" if finished is None else seconds(finished.duration))
         bad = "" if finished is None or finished.status == "ok" else self._bad(finished.status)
         yield f"<div>{self.quiet(' · '.join(parts))}{bad}</div>"
-        code, note = self.room.head(cell.started.code)
+        code, note = self.budget.head(cell.started.code)
         shown = code_html(code, classes=self.look.classes)
         yield f"<pre{self.look.attributes['code']}>{shown}{note and f'{chr(10)}{note}'}</pre>"
         yield from self._calls(cell.sub_calls, depth)
-        yield from outputs_html(cell, self.look, self.room)
+        yield from outputs_html(cell, self.look, self.budget)
         yield from self.notes(cell.notes)
         if finished is not None and finished.variables:
             yield from self._variables(finished.variables)
@@ -164,7 +164,7 @@ class TreeWriter:
             yield f"<div>{self.quiet(f'… {more:,} more kinds of sub-calls')}</div>"
 
     def _group(self, group: list[SubCallNode], depth: int) -> Iterator[str]:
-        granted = self.room.calls(len(group))
+        granted = self.budget.calls(len(group))
         # Failures are what one looks for: they are shown before others.
         by_interest = sorted(group, key=_failed, reverse=True)
         chosen = {id(call) for call in by_interest[:granted]}
@@ -216,13 +216,13 @@ class TreeWriter:
         return self._pre("text", text, _MESSAGE_SHARE)
 
     def _markdown(self, text: str, role: str) -> str:
-        shown, note = self.room.head(text)
+        shown, note = self.budget.head(text)
         html = markdown_html(shown, classes=self.look.classes)
         more = f"<div>{self.quiet(note)}</div>" if note else ""
         return f"<div{self.look.attributes[role]}>{html}{more}</div>"
 
     def _pre(self, role: str, text: str, share: float = 1.0) -> str:
-        shown = text_html(self.room.ends(text, share))
+        shown = text_html(self.budget.ends(text, share))
         return f"<pre{self.look.attributes[role]}>{shown}</pre>"
 
     def _bad(self, word: str) -> str:

@@ -1,4 +1,4 @@
-"""Models' and programs' text as HTML of our own making: nothing of theirs is markup in it.
+"""Models' and programs' text as HTML that we make: nothing of theirs is markup in it.
 
 Plain text, terminal text with its colours, Markdown, and highlighted code. Colours are of a
 middle lightness, so that they can be read on white and on black.

@@ -1,4 +1,4 @@
-"""A trajectory to look at: as a tree in a terminal, in the viewer or as HTML in a notebook."""
+"""Shows a trajectory: as a tree in a terminal, in the viewer or as HTML in a notebook."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def answer_as_markdown(answer: str, trajectory: Trajectory | None = None) -> str
 
 
 def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
-    """Yield neighbouring lines that are of one role and level together."""
+    """Yield neighbouring lines of the same role and level together."""
     block: list[Line] = []
     for line in lines:
         if block and (block[-1].role, block[-1].level) != (line.role, line.level):
@@ -127,7 +127,7 @@ def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
 
 
 def _viewer(trajectory: Trajectory) -> Any:
-    """Return the viewer's widget; None where what it is made of is not installed."""
+    """Return the viewer's widget; None when its packages are not installed."""
     try:
         # One of the two doors upwards (the notebook package is built on this one).
         viewer = importlib.import_module("rlm_ipython.viewer")

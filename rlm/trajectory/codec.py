@@ -20,7 +20,7 @@ MAX_LEVELS = 200
 """Lists and objects within each other in an event that is read: twice what a run may record."""
 
 _EARLIEST, _LATEST = -6.2e10, 2.5e11
-"""Seconds since the epoch: what calendars have days for, about the years 5 to 9892."""
+"""Seconds since the epoch that `datetime` can show: about the years 5 to 9892."""
 
 
 class TrajectoryError(RLMError, ValueError):
@@ -166,7 +166,7 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
 
 
 def measurable(value: float) -> bool:
-    """Whether a number can be a time, a duration or an amount: finite, and within all calendars.
+    """Whether a number can be a time, a duration or an amount: finite and in range.
 
     Args:
         value: Seconds since the epoch, or anything else that a run measures.

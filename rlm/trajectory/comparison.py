@@ -91,7 +91,7 @@ def masked_value(value: Any) -> Any:
 
 
 def without_seconds(text: str) -> str:
-    """Return one of our own sentences without the times that it names."""
+    """Return a note's or error's text without the durations in it."""
     return _SECONDS.sub("... s", masked(text))
 
 
@@ -185,7 +185,7 @@ def _call(call: SubCallNode) -> dict[str, Any]:
 
 
 def _outputs(outputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return outputs as they are when stdout and stderr are read one after the other."""
+    """Return outputs with all of stdout first, then all of stderr: they interleave by chance."""
     streams: dict[str, list[str]] = {}
     others = []
     for output in outputs:
@@ -200,7 +200,7 @@ def _outputs(outputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _notes(notes: Sequence[Note]) -> list[dict[str, Any]]:
-    """Return what was noted; a hash, say, is noted beside the run, early or late."""
+    """Return the notes in an order that chance does not decide: some are made by other threads."""
     found = [
         {
             "kind": note.kind,
@@ -230,7 +230,7 @@ def _usage(usage: CallUsage) -> list[Any]:
 
 
 def _rounded(value: Any) -> Any:
-    """Return figures without the last digits, which the order of a sum decides."""
+    """Return figures without the last digits, which depend on the order of adding."""
     if isinstance(value, float):
         return round(value, 9)
     if isinstance(value, dict):
@@ -243,7 +243,7 @@ def _joined(text: Any) -> str:
 
 
 def _differences(first: Any, second: Any, where: tuple[str, ...]) -> Iterator[str]:
-    """Yield where two values differ, in readable words."""
+    """Yield where two values differ, for people."""
     if first == second:
         return
     if isinstance(first, dict) and isinstance(second, dict):

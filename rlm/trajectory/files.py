@@ -24,9 +24,9 @@ class Format:
 
     Attributes:
         suffix: How the file's name ends, in lower case; it may have two parts.
-        says: What such a file is, for messages.
-        writer: `module:function` of `(trajectory, path) -> bytes`, loaded when asked for. Files
-            beside `path` are its own business. None: it cannot be saved.
+        says: What such a file is, for error messages.
+        writer: `module:function` of `(trajectory, path) -> bytes`, loaded when asked for. It may
+            write files beside `path`. None: it cannot be saved.
         reader: `module:function` of `(content, path) -> Trajectory`. None: it cannot be loaded.
     """
 

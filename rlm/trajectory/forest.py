@@ -1,4 +1,4 @@
-"""Several trees at once: what a reader keeps that is shared by concurrent runs."""
+"""Several trees at once, for a reader of concurrent runs."""
 
 from __future__ import annotations
 

@@ -73,12 +73,12 @@ class Feed:
                 self.epoch += 1
 
     def rewind(self, epoch: int, number: int) -> None:
-        """Go back to what a front end says that it lacks; never forward, others may listen."""
+        """Go back to what a front end lacks; never forward, because others may listen."""
         with self._lock:
             self.next = min(self.next, number if epoch == self.epoch else 0)
 
     def batch(self) -> str | None:
-        """Return the next events as JSON, and go on behind them; None when there are none."""
+        """Return the next events as JSON and move on past them; None when there are none."""
         with self._lock:
             return self._batch()
 

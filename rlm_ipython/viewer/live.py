@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LiveView:
-    """A viewer on the page of a notebook, and what becomes of it.
+    """A viewer in a notebook, which static HTML replaces at the end.
 
     What a notebook file keeps of an output is the last thing that was shown there. A widget
     would be kept as an address that leads nowhere after a restart; so at the end its place is

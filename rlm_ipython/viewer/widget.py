@@ -12,7 +12,7 @@ import traitlets as t
 from rlm.errors import ArgumentError
 from rlm.trajectory import Trajectory, load
 from rlm_ipython.viewer.feed import Feed
-from rlm_ipython.viewer.throttle import Pump
+from rlm_ipython.viewer.throttle import BatchSender
 
 if TYPE_CHECKING:
     from rlm.events import Event
@@ -24,7 +24,7 @@ _SLOTS = 16
 
 
 @runtime_checkable
-class LiveRun(Protocol):
+class BackgroundRun(Protocol):
     """A run that goes on in the background, such as `RLM.start` returns."""
 
     @property
@@ -46,7 +46,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
     is no asking again. Each batch is numbered; a front end that has missed some, or was opened
     anew, says from where on it wants them.
 
-    It is also a reader: `RLM(logger=viewer)` shows every run of that object, the newest one.
+    It is also a reader: `RLM(logger=viewer)` shows the newest run of that object.
 
     ::
 
@@ -75,12 +75,13 @@ class TrajectoryViewer(anywidget.AnyWidget):
             ArgumentError: There is no trajectory in the source.
             TrajectoryError: The file is no trajectory.
         """
-        self._pump = Pump(self._next_batch, self._put)  # first: `close` is called in any case
+        # First, because `close` is called in any case.
+        self._sender = BatchSender(self._next_batch, self._put)
         self._reads = source is None
         self._feeds = [Feed(Trajectory() if source is None else trajectory_of(source))]
         if compare_with is not None:
             self._feeds.append(Feed(trajectory_of(compare_with), track=1))
-        self._run = source if isinstance(source, LiveRun) else None
+        self._run = source if isinstance(source, BackgroundRun) else None
         self._numbers = itertools.count()
         self.add_traits(**{f"_slot_{i}": t.Unicode("").tag(sync=True) for i in range(_SLOTS)})
         super().__init__(
@@ -91,7 +92,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
         self.on_msg(self._heard)
         if self._run is not None:
             self._run.add_reader(self)
-            self._pump.wake()
+            self._sender.wake()
 
     @property
     def trajectory(self) -> Trajectory:
@@ -117,15 +118,15 @@ class TrajectoryViewer(anywidget.AnyWidget):
             self._feeds[0].fold(event)
         if event.type == "run_finished" and self._feeds[0].finished:
             self._stoppable = False
-        self._pump.wake()
+        self._sender.wake()
 
     def close(self) -> None:
-        """Take it off the page and send nothing any more.
+        """Take it off the page and stop sending.
 
         What runs notebooks without a page (nbclient) keeps the last state of every widget that
         ever was in the notebook's metadata, so little is left of this one.
         """
-        self._pump.close()
+        self._sender.close()
         if self.comm is not None:
             with self.hold_sync():
                 self.set_trait("_esm", "export default {}")
@@ -136,14 +137,14 @@ class TrajectoryViewer(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Show it; a front end without widgets gets one line instead."""
-        self._pump.wake()
+        self._sender.wake()
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is not None:
             bundle[0]["text/plain"] = f"{self._line()} (the live view needs ipywidgets)"
         return bundle
 
     def _line(self) -> str:
-        """Return in a few words how the run stands."""
+        """Return the run's state in a few words."""
         root = self.trajectory.root
         if root is None:
             return "An RLM run that has not begun"
@@ -157,7 +158,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
         setattr(self, f"_slot_{next(self._numbers) % _SLOTS}", batch)
 
     def _heard(self, _: Any, content: Any, __: Any) -> None:
-        """Do what a front end asks for; what makes no sense is ignored."""
+        """Do what a front end asks for; ignore what makes no sense."""
         if not isinstance(content, dict):
             return
         match content.get("kind"):
@@ -184,7 +185,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
             if isinstance(position, dict):
                 epoch, number = position.get("epoch", 0), position.get("next", 0)
             feed.rewind(epoch, number if type(number) is int and number >= 0 else 0)
-        self._pump.wake()
+        self._sender.wake()
 
     def _load(self, track: Any, number: Any) -> None:
         feed = self._feed(track)

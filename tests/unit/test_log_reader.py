@@ -267,7 +267,7 @@ def test_a_persistent_run_of_the_reference_begins_anew_at_iteration_1(tmp_path: 
         (lambda lines: [with_(lines[0], "timestamp", "")], "Line 1: timestamp is '', not a time"),
         (
             lambda lines: [lines[0], with_(lines[1], "iteration_time", math.nan)],
-            "Line 2: iteration_time is nan, which nothing measures",
+            "Line 2: iteration_time is nan, which is out of range",
         ),
         (
             lambda lines: [lines[0], with_(lines[1], "timestamp", "9999-12-31T00:00:00")],

@@ -25,7 +25,7 @@ Prompts = Literal["full", "delta"]
 """Which messages an iteration's `prompt` holds: all, or those that the turn added."""
 
 UNANSWERED = "The cell ended before the answer came."
-"""The error of a sub-call that the log has no answer of."""
+"""The error of a sub-call without a recorded answer."""
 
 CHILD_PROMPT_LIMIT = 10_000
 """How many characters of a child's prompt are logged: it is the child's context."""
@@ -102,7 +102,7 @@ def iterations(run: RunNode, *, prompts: Prompts = "full") -> list[dict[str, Any
 
 
 def logged_turns(turns: Iterable[TurnNode]) -> list[TurnNode]:
-    """Return those of the turns that are iterations: not those to which the model never replied."""
+    """Return the turns that are iterations: those that the model replied to."""
     return [turn for turn in turns if turn.reply is not None or turn.cells]
 
 
