@@ -1,9 +1,9 @@
-"""The events of a run: all that the engine ever tells the world.
+"""The events of a run: everything that the engine reports.
 
 A run is a tree: run > turn > cell > sub-call > child run. Each node has an
 `id`; the events that start and finish a node carry the same `id`, and
 `parent_id` names the node it hangs on. A child run's parent is the sub-call
-that started it. Outputs and notes are nodes of their own.
+that started it. Each output and each note is a node too.
 
 Events hold JSON values only (`str`, numbers, `bool`, `None`, tuples and
 dictionaries of them), so that every log is lossless.
@@ -94,7 +94,7 @@ class RunFinished(Event):
 
     Attributes:
         status: How it ended: `exhausted` means that `max_iterations` turns brought no
-            answer and the model was asked for one outright.
+            answer and the model was then asked for a final answer.
         answer: The final (or, unless `answered`, the best partial) answer.
         error: `{"type", "message"}` when it ended in one.
         usage: `UsageSummary.to_dict()` of this run with all its descendants.
@@ -250,7 +250,7 @@ class SubCallFinished(Event):
         model: As it started.
         response: What the cell got (JSON).
         error: Why it failed; None when it did not.
-        usage: Of a plain call: what it took. Empty for a child, whose own events tell.
+        usage: Of a plain call: what it took. Empty for a child, whose events have it.
         duration: Seconds, waiting for a free place included.
     """
 
@@ -269,7 +269,7 @@ class Note(Event):
     """Something a reader of the log should know; `parent_id` is the node it concerns.
 
     Attributes:
-        kind: What it is about; `console`: a person attached to the kernel ran a cell of their own.
+        kind: What it is about; `console`: a person attached to the kernel ran a cell.
         text: One sentence.
         data: Figures, by name; of a `console` note, the cell's `code`.
     """

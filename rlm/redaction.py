@@ -1,210 +1,190 @@
-"""Keeping secrets out of logs and error messages."""
+"""Masks secrets in events and texts before anything outside Python's own objects gets them.
+
+`rlm.logger.delivery` masks each event on its way from the engine to the readers. What Python holds
+(`result.answer`, `result.trajectory`) is not masked; saving or showing it masks it, too.
+"""
 
 from __future__ import annotations
 
-import json
+import marshal
 import os
-import re
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
+
+from rlm.events import CallUsage, RunStarted
+from rlm.secret_values import MASK, long_secrets, public_kwargs, spellings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-MASK = "***"
-SHORTEST = 6
-"""A value shorter than this is no key; to replace it everywhere would garble the text."""
+    from rlm.events import Event
 
-_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-# `max_tokens`, `stop_token_ids` and `budget_tokens` are figures: hence whole words.
-_SECRET_NAME = re.compile(
-    r"(^|_)(key|keys|key_id|apikey|token|token_provider|auth|authorization|sig"
-    r"|signature|headers?|config|identity|pwd|proxy)$"
-    r"|secret|passw|passphrase|credential|bearer|cookie|authentication"
-    r"|(api|access|private|signing|subscription|virtual|account|auth|license)_?key"
-    r"|(access|auth|refresh|session|security)_?token|^(key|auth|workload_identity)(_|$)"
-)
-_KEY_NAME = re.compile(
-    r"(^|_)(key|keys|key_id|apikey|token|auth|authorization|sig|signature|pwd)$"
-    r"|secret|passw|passphrase|credential|bearer|cookie"
-)
-"""Names whose own value is a secret; the others only hold some."""
+_STRUCTURE = frozenset({"id", "parent_id", "run_id", "time", "status", "kind", "purpose"})
+"""Fields that say where an event belongs and what it is; they hold nobody's text."""
 
-_FILE_NAME = re.compile(r"(file|path)$")
-"""Names of what says where a secret is."""
+_KWARGS = ("backend_kwargs", "environment_kwargs")
 
-LONG = 12
-"""Characters from which on a secret may be replaced in every text: it stands nowhere else."""
-
-_NAMES_ONLY = re.compile(r"(^|_)(env|environ|headers|query)$")
-"""Mappings whose names are the user's own and say nothing of their values."""
-
-_KEY_SHAPED = re.compile(
-    r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|vck|pplx)[-_][A-Za-z0-9*_\-]{6,}|\bAIza[A-Za-z0-9_\-]{20,}"
-    r"|\b(?i:bearer)\s+[A-Za-z0-9._~+/=*\-]{6,}"
-    r"|(?<=://)[^/@\s]+(?=@)|(?i:(?<=[?&])(?:api_?key|key|token|sig|signature|code)=[^&\s]+)"
-)
+_of_runs: set[str] = set()
 
 
-def is_secret_name(name: str) -> bool:
-    """Whether a keyword, header or query parameter of this name may hold a secret."""
-    return _SECRET_NAME.search(_snake(name)) is not None
+def known_secrets() -> tuple[str, ...]:
+    """Return what to mask: the secrets in this process's environment and those given to runs.
+
+    No kernel gets the environment's, but code on this machine may find them all the same; those in
+    a run's `environment_kwargs` are in its kernels.
+
+    Returns:
+        Every spelling of each; the longest first, because one may be a part of another.
+    """
+    found = _of_runs.union(*map(spellings, long_secrets(dict(os.environ))))
+    return tuple(sorted(found, key=len, reverse=True))
 
 
-def public_kwargs(backend_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what of `backend_kwargs` may be shown and logged, as JSON values.
+def remember_secrets(secrets: Iterable[str]) -> None:
+    """Mask the secrets of a run's configuration from now on, until the process ends.
 
-    Keys, tokens and the like are left out at any depth, so are the user and the secret query
-    parameters of URLs. Of environment variables, headers and query parameters the names stay.
-    What JSON cannot hold is named by its type. What is public already is returned as it is.
+    The run's record has no configuration with them, but its texts may hold them, and nobody knows
+    how long a copy of the record lives.
+    """
+    _of_runs.update(*map(spellings, secrets))
+
+
+class Redaction:
+    """Masks the known secrets in events, and does what `redacted_event` does.
+
+    The secrets are those of `known_secrets`, wherever they turn up: a cell may print what its
+    kernel was given, and a model may repeat it. They are looked up again with each root run.
+    """
+
+    def __init__(self, redact: Callable[[str], str] | None = None) -> None:
+        """Look the secrets up.
+
+        Args:
+            redact: As for `redacted_event`.
+        """
+        self._redact = redact
+        self._look()
+
+    def __call__(self, event: Event) -> Event:
+        """Return an event as anyone may have it; the event itself when nothing is to hide."""
+        if isinstance(event, RunStarted) and event.parent_id is None:
+            self._look()
+        if self._secrets and self._may_hold_one(event):
+            event = redacted_event(event, self._masked)
+        return redacted_event(event, self._redact)
+
+    def text(self, text: str) -> str:
+        """Return a text that is in no event, masked."""
+        text = self._masked(text)
+        return text if self._redact is None else self._redact(text)
+
+    def keeps(self, data: bytes) -> bool:
+        """Return whether bytes hold nothing to mask.
+
+        Args:
+            data: Any. Only a rule of the user's makes text of them, at 100 MB a second.
+        """
+        if self._holds_one(data):
+            return False
+        if self._redact is None:
+            return True
+        text = data.decode("utf-8", "replace")
+        return self._redact(text) == text
+
+    def _look(self) -> None:
+        """Look the secrets up: each run may bring more."""
+        self._secrets = known_secrets()
+        self._as_bytes = [secret.encode("utf-8", "surrogatepass") for secret in self._secrets]
+
+    def _may_hold_one(self, event: Event) -> bool:
+        """Whether a secret may be in an event: a quick look at all its texts."""
+        if isinstance(event, RunStarted) and event.context.get("form") == "bytes":
+            return True  # They are in base64, which hides what is in them.
+        values = [getattr(event, field.name) for field in fields(event)]
+        try:
+            data = marshal.dumps([value for value in values if not isinstance(value, CallUsage)])
+        except ValueError:  # Too deep for it.
+            return True
+        return self._holds_one(data)
+
+    def _holds_one(self, data: bytes) -> bool:
+        return any(secret in data for secret in self._as_bytes)
+
+    def _masked(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+
+def redacted_event(event: Event, redact: Callable[[str], str] | None = None) -> Event:
+    """Return an event without secrets in a configuration, and with a rule applied to its texts.
+
+    Keys, tokens and headers are left out of a run's configuration. A context that the rule changes
+    is left out whole: its hash is that of the unchanged one, and no replay could use it. When there
+    is nothing to hide, the event itself is returned.
 
     Args:
-        backend_kwargs: As the user gave them; the keywords of an environment, too.
+        event: Any event.
+        redact: Called with every text, at any depth; returns what may be kept of it.
     """
-    kwargs = dict(backend_kwargs or {})
-    return _public_items(kwargs, tuple(secret_values(kwargs)))
+    if isinstance(event, RunStarted):
+        public = _public_config(event.config)
+        if public != event.config:
+            event = replace(event, config=public)
+    if redact is None:
+        return event
+    changed: dict[str, Any] = {}
+    for field in fields(event):
+        if field.name not in _STRUCTURE:
+            value = getattr(event, field.name)
+            kept = _kept(value, redact)
+            if field.name == "context":
+                kept = _kept_context(value, kept, redact)
+            if kept is not value:
+                changed[field.name] = kept
+    return replace(event, **changed) if changed else event
 
 
-def secret_values(value: Any, *, secret: bool = False) -> Iterator[str]:
-    """Yield every text that stands under a secret name, at any depth.
-
-    Args:
-        value: Keywords, headers or anything below them.
-        secret: Whether `value` itself stands under such a name.
-    """
-    if isinstance(value, dict):
-        for name, item in value.items():
-            hidden = is_secret_name(str(name)) or _names_only(name)
-            yield from secret_values(item, secret=secret or hidden)
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            yield from secret_values(item, secret=secret)
-    elif isinstance(value, str):
-        if secret:
-            yield value
-        if "://" in value:
-            yield from _url_secrets(value)
+def _public_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    public = dict(config)
+    for name in _KWARGS:
+        if isinstance(public.get(name), dict):
+            public[name] = public_kwargs(public[name])
+    return public
 
 
-def long_secrets(value: Any, name: str = "") -> Iterator[str]:
-    """Yield the secrets that are long enough to be masked wherever they turn up, at any depth.
+def _kept_context(
+    context: Mapping[str, Any], kept: dict[str, Any], redact: Callable[[str], str]
+) -> dict[str, Any]:
+    value = context.get("value")
+    if value is None:
+        return kept
+    if context.get("form") == "bytes" and isinstance(value, str):
+        from base64 import b64decode
 
-    Args:
-        value: Keywords, headers, environment variables or anything below them.
-        name: Under which name it stands.
-    """
-    if isinstance(value, dict):
-        for key, item in value.items():
-            yield from long_secrets(item, str(key))
-    elif isinstance(value, (list, tuple)):
-        for item in value:
-            # Modal's `secrets` are names, or mappings of which all is secret.
-            if name != "secrets":
-                yield from long_secrets(item, name)
-            elif isinstance(item, dict):
-                yield from _long(part for part in item.values() if isinstance(part, str))
-    elif isinstance(value, str):
-        if _KEY_NAME.search(_snake(name)) and not _is_file(name, value):
-            yield from _long(dict.fromkeys((value, value.rpartition(" ")[2])))  # Bearer KEY
-        if "://" in value:
-            yield from _long(_url_secrets(value))
+        text = b64decode(value).decode("utf-8", "replace")
+        whole = redact(text) == text
+    else:
+        whole = kept["value"] is value
+    return kept if whole else {name: item for name, item in kept.items() if name != "value"}
 
 
-def scrub(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return a text without the secrets given and without anything that has a key's shape."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        if len(secret) >= SHORTEST:
-            for spelling in sorted(spellings(secret, SHORTEST), key=len, reverse=True):
-                text = text.replace(spelling, MASK)
-    return _KEY_SHAPED.sub(MASK, text)
-
-
-def spellings(secret: str, shortest: int = LONG) -> set[str]:
-    """Return how a text may spell a secret: as it is, in a URL, or quoted in JSON or Python.
-
-    A password that comes from a URL is known as it stands there: without its escapes it is one too.
-
-    Args:
-        secret: As it was given.
-        shortest: Leaves out spellings of fewer characters, which may stand for something else.
-    """
-    spelled = {
-        secret,
-        unquote(secret),
-        quote(secret, safe="", errors="replace"),  # A lone surrogate must not fail.
-        json.dumps(secret)[1:-1],
-        repr(secret)[1:-1],
-    }
-    return {spelling for spelling in spelled if len(spelling) >= shortest}
-
-
-def public_url(url: str) -> str:
-    """Return a URL without its user, password and secret query parameters."""
-    try:
-        parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        query = [
-            (name, value)
-            for name, value in parse_qsl(parts.query, keep_blank_values=True)
-            if not is_secret_name(name)
-        ]
-    except ValueError:
-        return MASK
-    return urlunsplit((parts.scheme, host, parts.path, urlencode(query), ""))
-
-
-def _url_secrets(url: str) -> Iterator[str]:
-    try:
-        parts = urlsplit(url)
-        if parts.password:
-            yield parts.password
-        if parts.username:
-            yield parts.username
-        for name, value in parse_qsl(parts.query):
-            if is_secret_name(name):
-                yield value
-    except ValueError:
-        return
-
-
-def _long(secrets: Iterable[str]) -> Iterator[str]:
-    return (secret for secret in secrets if len(secret) >= LONG)
-
-
-def _is_file(name: str, value: str) -> bool:
-    """Whether a value is where the secret is, not the secret: that may begin with "/" as well."""
-    # `Path.exists` raises for what is too long to be one, and in folders that are not open to us.
-    return value.startswith("/") and (
-        _FILE_NAME.search(_snake(name)) is not None or os.path.exists(value)  # noqa: PTH110
-    )
-
-
-def _names_only(name: object) -> bool:
-    return _NAMES_ONLY.search(_snake(str(name))) is not None
-
-
-def _snake(name: str) -> str:
-    return _CAMEL.sub("_", name).replace("-", "_").lower()
-
-
-def _public_items(kwargs: Mapping[Any, Any], secrets: tuple[str, ...]) -> dict[str, Any]:
-    shown: dict[str, Any] = {}
-    for name, value in kwargs.items():
-        if _names_only(name):
-            if isinstance(value, dict):
-                shown[str(name)] = {str(inner): MASK for inner in value}
-        elif not is_secret_name(str(name)):
-            shown[str(name)] = _public(value, secrets)
-    return shown
-
-
-def _public(value: Any, secrets: tuple[str, ...]) -> Any:
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
+def _kept(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return what is kept of a value; the value itself when that is all of it."""
     if isinstance(value, str):
-        return scrub(public_url(value) if "://" in value else value, secrets)
+        text = redact(value)
+        return value if text == value else text
+    if isinstance(value, list | tuple):
+        items = [_kept(item, redact) for item in value]
+        if all(new is old for new, old in zip(items, value, strict=True)):
+            return value
+        return type(value)(items)
     if isinstance(value, dict):
-        return _public_items(value, secrets)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return [_public(item, secrets) for item in value]
-    return f"<{type(value).__name__}>"
+        pairs = [(_kept(key, redact), _kept(item, redact)) for key, item in value.items()]
+        same = all(
+            key is old_key and item is old
+            for (key, item), (old_key, old) in zip(pairs, value.items(), strict=True)
+        )
+        return value if same else dict(pairs)
+    assert value is None or isinstance(value, bool | int | float | CallUsage)
+    return value

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rlm.api.run_handle import RunHandle
     from rlm.backends.base import ModelSpec
     from rlm.trajectory import Trajectory
-    from rlm.trajectory.tally import Tally
+    from rlm.usage import Tally
 
 KEPT = 200
 """How many runs that are over are kept: each holds its whole record."""
@@ -146,7 +146,7 @@ class ShellRuns:
 
 
 def _sum(*tallies: Tally | None) -> Tally:
-    from rlm.trajectory.tally import Tally
+    from rlm.usage import Tally
 
     total = Tally()
     for tally in tallies:

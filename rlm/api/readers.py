@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rlm.core.loop import on_engine_thread
 from rlm.core.recorder import Recorder
 from rlm.errors import ArgumentError
+from rlm_kernel.host.process_hooks import after_fork_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm.events import Event
     from rlm.logger.delivery import Delivery
+    from rlm.logger.reader_thread import ReaderThread
 
 CALLBACKS = (
     "on_subcall_start",
@@ -49,6 +52,8 @@ class ReaderSet:
 
     Attributes:
         readers: The user's readers.
+        end_threads: Ends the threads that the delivery uses now, without waiting; it refers to no
+            reader that is idle.
     """
 
     def __init__(self, logger: Any, callbacks: dict[str, Any], *, verbose: bool) -> None:
@@ -61,6 +66,8 @@ class ReaderSet:
         for name, callback in callbacks.items():
             if callback is not None and not callable(callback):
                 raise ArgumentError(f"{name} must be callable, not {type(callback).__name__}.")
+        self._threads: list[ReaderThread[Any, Any]] = []
+        self.end_threads: Callable[[], None] = partial(_end_threads, self._threads)
         self._callbacks = callbacks
         self._verbose = verbose
         self._delivery: Delivery | None = None
@@ -78,7 +85,7 @@ class ReaderSet:
         if not (self.readers or self._verbose or any(self._callbacks.values())):
             return None
         with _Making.lock:
-            # In a forked child our own readers are copies of the parent's, caught at any moment.
+            # A forked child has copies of our own readers, in any state: it makes new ones.
             if self._delivery is None or self._process != os.getpid():
                 self._process = os.getpid()
                 self._delivery = self._new_delivery()
@@ -115,12 +122,20 @@ class ReaderSet:
             owned.append(ConsoleReader())
         from rlm.logger.delivery import Delivery
 
-        return Delivery(self.readers, owned=owned)
+        return Delivery(self.readers, owned=owned, threads=self._threads)
+
+
+def _end_threads(threads: list[ReaderThread[Any, Any]]) -> None:
+    if threads:
+        from rlm.logger.delivery import end_threads
+
+        end_threads(threads)
 
 
 class _Making:
     """Lets one thread at a time make a delivery; a lock held across a fork is never released."""
 
+    # Re-entrant: a user's `__del__` may use an `RLM` while this thread allocates under the lock.
     lock = threading.RLock()
 
     @classmethod
@@ -128,4 +143,4 @@ class _Making:
         cls.lock = threading.RLock()
 
 
-os.register_at_fork(after_in_child=_Making.forget)
+after_fork_in_child(_Making.forget)

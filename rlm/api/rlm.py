@@ -387,5 +387,10 @@ class RLM:
         """Return what is kept between completions; a forked child starts anew."""
         with loop.lock:
             if self._resources is None or self._resources.loop is not loop:
-                self._resources = Resources(loop, self, persistent=self.config.persistent)
+                self._resources = Resources(
+                    loop,
+                    self,
+                    persistent=self.config.persistent,
+                    end_readers=self._readers.end_threads,
+                )
             return self._resources

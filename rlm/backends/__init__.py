@@ -12,7 +12,7 @@ from rlm.backends.endpoint import resolve
 from rlm.backends.model_info import context_window
 from rlm.backends.notebook_client import NotebookClient
 from rlm.backends.providers import NOTEBOOK, PROVIDERS
-from rlm.redaction import long_secrets, public_kwargs
+from rlm.secret_values import long_secrets, public_kwargs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

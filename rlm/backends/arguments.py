@@ -12,7 +12,7 @@ from rlm.backends.endpoint import resolve
 from rlm.backends.notebook_client import person_kernel
 from rlm.backends.providers import NOTEBOOK, PROVIDERS, Provider
 from rlm.errors import ArgumentError, ConfigurationError, MissingPackageError
-from rlm.redaction import public_url
+from rlm.secret_values import public_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from rlm.backends.provider_env import ProviderEnvironment
 from rlm.backends.providers import PROVIDERS, Provider
 from rlm.errors import ConfigurationError, MissingKeyError
-from rlm.redaction import public_url, secret_values
+from rlm.secret_values import public_url, secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -28,7 +28,7 @@ from rlm.backends.openai_client import OpenAIClient
 from rlm.backends.providers import PROVIDERS
 from rlm.errors import BackendError, ConfigurationError, ContextWindowError, MissingKeyError
 from rlm.events import CallUsage
-from rlm.redaction import secret_values
+from rlm.secret_values import secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

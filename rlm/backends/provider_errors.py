@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.backends.endpoint import EMPTY
 from rlm.errors import BackendError, ContextWindowError
-from rlm.redaction import public_url, scrub
+from rlm.secret_values import public_url, scrub
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,7 +20,7 @@ from rlm.backends.base import LMReply
 from rlm.backends.chat_format import InBandError, MalformedReplyError
 from rlm.backends.sse import event_data
 from rlm.errors import BackendError
-from rlm.redaction import secret_values
+from rlm.secret_values import secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -129,7 +129,7 @@ def _save(trajectory: Trajectory, path: Path, sources: Mapping[str, str]) -> str
     """Save the run, and beside it what no log holds: its 10 MB of input."""
     # Here, not above: `rlm --help` must not wait for them.
     from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, write_context
-    from rlm.trajectory.redacted import Redaction
+    from rlm.redaction import Redaction
     from rlm_kernel.context.value import context_value
 
     about, value = None, context_value(sources)

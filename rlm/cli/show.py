@@ -44,12 +44,12 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _turn(trajectory: Trajectory, number: int) -> Iterable[Line]:
-    from rlm.render.turn import turn_told
+    from rlm.render.turn import whole_turn
 
     turns = trajectory.root.turns if trajectory.root is not None else []
     for turn in turns:
         if turn.started.number == number:
-            return turn_told(turn)
+            return whole_turn(turn)
     numbers = f"{turns[0].started.number} to {turns[-1].started.number}" if turns else "none"
     raise ConfigurationError(f"--turn {number}: the run has no such turn (it has {numbers}).")
 
@@ -62,7 +62,7 @@ def _print(lines: Iterable[Line]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from rlm.logger.console import STYLES
+    from rlm.render.view import STYLES
 
     console = Console(highlight=False)
     for line in lines:

@@ -19,7 +19,7 @@ from rlm.core.run import run, run_single_call
 from rlm.core.tree import RunSpec, Tree
 from rlm.core.types import RLMChatCompletion
 from rlm.errors import CancellationError, RLMError
-from rlm.trajectory.known_secrets import remember_secrets
+from rlm.redaction import remember_secrets
 from rlm.usage import UsageSummary
 from rlm_kernel.context.read_path import read_path
 

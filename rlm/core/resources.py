@@ -14,7 +14,7 @@ from rlm.core.model_calls import Clients
 from rlm_kernel.host.process_hooks import at_exit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from rlm.core.config import RunConfig
     from rlm.core.loop import EngineLoop
@@ -42,6 +42,8 @@ class Resources:
         loop: The engine's loop.
         owner: The `RLM`. When it is collected, everything is freed; at exit it is closed.
         persistent: Whether to keep a kernel between completions.
+        end_readers: Called when everything is freed after the owner was collected: the readers'
+            threads end last, after the events of runs that end then. Must not refer to the owner.
 
     Attributes:
         loop: The engine's loop.
@@ -51,7 +53,14 @@ class Resources:
         closed: Whether it takes no more runs.
     """
 
-    def __init__(self, loop: EngineLoop, owner: Owner, *, persistent: bool) -> None:
+    def __init__(
+        self,
+        loop: EngineLoop,
+        owner: Owner,
+        *,
+        persistent: bool,
+        end_readers: Callable[[], object],
+    ) -> None:
         self.loop = loop
         self.clients = Clients()
         self.kept = KeptKernel() if persistent else None
@@ -60,7 +69,7 @@ class Resources:
         self._lease: Any = None
         self._warm: MachinePool | None = None
         self._runs: set[asyncio.Task[Any]] = set()
-        self._finalizer = weakref.finalize(owner, self.drop)
+        self._finalizer = weakref.finalize(owner, self._collected, end_readers)
         self._finalizer.atexit = False  # `_close_all` waits, as a finalizer must not.
         _owners.add(owner)
 
@@ -107,6 +116,17 @@ class Resources:
         self._finalizer.detach()
         if self.loop.is_ours:
             self.loop.submit(self._close())
+
+    def _collected(self, end_readers: Callable[[], object]) -> None:
+        """Free everything after the owner was collected, as `drop` does; the readers go last."""
+        if self.loop.is_ours:
+            self.loop.submit(self._close_all(end_readers))
+
+    async def _close_all(self, end_readers: Callable[[], object]) -> None:
+        try:
+            await self._close()
+        finally:
+            end_readers()
 
     async def _close(self) -> None:
         """Cancel the runs first, because they would open again what is closed."""

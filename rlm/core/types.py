@@ -77,7 +77,7 @@ class RLMChatCompletion:
 
     def __repr__(self) -> str:
         """Return it without prompt and record: a notebook keeps what it shows of a result."""
-        from rlm.trajectory.redacted import Redaction
+        from rlm.redaction import Redaction
 
         error = "" if self.error is None else f", error={self.error!r}"
         return Redaction().text(

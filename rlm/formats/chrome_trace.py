@@ -42,9 +42,6 @@ def chrome_trace(trajectory: Trajectory) -> dict[str, Any]:
 
     Times are microseconds since the run began. What was still going on ends with the last event
     and says so.
-
-    Args:
-        trajectory: Finished or not.
     """
     root = trajectory.root
     events: list[dict[str, Any]] = []
@@ -107,7 +104,7 @@ class _RunTrace:
                 "finish_reason": reply.finish_reason,
                 **_usage(reply.usage),
             }
-            # The reply is told when it is there: it began its duration before that.
+            # The event comes with the reply; the call began its duration before that.
             start = max(reply.time - reply.duration, since)
             yield self._complete(f"chat {reply.model}", "model", start, reply.time, arguments)
             since = reply.time
@@ -128,7 +125,7 @@ class _RunTrace:
         return self._complete(f"cell {name}", "cell", cell.started.time, end, arguments)
 
     def _lanes(self, calls: list[SubCallNode]) -> Iterator[dict[str, Any]]:
-        """Yield sub-calls, those that overlap in lanes of their own, and how many there were."""
+        """Yield sub-calls, those that overlap in different lanes, and how many there were."""
         free: list[int] = []
         busy: list[tuple[float, int]] = []
         lanes = 0

@@ -24,8 +24,8 @@ _PREVIEW = 80
 class CallbackReader:
     """Calls functions at the beginning and end of turns and children, at every depth.
 
-    As in the reference, a *subcall* is a child with a REPL of its own (not a plain
-    LM call), its depth is the child's, and previews are 80 characters long.
+    As in the reference, a *subcall* is a child run, which has a REPL (not a plain LM
+    call), its depth is the child's, and previews are 80 characters long.
     """
 
     def __init__(

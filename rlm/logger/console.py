@@ -1,4 +1,4 @@
-"""`verbose=True`: a run told on stderr while it happens."""
+"""`verbose=True`: prints a run on stderr while it happens."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import time
 from typing import TYPE_CHECKING
 
 from rlm.events import CellFinished, ModelReply, Note, RunFinished, RunStarted
-from rlm.render.outline import Line, cell_told, notes_told, run_end, run_head, summary, turn_head
+from rlm.render.outline import Line, cell_lines, note_lines, run_end, run_head, summary, turn_head
 from rlm.render.progress import running
 from rlm.render.safe_text import safe_text
-from rlm.trajectory import CellNode, Forest, Redaction, RunNode, TurnNode
+from rlm.render.view import STYLES
+from rlm.trajectory import CellNode, Forest, RunNode, TurnNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,19 +25,6 @@ if TYPE_CHECKING:
     from rlm.trajectory import Trajectory
 
 REFRESH_PER_SECOND = 8
-
-STYLES = {
-    "run": "bold",
-    "turn": "bold cyan",
-    "prose": "italic",
-    "code": "green",
-    "output": "dim",
-    "error": "red",
-    "calls": "magenta",
-    "answer": "bold green",
-    "note": "yellow",
-}
-"""The rich style of each role of a line."""
 
 _MARKS = {"code": "│ ", "calls": "↳ ", "error": "! ", "note": "* "}
 _ANSWER_LIMIT = 20_000
@@ -60,7 +48,6 @@ class ConsoleReader:
         self._console = console
         self._answer = answer
         self._forest = Forest()
-        self._redaction = Redaction()  # What is printed in a notebook stays in its file.
         self._numbers: dict[str, int] = {}
         self._several = False
         self._live: Live | None = None
@@ -77,10 +64,9 @@ class ConsoleReader:
             event: Of any run; several runs may share the reader.
         """
         with self._lock:
-            event = self._redaction(event)
             tree = self._forest.add(event)
             root = None if tree is None else tree.root
-            # A child is told with the cell that started it: children's lines never mix.
+            # A child is printed with the cell that started it: children's lines never mix.
             if tree is None or root is None or event.run_id != root.started.run_id:
                 return
             if isinstance(event, RunStarted):
@@ -90,6 +76,15 @@ class ConsoleReader:
                 self._print(root, lines)
             if isinstance(event, RunFinished):
                 self._end(tree, root)
+
+    def on_tree(self, tree: Trajectory) -> None:
+        """Use the delivery's tree of a run that begins.
+
+        Args:
+            tree: It grows with the run.
+        """
+        with self._lock:
+            self._forest.share(tree)
 
     def close(self) -> None:
         """Give the terminal back; safe to call again."""
@@ -164,8 +159,8 @@ class ConsoleReader:
         from rich.text import Text
 
         # In one go: the live display is drawn again after each print.
-        told = Text("\n").join(self._text(root, line) for line in lines)
-        self._the_console().print(told, soft_wrap=True)
+        text = Text("\n").join(self._text(root, line) for line in lines)
+        self._the_console().print(text, soft_wrap=True)
 
     def _moving(self) -> RenderableType:
         """Return the moving part: called by the live display's own thread, and after each print."""
@@ -203,13 +198,13 @@ class ConsoleReader:
         if self._console is None:
             from rich.console import Console
 
-            # In a notebook rich would publish HTML of its own; we want plain lines there.
+            # In a notebook rich would publish HTML; we want plain lines there.
             self._console = Console(stderr=True, force_jupyter=False, highlight=False)
         return self._console
 
 
 def _refresh(live: Live, stop: threading.Event) -> None:
-    """Draw the moving part again and again until told to stop, or until nobody looks any more."""
+    """Draw the moving part again and again until `stop` is set or stderr is closed."""
     while not stop.wait(1 / REFRESH_PER_SECOND):
         try:
             live.refresh()
@@ -218,15 +213,15 @@ def _refresh(live: Live, stop: threading.Event) -> None:
 
 
 def _lines(event: Event, tree: Trajectory) -> Iterable[Line]:
-    """Return what there is to tell when an event of a root run happened."""
+    """Return the lines to print for an event of a root run."""
     match event, tree.node(event.id):
         case RunStarted(), RunNode() as run:
             return run_head(run)
         case ModelReply(purpose="turn"), TurnNode() as turn:
             return turn_head(turn, 1)
         case CellFinished(), CellNode() as cell:
-            return cell_told(cell, 2)
+            return cell_lines(cell, 2)
         case Note(), _ if not isinstance(tree.node(event.parent_id or ""), CellNode):
-            return notes_told([event], 1)
+            return note_lines([event], 1)
         case _:
             return ()

@@ -1,33 +1,31 @@
-"""Bringing events to readers without ever making a run wait for one.
+"""Delivers a run's events to its readers: each has a queue and a thread, and no run waits for one.
 
-Python may collect garbage at any moment on any thread, also on one that holds a lock of ours. What
-is done when a delivery is collected therefore takes no lock and waits for nothing: it leaves a word
-in the queues of the threads, which do the rest. For the same reason no thread and no registry keeps
-a reader alive; only what waits to be delivered does.
+Secrets are taken out here: every event is masked once, for all readers.
 """
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
-import weakref
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum, auto
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rlm.logger.reader_thread import ReaderThread, ThisProcess
+from rlm.redaction import Redaction
+from rlm.trajectory.forest import Forest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from rlm.events import Event
+    from rlm.trajectory import Trajectory
     from rlm_kernel.context.value import ContextValue
 
 QUEUE_LIMIT = 100_000
-"""How many events may wait for one reader; what comes beyond is dropped for that reader."""
+"""How many events may wait for one reader; further ones are dropped for that reader."""
 
 _log = logging.getLogger("rlm")
 
@@ -35,24 +33,35 @@ _log = logging.getLogger("rlm")
 class Reader(Protocol):
     """A consumer of events.
 
-    It may have a `close()` too, and `on_context(run_id, value)`, which is called once a root run,
-    after its beginning, with its context as it travels to the kernel
-    (`rlm_kernel.context.value.ContextValue`): events hold none that is big.
+    It may have three more methods. `close()` is called by whoever owns the reader. `on_tree(tree)`
+    is called before the first event of a root run, with the `Trajectory` into which the delivery
+    folds that run's events: read it, do not change it. It has at least every event that the reader
+    was given, and maybe some that wait for it. `on_context(run_id, value)` is called once a root
+    run, after its `RunStarted`, with its context as it travels to the kernel
+    (`rlm_kernel.context.value.ContextValue`): events hold none that is big. Its secrets
+    are not masked.
     """
 
     def on_event(self, event: Event) -> None:
-        """Take one event; called in order, from one thread."""
+        """Take one event, its secrets masked.
+
+        One `RLM` calls it in order, from one thread. Several that share a reader have a thread
+        each, but never call it at the same time.
+        """
         ...
 
 
 class Delivery:
-    """Hands each event to each reader, in order, on a thread of that reader's own.
+    """Hands each event to each reader, in order, on a thread per reader.
 
-    A reader that raises is reported once (logger `rlm`) and goes on receiving. A reader
-    that is too slow loses events, which is reported once, and the run goes on. When
-    several deliveries have the same reader, it is still called from one thread only.
-    A delivery that is forgotten without `close` brings its last events and ends its
-    threads; in a forked child it goes on with threads of the child's own.
+    Secrets are masked before any reader sees an event. A reader that raises is reported once
+    (logger `rlm`) and goes on receiving. A reader that is too slow loses events, which is reported
+    once, and the run goes on. Whoever makes a delivery closes it. In a forked child it goes on
+    with new threads.
+
+    Attributes:
+        threads: The readers' threads, empty before the first event. They hold no reader that has
+            nothing to receive, so that whoever must end them need not keep the readers alive.
     """
 
     def __init__(
@@ -61,46 +70,55 @@ class Delivery:
         *,
         owned: Iterable[Reader] = (),
         queue_limit: int = QUEUE_LIMIT,
+        threads: list[ReaderThread[Any, Any]] | None = None,
     ) -> None:
         """Prepare the delivery; threads start with the first event.
 
         Args:
-            readers: Whom to tell. They stay their maker's: `close` does not close them.
-            owned: Readers that are told too, and closed by `close`.
-            queue_limit: How many events may wait for one reader (the first delivery that
-                has the reader decides).
+            readers: The readers. They stay their maker's: `close` does not close them.
+            owned: More readers, which `close` closes.
+            queue_limit: How many events may wait for one reader.
+            threads: An empty list to put the threads in.
         """
         owned = tuple(owned)
         self._readers = tuple({id(reader): reader for reader in (*readers, *owned)}.values())
         self._owned = {id(reader) for reader in owned}
         self._limit = queue_limit
-        self._lanes: list[_ReaderThread] = []
-        self._era: object = None
+        self._folds = any(hasattr(reader, "on_tree") for reader in self._readers)
+        self.threads: list[ReaderThread[Any, Any]] = [] if threads is None else threads
+        self._masking = _Masking(fold=False)
+        self._forks: int | None = None
         self._closed = False
-        self._forgotten = weakref.finalize(self, _leave, self._lanes)
-        self._forgotten.atexit = False
 
     def emit(self, event: Event) -> None:
-        """Queue an event for every reader; never waits, never raises, ignored once closed."""
+        """Queue an event for every reader; never waits, never raises, ignored once closed.
+
+        Args:
+            event: As it happened. Only one thread at a time may emit.
+        """
+        if self._forks != ThisProcess.forks and not self._closed:
+            self._start()
         if self._closed:
             return
-        if self._era is not _ReaderThreads.era:
-            self._open()
-        for reader, lane in zip(self._readers, self._lanes, strict=False):
-            lane.put(reader, event)
+        shared = self._masking.expect(event)
+        accepted = False
+        for reader, thread in zip(self._readers, self.threads, strict=False):
+            accepted |= thread.put(reader, shared)
+        if not accepted:
+            self._masking.forget()
 
     def give_context(self, run_id: str, value: ContextValue) -> None:
-        """Queue a run's context for the readers that want it; as `emit` does an event.
+        """Queue a run's context for the readers that have `on_context`; as `emit` does an event.
 
         Args:
             run_id: The run, which has begun.
-            value: Its context.
+            value: Its context, with nothing masked.
         """
-        if self._closed or self._era is not _ReaderThreads.era:
+        if self._closed or self._forks != ThisProcess.forks:
             return
-        for reader, lane in zip(self._readers, self._lanes, strict=False):
+        for reader, thread in zip(self._readers, self.threads, strict=False):
             if hasattr(reader, "on_context"):
-                lane.put(reader, _Context(run_id, value))
+                thread.put(reader, _Context(run_id, value))
 
     def flush(self, timeout: float | None = 10.0) -> bool:
         """Wait until everything emitted so far has been delivered.
@@ -111,10 +129,10 @@ class Delivery:
         Returns:
             Whether it all was.
         """
-        if self._era is not _ReaderThreads.era:
+        if self._forks != ThisProcess.forks:
             return True
         deadline = None if timeout is None else time.monotonic() + timeout
-        delivered = [lane.flush(deadline) for lane in list(self._lanes)]
+        delivered = [thread.flush(deadline) for thread in list(self.threads)]
         return all(delivered)
 
     def close(self, timeout: float | None = 10.0) -> None:
@@ -123,39 +141,67 @@ class Delivery:
         Args:
             timeout: How long to wait for slow readers, in seconds; None for as long as it takes.
         """
-        with _ReaderThreads.lock:
-            if self._closed:
-                return
-            self._closed = True
-            foreign = self._era not in {None, _ReaderThreads.era}
-            lanes = [] if foreign else list(self._lanes)
-            self._lanes.clear()
+        if self._closed:
+            return
+        self._closed = True
+        foreign = self._forks not in {None, ThisProcess.forks}
+        threads, self.threads[:] = list(self.threads), []
+        if foreign:  # A fork copied them: they are the parent's to close.
+            return
         deadline = None if timeout is None else time.monotonic() + timeout
-        stuck = {lane.key for lane in lanes if not lane.release(deadline)}
+        stuck = {thread.key for thread in threads if not thread.close(deadline)}
         for reader in self._readers:
-            # What a fork copied is its parent's to close.
-            if id(reader) in self._owned and id(reader) not in stuck and not foreign:
+            if id(reader) in self._owned and id(reader) not in stuck:
                 _close(reader)
 
     def forget(self) -> None:
         """Close without waiting: what was emitted is still delivered, owned readers stay open."""
         self._closed = True
-        self._forgotten()
+        if self._forks == ThisProcess.forks:
+            end_threads(self.threads)
 
-    def _open(self) -> None:
-        """Find or start the readers' threads: at the first event, and the first after a fork."""
-        with _ReaderThreads.lock:
-            if self._closed or self._era is _ReaderThreads.era:
-                return
-            self._era = _ReaderThreads.era
-            self._lanes.clear()
-            try:
-                for reader in self._readers:
-                    self._lanes.append(_ReaderThreads.of(reader, self._limit))
-            except RuntimeError as error:  # No thread can be started; the run goes on all the same.
-                _log.warning("The readers of a run are told nothing more: %s.", error)
-            if not self._forgotten.alive:  # meanwhile, when there were fewer lanes, or none
-                _leave(self._lanes)
+    def _start(self) -> None:
+        """Start the readers' threads: at the first event, and at the first after a fork."""
+        self._forks = ThisProcess.forks
+        self._masking = _Masking(fold=self._folds)
+        self.threads.clear()
+        try:
+            for reader in self._readers:
+                if self._closed:  # While a thread started.
+                    return
+                thread = ReaderThread(reader, self._masking.deliver, self._limit)
+                self.threads.append(thread)
+                thread.start()
+        except RuntimeError as error:  # The run goes on, with the readers that have a thread.
+            self.threads.pop()
+            _log.warning("No thread can be started for a reader of a run: %s.", error)
+
+
+def end_threads(threads: list[ReaderThread[Any, Any]]) -> None:
+    """End the threads of a delivery without waiting, and take them off the list."""
+    with suppress(IndexError):
+        while True:
+            threads.pop().end()
+
+
+@dataclass(slots=True, eq=False)
+class _Shared:
+    """An event on its way to several readers.
+
+    Attributes:
+        event: As it happened, then masked.
+        new_tree: The tree that it begins, if one is folded.
+        error: Why it could not be masked: no reader gets it then.
+        ready: Whether all this is known.
+    """
+
+    event: Event
+    new_tree: Trajectory | None = None
+    error: Exception | None = None
+    ready: bool = False
+
+    def __str__(self) -> str:
+        return self.event.type
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,163 +211,64 @@ class _Context:
     run_id: str
     value: ContextValue
 
-    type = "context"
+    def __str__(self) -> str:
+        return "context"
 
 
-class _Word(Enum):
-    """What a lane's thread is told beside events."""
+class _Masking:
+    """Masks each event once for all readers, and folds it once for those that want the tree.
 
-    ONE_LEAVES = auto()
-    END = auto()
+    The first reader's thread that needs an event does it, so that the engine's loop need not.
+    """
 
+    def __init__(self, *, fold: bool) -> None:
+        self._redaction = Redaction()
+        self._forest = Forest() if fold else None
+        self._waiting: deque[_Shared] = deque()
+        self._lock = threading.Lock()
 
-_Item = tuple[Reader, "Event | _Context"] | threading.Event | _Word
+    def expect(self, event: Event) -> _Shared:
+        """Take an event that will be asked for; before any thread can ask for it."""
+        shared = _Shared(event)
+        self._waiting.append(shared)
+        return shared
 
+    def forget(self) -> None:
+        """Drop the event that came last: nobody will ask for it."""
+        self._waiting.pop()
 
-class _ReaderThread:
-    """One reader's queue and thread, shared by all deliveries that have the reader."""
-
-    def __init__(self, reader: Reader, limit: int) -> None:
-        self.key = id(reader)
-        self.users = 0
-        self._name = type(reader).__name__
-        self._limit = limit
-        # Its `put` may be called by a finalizer, whatever the thread was doing.
-        self._queue: SimpleQueue[tuple[Reader, Event | _Context] | threading.Event | _Word] = (
-            SimpleQueue()
-        )
-        self._undelivered: deque[None] = deque()
-        self._ended = False
-        self._reported: set[str] = set()
-        self._thread = threading.Thread(
-            target=self._run, name=f"rlm-reader-{self._name}", daemon=True
-        )
-        self._thread.start()
-
-    def put(self, reader: Reader, event: Event | _Context) -> None:
-        """Queue an event, or drop it when too many wait."""
-        if len(self._undelivered) < self._limit:
-            self._undelivered.append(None)
-            self._queue.put((reader, event))
+    def deliver(self, reader: Any, item: _Shared | _Context) -> None:
+        """Hand something to a reader, on the reader's thread."""
+        if isinstance(item, _Context):
+            reader.on_context(item.run_id, item.value)
             return
-        self._report(
-            "slow",
-            f"is too slow: {self._limit:,} events wait for it. Further events are dropped "
-            "for this reader until it catches up; the run goes on",
-        )
+        if not item.ready:
+            with self._lock:
+                while not item.ready:  # In order: what one reader dropped, another may have.
+                    self._prepare(self._waiting.popleft())
+        if item.error is not None:
+            raise item.error
+        if item.new_tree is not None and hasattr(reader, "on_tree"):
+            reader.on_tree(item.new_tree)
+        reader.on_event(item.event)
 
-    def flush(self, deadline: float | None) -> bool:
-        """Wait until all that was accepted up to now is delivered."""
-        if not self._undelivered:
-            return True
-        if threading.current_thread() is self._thread:
-            return False  # a reader that flushes would wait for itself
-        reached = threading.Event()
-        self._queue.put(reached)
-        return reached.wait(None if deadline is None else max(deadline - time.monotonic(), 0.0))
-
-    def release(self, deadline: float | None) -> bool:
-        """Give the lane up and return whether all was delivered; the last user ends its thread."""
-        delivered = self.flush(deadline)
-        with _ReaderThreads.lock:
-            last = self._one_left()
-        if not last:
-            return delivered
-        own = threading.current_thread() is self._thread
-        if not delivered:
-            self._ended = True
-            # One of them it is busy with.
-            lost = max(len(self._undelivered) - 1, 0)
-            if not own:
-                self._report("stuck", f"did not finish in time; {lost:,} events were not delivered")
-        self._queue.put(_Word.END)
-        if not own:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.1)
-            self._thread.join(left)
-        return delivered
-
-    def leave(self) -> None:
-        """Give the lane up without taking a lock or waiting: its thread does what that takes."""
-        self._queue.put(_Word.ONE_LEAVES)
-
-    def _one_left(self) -> bool:
-        """Count one user less, with the lock held; return whether it was the last."""
-        self.users -= 1
-        if self.users == 0 and _ReaderThreads.lanes.get(self.key) is self:
-            del _ReaderThreads.lanes[self.key]
-        return self.users == 0
-
-    def _run(self) -> None:
-        while self._step():
-            pass  # Between two steps nothing is held on to.
-
-    def _step(self) -> bool:
-        """Do the next thing in the queue; return whether to go on."""
-        item = self._queue.get()
-        if item is _Word.ONE_LEAVES:
-            with _ReaderThreads.lock:
-                return not self._one_left()
-        if isinstance(item, threading.Event):
-            item.set()
-        elif isinstance(item, tuple):
-            if not self._ended:
-                self._deliver(*item)
-            self._undelivered.popleft()
-        return item is not _Word.END
-
-    def _deliver(self, reader: Reader, event: Event | _Context) -> None:
+    def _prepare(self, shared: _Shared) -> None:
         try:
-            if isinstance(event, _Context):
-                reader.on_context(event.run_id, event.value)  # type: ignore[attr-defined]
-            else:
-                reader.on_event(event)
-        except BaseException as error:  # noqa: BLE001  (a reader never hurts a run)
-            self._report(
-                "raised",
-                f"failed on a {event.type} event: {type(error).__name__}: {error}. "
-                "It goes on receiving; this is said once",
-                error,
-            )
+            shared.event = self._redaction(shared.event)
+            shared.new_tree = self._fold(shared.event)
+        except Exception as error:  # noqa: BLE001  (each reader's thread reports it)
+            shared.error = error
+        shared.ready = True
 
-    def _report(self, what: str, text: str, error: BaseException | None = None) -> None:
-        if what in self._reported:
-            return
-        self._reported.add(what)
-        _log.warning("The reader %s %s.", self._name, text, exc_info=error)
-
-
-class _ReaderThreads:
-    """The lanes of this process; a forked child, which has none of the threads, begins afresh."""
-
-    lanes: dict[int, _ReaderThread] = {}  # noqa: RUF012  (mypy knows it; guarded by the lock)
-    # Of the re-entrant kind: a user's own `__del__` may close an RLM amid any allocation.
-    lock = threading.RLock()
-    era = object()
-
-    @classmethod
-    def of(cls, reader: Reader, limit: int) -> _ReaderThread:
-        """Return the reader's lane with one more user, with the lock held."""
-        key = id(reader)
-        if key not in cls.lanes:
-            cls.lanes[key] = _ReaderThread(reader, limit)
-        cls.lanes[key].users += 1
-        return cls.lanes[key]
-
-    @classmethod
-    def forget(cls) -> None:
-        cls.lanes = {}
-        cls.lock = threading.RLock()
-        cls.era = object()
-
-
-os.register_at_fork(after_in_child=_ReaderThreads.forget)
-
-
-def _leave(lanes: list[_ReaderThread]) -> None:
-    """Give up the lanes of a delivery that was collected, each once; takes no lock."""
-    with suppress(IndexError):
-        while True:
-            lanes.pop().leave()
+    def _fold(self, event: Event) -> Trajectory | None:
+        """Fold an event; return the tree that begins with it."""
+        tree = None if self._forest is None else self._forest.add(event)
+        root = None if tree is None else tree.root
+        if self._forest is None or tree is None or root is None:
+            return None
+        if root.finished is event:
+            self._forest.drop(tree)
+        return tree if root.started is event else None
 
 
 def _close(reader: Reader) -> None:

@@ -12,67 +12,28 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from rlm.errors import ConfigurationError
 from rlm.events import RunFinished, RunStarted, TurnFinished
-from rlm.formats.jsonl.extra_fields import changed
 from rlm.formats.jsonl.write import (
     Prompts,
-    iteration,
+    iteration_entry,
     iterations,
+    log_line,
     logged_turns,
-    run_metadata,
+    metadata_entry,
     run_record,
-    timestamp,
 )
+from rlm.redaction import redacted_event
 from rlm.trajectory.forest import Forest
-from rlm.trajectory.json_text import json_bytes
-from rlm.trajectory.redacted import Redaction
+from rlm_kernel.host.process_hooks import after_fork_in_child
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from rlm.events import Event
     from rlm.trajectory import RunNode, Trajectory, TurnNode
 
-__all__ = ["RLMLogger", "iterations", "log_lines", "run_record"]
-
-
-def log_lines(run: RunNode, *, prompts: Prompts = "full") -> Iterator[bytes]:
-    """Yield a root run's log, line by line: its metadata, then its iterations.
-
-    Args:
-        run: Finished or not.
-        prompts: What an iteration's `prompt` holds.
-    """
-    kept = (note.data for note in run.notes if note.kind == "log")
-    if prompts == "full" and any(data.get("prompts") == "delta" for data in kept):
-        prompts = "delta"  # As in the log that the run was read from.
-    yield _line(changed(metadata_entry(run), run.notes))
-    for turn in logged_turns(run.turns):
-        yield _line(changed(iteration_entry(run, turn, prompts=prompts), turn.notes))
-
-
-def metadata_entry(run: RunNode) -> dict[str, Any]:
-    """Return the first entry of a root run's log.
-
-    Args:
-        run: Finished or not.
-    """
-    head = {"type": "metadata", "timestamp": timestamp(run.started.time)}
-    return {**head, **run_metadata(run), "run_id": run.started.run_id}
-
-
-def iteration_entry(run: RunNode, turn: TurnNode, *, prompts: Prompts) -> dict[str, Any]:
-    """Return the entry of a root run's turn.
-
-    Args:
-        run: The root run.
-        turn: One of its turns.
-        prompts: What `prompt` holds.
-    """
-    return {**iteration(run, turn, prompts=prompts), "run_id": run.started.run_id}
-
 
 class RLMLogger:
-    """Keeps what happened in the reference's format, in memory and, if told so, in a file.
+    """Keeps what happened in the reference's format, in memory and, with `log_dir`, in a file.
 
     A root run is a `metadata` line, then an `iteration` line for each turn, written
     the moment the turn is over; children's runs are the `metadata` of their entry in
@@ -118,7 +79,7 @@ class RLMLogger:
         if redact is not None and not callable(redact):
             raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
         self.prompts: Prompts = prompts
-        self._redaction = Redaction(redact)
+        self._redact = redact
         self.log_dir = None if log_dir is None else os.fspath(log_dir)
         self.log_file_path: str | None = None
         if self.log_dir is not None:
@@ -136,7 +97,7 @@ class RLMLogger:
         Args:
             event: Of any run; several runs may share the logger.
         """
-        event = self._redaction(event)
+        event = redacted_event(event, self._redact)
         with self._lock:
             tree = self._forest.add(event)
             root = None if tree is None else tree.root
@@ -145,7 +106,7 @@ class RLMLogger:
             if isinstance(event, RunStarted):
                 self._latest = tree
                 self._written[event.run_id] = set()
-                self._write(_line(metadata_entry(root)))
+                self._write(log_line(metadata_entry(root)))
             elif isinstance(event, TurnFinished):
                 self._log_turns(root, [turn for turn in root.turns if turn.started.id == event.id])
             elif isinstance(event, RunFinished):
@@ -153,6 +114,16 @@ class RLMLogger:
                 self._log_turns(root, root.turns)
                 del self._written[event.run_id]
                 self._forest.drop(tree)
+
+    def on_tree(self, tree: Trajectory) -> None:
+        """Use the delivery's tree of a run that begins, unless `redact` makes this log's differ.
+
+        Args:
+            tree: It grows with the run.
+        """
+        if self._redact is None:
+            with self._lock:
+                self._forest.share(tree)
 
     def get_trajectory(self) -> dict[str, Any] | None:
         """Return the run that began last: `{"run_metadata", "iterations"}`; None before any.
@@ -175,7 +146,7 @@ class RLMLogger:
         """Do nothing: every line is in the file once it is written."""
 
     def _begin(self) -> None:
-        """Begin with no run under way; a fork may have copied us amid an event."""
+        """Begin with no run under way: a fork may have copied it in the middle of an event."""
         self._lock = threading.Lock()
         self._forest = Forest()
         self._written: dict[str, set[str]] = {}
@@ -187,7 +158,7 @@ class RLMLogger:
                 continue
             written.add(turn.started.id)
             if self.log_file_path is not None:
-                self._write(_line(iteration_entry(root, turn, prompts=self.prompts)))
+                self._write(log_line(iteration_entry(root, turn, prompts=self.prompts)))
 
     def _write(self, line: bytes) -> None:
         if self.log_file_path is None:
@@ -206,8 +177,4 @@ def _begin_all() -> None:
         logger._begin()  # noqa: SLF001 - our own
 
 
-os.register_at_fork(after_in_child=_begin_all)
-
-
-def _line(entry: dict[str, Any]) -> bytes:
-    return json_bytes(entry, default=repr, finite=True) + b"\n"
+after_fork_in_child(_begin_all)

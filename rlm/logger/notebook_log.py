@@ -21,9 +21,9 @@ from rlm.events import RunFinished, RunStarted
 from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, new_file, write_context
 from rlm.formats.notebook.write import restoring
 from rlm.formats.notebook.writer import Draft
+from rlm.redaction import Redaction
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.forest import Forest
-from rlm.trajectory.redacted import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable

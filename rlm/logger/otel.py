@@ -7,21 +7,15 @@ call and a host tool an ``execute_tool`` span. What the conventions have no name
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlm.errors import MissingPackageError
 from rlm.events import RunStarted
-from rlm.logger.otel_attributes import (
-    messages_told,
-    reply_told,
-    summary_told,
-    to_json,
-    usage_told,
-)
+from rlm.redaction import redacted_event
 from rlm.render.outline import FOR_MACHINES
 from rlm.render.safe_text import one_line
-from rlm.trajectory.redacted import Redaction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +24,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
 
     from rlm.events import (
+        CallUsage,
         CellFinished,
         CellOutput,
         CellStarted,
@@ -73,10 +68,14 @@ class _Open:
 
 
 class OTelReader:
-    """Tells runs as spans to whatever OpenTelemetry is set up to export them to.
+    """Sends runs as spans to wherever OpenTelemetry is set up to export them.
 
-    Prompts, replies, code and outputs are left out unless asked for. Spans have the events'
-    own times, so that a loaded trajectory's events can be told as well as those of a live run.
+    Prompts, replies, code and outputs are left out unless you ask for them. Spans have the times
+    of the events, so you can also send a run that is over. A live run's events arrive masked;
+    mask a trajectory first::
+
+        for event in redacted(trajectory).events:  # rlm.trajectory.redacted
+            reader.on_event(event)
     """
 
     def __init__(
@@ -94,8 +93,7 @@ class OTelReader:
             content: Whether spans hold prompts, replies, code and outputs.
             parent: The context whose span root runs stand under; None takes the one that is
                 current now, so that a reader made within a span continues its trace.
-            redact: Called with every text before it is told; returns what may be told of it. Keys
-                and other secrets of the configuration and the environment are never told anyway.
+            redact: Called with every text before it is sent; returns what may be sent of it.
 
         Raises:
             MissingPackageError: OpenTelemetry is not installed.
@@ -110,7 +108,7 @@ class OTelReader:
         self._tracer = trace.get_tracer("rlm", tracer_provider=tracer_provider)
         self._parent = context.get_current() if parent is None else parent
         self._content = content
-        self._redaction = Redaction(redact)
+        self._redact = redact
         self._runs: dict[str, _Run] = {}
         self._spans: dict[str, _Open] = {}
 
@@ -120,17 +118,17 @@ class OTelReader:
         Args:
             event: Of any run; several runs may share the reader.
         """
-        event = self._redaction(event)
+        event = redacted_event(event, self._redact)
         if isinstance(event, RunStarted):
             self._run_started(event)
         elif event.run_id in self._runs:
             # The method for an event class is named after its `type`.
-            tell = getattr(self, f"_{event.type}", None)
-            if tell is not None:
-                tell(event, self._runs[event.run_id])
+            handle = getattr(self, f"_{event.type}", None)
+            if handle is not None:
+                handle(event, self._runs[event.run_id])
 
     def close(self) -> None:
-        """End the spans of runs that have told no end."""
+        """End the spans of runs that have not finished."""
         for node in reversed(list(self._spans)):
             self._end(node, None, error="unfinished")
         self._runs.clear()
@@ -155,23 +153,24 @@ class OTelReader:
         }
         if self._content and event.root_prompt is not None:
             asked = [{"role": "user", "content": event.root_prompt}]
-            attributes["gen_ai.input.messages"] = messages_told(asked)
+            attributes["gen_ai.input.messages"] = _chat(asked)
         self._open(event, run, "invoke_agent", AGENT, attributes)
 
     def _run_finished(self, event: RunFinished, run: _Run) -> None:
-        # What was going on when the run was stopped tells no end of its own.
+        # What was going on when the run was stopped has no event that ends it.
         root = run.root_id == event.run_id
         for node, each in reversed(list(self._spans.items())):
             mine = each.root_id == run.root_id if root else each.run_id == event.run_id
             if mine and node != event.id:
                 self._end(node, event, error="unfinished")
-        attributes = {"rlm.status": event.status, **summary_told(event.usage)}
+        attributes = {"rlm.status": event.status, **_summary(event.usage)}
         if self._content and event.answer is not None:
-            attributes["gen_ai.output.messages"] = reply_told(event.answer, event.status)
+            attributes["gen_ai.output.messages"] = _reply(event.answer, event.status)
         error, message = None, ""
         if event.status in _FAILED:
-            told = event.error or {}
-            error, message = str(told.get("type") or event.status), str(told.get("message") or "")
+            found = event.error or {}
+            error = str(found.get("type") or event.status)
+            message = str(found.get("message") or "")
         self._end(event.id, event, attributes, error=error, message=message)
         self._runs.pop(event.run_id, None)
         if root:
@@ -191,12 +190,12 @@ class OTelReader:
             "gen_ai.response.finish_reasons": event.finish_reason and [event.finish_reason],
             "rlm.turn": run.turn,
             "rlm.purpose": event.purpose,
-            **usage_told(event.usage),
+            **_usage(event.usage),
         }
         if self._content:
-            attributes["gen_ai.input.messages"] = messages_told(run.messages)
-            attributes["gen_ai.output.messages"] = reply_told(event.text, event.finish_reason)
-        # It is told when it is there; it began its duration before that.
+            attributes["gen_ai.input.messages"] = _chat(run.messages)
+            attributes["gen_ai.output.messages"] = _reply(event.text, event.finish_reason)
+        # The event comes with the reply; the call began its duration before that.
         node = f"{event.id} reply"
         began = event.time - event.duration
         self._open(event, run, "chat", event.model, attributes, node=node, began=began)
@@ -211,7 +210,7 @@ class OTelReader:
             "rlm.cell": event.number,
         }
         if self._content:
-            attributes["gen_ai.tool.call.arguments"] = to_json({"code": event.code})
+            attributes["gen_ai.tool.call.arguments"] = _to_json({"code": event.code})
         self._open(event, run, "execute_tool", "python", attributes)
 
     def _cell_output(self, event: CellOutput, _run: _Run) -> None:
@@ -227,7 +226,7 @@ class OTelReader:
             "rlm.execution_count": event.execution_count,
         }
         if self._content:
-            attributes["gen_ai.tool.call.result"] = to_json(event.shown)
+            attributes["gen_ai.tool.call.result"] = _to_json(event.shown)
         error = None if event.status in {"ok", "error"} else event.status
         self._end(event.id, event, attributes, error=error, failed=event.status != "ok")
 
@@ -236,7 +235,7 @@ class OTelReader:
             attributes = {"gen_ai.provider.name": run.provider, "gen_ai.request.model": event.model}
             if self._content:
                 asked = [{"role": "user", "content": event.prompt}]
-                attributes["gen_ai.input.messages"] = messages_told(asked)
+                attributes["gen_ai.input.messages"] = _chat(asked)
             self._open(event, run, "chat", event.model, attributes)
             return
         name = event.model if event.kind == "tool" else "rlm_query"
@@ -246,15 +245,15 @@ class OTelReader:
             "gen_ai.tool.call.id": event.id,
         }
         if self._content:
-            attributes["gen_ai.tool.call.arguments"] = to_json(event.prompt)
+            attributes["gen_ai.tool.call.arguments"] = _to_json(event.prompt)
         self._open(event, run, "execute_tool", name, attributes)
 
     def _sub_call_finished(self, event: SubCallFinished, _run: _Run) -> None:
-        attributes = usage_told(event.usage)
+        attributes = _usage(event.usage)
         if self._content and event.kind == "llm":
-            attributes["gen_ai.output.messages"] = reply_told(event.response, None)
+            attributes["gen_ai.output.messages"] = _reply(event.response, None)
         elif self._content:
-            attributes["gen_ai.tool.call.result"] = to_json(event.response)
+            attributes["gen_ai.tool.call.result"] = _to_json(event.response)
         error = None if event.error is None else "_OTHER"
         self._end(event.id, event, attributes, error=error, message=event.error or "")
 
@@ -317,3 +316,56 @@ class OTelReader:
 
 def _nanoseconds(seconds: float) -> int:
     return round(seconds * 1e9)
+
+
+def _usage(usage: CallUsage) -> dict[str, Any]:
+    """Return what one call took, as attributes; None is unknown."""
+    return {
+        "gen_ai.usage.input_tokens": usage.input_tokens,
+        "gen_ai.usage.output_tokens": usage.output_tokens,
+        "rlm.usage.cost": usage.cost,
+    }
+
+
+def _summary(usage: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run with its descendants took, as attributes."""
+    summaries = usage.get("model_usage_summaries")
+    models = list(summaries.values()) if isinstance(summaries, dict) else []
+    found: dict[str, Any] = {"rlm.usage.cost": usage.get("total_cost")}
+    for name in ("input_tokens", "output_tokens") if models else ():
+        counts = (each.get(f"total_{name}") for each in models if isinstance(each, dict))
+        found[f"gen_ai.usage.{name}"] = sum(n for n in counts if isinstance(n, int))
+    return found
+
+
+def _chat(messages: list[Message]) -> str:
+    """Return chat messages as JSON; parts other than text are only named."""
+    return _to_json([_chat_message(message) for message in messages])
+
+
+def _chat_message(message: Message) -> dict[str, Any]:
+    content = message.get("content")
+    parts = content if isinstance(content, list) else [{"type": "text", "text": content}]
+    shown = []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, dict) else "text"
+        if kind == "text":
+            text = part.get("text") if isinstance(part, dict) else part
+            shown.append(
+                {"type": "text", "content": text if isinstance(text, str) else _to_json(text)}
+            )
+        else:
+            shown.append({"type": str(kind)})
+    return {"role": str(message.get("role")), "parts": shown}
+
+
+def _reply(text: Any, reason: str | None) -> str:
+    """Return a reply as JSON."""
+    content = text if isinstance(text, str) else _to_json(text)
+    parts = [{"type": "text", "content": content}]
+    return _to_json([{"role": "assistant", "parts": parts, "finish_reason": reason or "stop"}])
+
+
+def _to_json(value: Any) -> str:
+    """Return a value as JSON; what JSON cannot hold is named."""
+    return json.dumps(value, ensure_ascii=False, default=repr)

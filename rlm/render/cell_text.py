@@ -22,9 +22,9 @@ def streams(cell: CellNode) -> tuple[str, str]:
         kind = output.get("output_type")
         if kind == "stream":
             target = stderr if output.get("name") == "stderr" else stdout
-            target.append(_joined(output.get("text")))
+            target.append(joined(output.get("text")))
         elif kind == "error":
-            stderr.append(_traceback(output))
+            stderr.append(f"{without_ansi(traceback_text(output))}\n")
         else:
             stdout.append(_shown(output.get("data")))
     if cell.finished is not None and cell.finished.status in {"interrupted", "timeout", "died"}:
@@ -33,16 +33,17 @@ def streams(cell: CellNode) -> tuple[str, str]:
     return "".join(stdout), "".join(stderr)
 
 
-def _joined(text: Any) -> str:
+def joined(text: Any) -> str:
     """Return nbformat's multi-line text, which is a string or a list of strings."""
     return "".join(map(str, text)) if isinstance(text, list | tuple) else str(text or "")
 
 
-def _traceback(output: dict[str, Any]) -> str:
+def traceback_text(output: dict[str, Any]) -> str:
+    """Return an error output's traceback, colours included; without one, its name and value."""
     lines = output.get("traceback")
     if not isinstance(lines, list | tuple) or not lines:
         lines = [f"{output.get('ename', 'Error')}: {output.get('evalue', '')}"]
-    return without_ansi("\n".join(map(str, lines))) + "\n"
+    return "\n".join(map(str, lines))
 
 
 def _shown(data: Any) -> str:
@@ -50,5 +51,5 @@ def _shown(data: Any) -> str:
     if not isinstance(data, dict) or not data:
         return ""
     if "text/plain" in data:
-        return _joined(data["text/plain"]) + "\n"
+        return joined(data["text/plain"]) + "\n"
     return f"[{', '.join(map(str, data))}]\n"

@@ -1,4 +1,4 @@
-"""How two runs differ, for people: figures side by side, and lines that went and came."""
+"""How two runs differ, for people: figures side by side, and lines removed and added."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rlm.render.cell_text import streams
 from rlm.render.outline import usage_text
 from rlm.render.safe_text import one_line, safe_text
 from rlm.trajectory.codec import TrajectoryError
-from rlm.trajectory.noise import masked
+from rlm_kernel.recorded_calls import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,13 +54,13 @@ def _difference(first: Trajectory, second: Trajectory) -> list[str]:
             shown = True
             lines += ["", place, *found]
     if not shown:
-        # Nothing that a reader would look at first: the small print, then.
+        # Nothing that people look at first differs: show the rest.
         lines += ["", *(one_line(each, 200) for each in comparison.differences)]
     return lines if lines[0] else lines[1:]
 
 
 def _figures(first: RunNode | None, second: RunNode | None) -> Iterator[str]:
-    """Yield the figures that differ, one run's beside the other's."""
+    """Yield the figures that differ, side by side."""
     ones, others = _figures_of(first), _figures_of(second)
     rows = [(name, ones[name], others[name]) for name in ones if ones[name] != others[name]]
     width = max((len(one) for _, one, _ in rows), default=0)
@@ -111,7 +111,7 @@ def _places(run: RunNode | None, above: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _calls(cell: CellNode) -> str:
-    """Return a cell's sub-calls, a line each, in an order that chance does not decide."""
+    """Return a cell's sub-calls, a line each, sorted: concurrent ones come in any order."""
     return "\n".join(sorted(map(_call, cell.sub_calls)))
 
 
@@ -128,7 +128,7 @@ def _asked(run: RunNode) -> str:
 
 
 def _changed_lines(first: str | None, second: str | None) -> Iterator[str]:
-    """Yield the lines that went and came; None is a place that a run has not."""
+    """Yield the lines removed and added; None is a place that a run does not have."""
     ones, others = _lines(first), _lines(second)
     if ones == others:
         return

@@ -1,4 +1,4 @@
-"""A run told in lines: what the console prints and `.view()` shows, safe for a terminal."""
+"""A run as lines of text, safe for a terminal: what the console prints and `.view()` shows."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ Role = Literal["run", "turn", "prose", "code", "output", "error", "calls", "answ
 CODE_LINES = 14
 OUTPUT_LINES = 10
 DEEPEST = 60
-"""From this level on children are told in one line: no reader, and no stack, goes on for ever."""
+"""From this level on a child gets one line: nobody reads on for ever, and no stack goes so deep."""
 
 FOR_MACHINES = ("context", "log")
-"""Kinds of notes that are no telling: the context's hash, and what a log said besides."""
+"""Kinds of notes that no person needs: the context's hash, and what a log said besides."""
 
 CHILDREN_SHOWN = 4
-"""How many children of one kind are told turn by turn; the others have one line together."""
+"""How many children of one kind are shown turn by turn; the others share one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the telling.
+    """One line of text about a run.
 
     Attributes:
         level: How deep it stands in the tree; 0 for the root run.
-        role: What it is, for those who colour.
+        role: What it is, which decides its colour.
         text: Safe for a terminal, but not for a markup language.
     """
 
@@ -45,40 +45,25 @@ class Line:
 
 
 def outline(run: RunNode, level: int = 0) -> Iterator[Line]:
-    """Tell a whole run.
-
-    Args:
-        run: Finished or not.
-        level: Where it stands.
-    """
+    """Yield the lines of a whole run."""
     yield from run_head(run, level)
-    yield from turns_told(run, level + 1)
+    yield from turn_lines(run, level + 1)
     yield from run_end(run, level)
 
 
-def turns_told(run: RunNode, level: int) -> Iterator[Line]:
-    """Tell all turns of a run.
-
-    Args:
-        run: Finished or not.
-        level: Where its turns stand.
-    """
-    yield from calls_told(run.setup_calls, level)
+def turn_lines(run: RunNode, level: int) -> Iterator[Line]:
+    """Yield the lines of all turns of a run."""
+    yield from call_lines(run.setup_calls, level)
     for turn in run.turns:
         yield from turn_head(turn, level)
         for cell in turn.cells:
-            yield from cell_told(cell, level + 1)
-        yield from notes_told(turn.notes, level + 1)
-    yield from notes_told(run.notes, level)
+            yield from cell_lines(cell, level + 1)
+        yield from note_lines(turn.notes, level + 1)
+    yield from note_lines(run.notes, level)
 
 
 def run_head(run: RunNode, level: int = 0) -> Iterator[Line]:
-    """Tell how a run begins: its model, its context, its question.
-
-    Args:
-        run: Any run.
-        level: Where it stands.
-    """
+    """Yield how a run begins: its model, its context, its question."""
     config = run.started.config
     context = run.started.context.get("description") or run.started.context.get("type")
     parts = [
@@ -92,12 +77,7 @@ def run_head(run: RunNode, level: int = 0) -> Iterator[Line]:
 
 
 def turn_head(turn: TurnNode, level: int) -> Iterator[Line]:
-    """Tell what a turn's reply is: its number, what it took, its first words.
-
-    Args:
-        turn: Finished or not.
-        level: Where it stands.
-    """
+    """Yield a turn's number, what its reply took, and the reply's first words."""
     started = turn.started
     number = f"turn {started.number}/{started.of}"
     if started.number > started.of:
@@ -113,53 +93,38 @@ def turn_head(turn: TurnNode, level: int) -> Iterator[Line]:
         yield Line(level + 1, "prose", prose)
 
 
-def cell_told(cell: CellNode, level: int) -> Iterator[Line]:
-    """Tell a cell: its code, its sub-calls and children, its output.
-
-    Args:
-        cell: Finished or not.
-        level: Where it stands.
-    """
+def cell_lines(cell: CellNode, level: int) -> Iterator[Line]:
+    """Yield a cell: its code, its sub-calls and children, its output."""
     for line in some_lines(cell.started.code, lines=CODE_LINES):
         yield Line(level, "code", line)
-    yield from calls_told(cell.sub_calls, level + 1)
+    yield from call_lines(cell.sub_calls, level + 1)
     stdout, stderr = streams(cell)
     for line in some_lines(stdout, lines=OUTPUT_LINES):
         yield Line(level + 1, "output", line)
     for line in some_lines(stderr, lines=OUTPUT_LINES):
         yield Line(level + 1, "error", line)
-    yield from notes_told(cell.notes, level + 1)
+    yield from note_lines(cell.notes, level + 1)
 
 
-def calls_told(calls: Iterable[SubCallNode], level: int) -> Iterator[Line]:
-    """Tell sub-calls, those alike in one line, and each of a few children with its turns.
-
-    Args:
-        calls: Of one cell.
-        level: Where they stand.
-    """
+def call_lines(calls: Iterable[SubCallNode], level: int) -> Iterator[Line]:
+    """Yield sub-calls, equal ones in one line, and each of a few children with its turns."""
     groups: dict[tuple[str, str], list[SubCallNode]] = {}
     for call in calls:
         groups.setdefault((call.name, call.started.model), []).append(call)
     for group in groups.values():
         children = [call for call in group if call.child is not None]
-        told = children if len(children) <= CHILDREN_SHOWN and level < DEEPEST else []
-        rest = [call for call in group if call not in told] if told else group
+        shown = children if len(children) <= CHILDREN_SHOWN and level < DEEPEST else []
+        rest = [call for call in group if call not in shown] if shown else group
         if rest:
             yield Line(level, "error" if all(map(_failed, rest)) else "calls", group_text(rest))
-        for call in told:
+        for call in shown:
             yield Line(level, "calls", f"{group_text([call])} “{one_line(_asked(call), 60)}”")
             if call.child is not None:
-                yield from turns_told(call.child, level + 1)
+                yield from turn_lines(call.child, level + 1)
 
 
 def run_end(run: RunNode, level: int = 0) -> Iterator[Line]:
-    """Tell how a run ended: its answer or error, and what it took.
-
-    Args:
-        run: Nothing is told of one that is not finished.
-        level: Where it stands.
-    """
+    """Yield how a run ended: its answer or error, and what it took; nothing while it goes on."""
     if run.finished is None:
         return
     if run.finished.error:
@@ -172,24 +137,15 @@ def run_end(run: RunNode, level: int = 0) -> Iterator[Line]:
     yield Line(level, "run", summary(run))
 
 
-def notes_told(notes: Iterable[Note], level: int) -> Iterator[Line]:
-    """Tell notes.
-
-    Args:
-        notes: Of one node.
-        level: Where they stand.
-    """
+def note_lines(notes: Iterable[Note], level: int) -> Iterator[Line]:
+    """Yield the notes of one node."""
     for note in notes:
         if note.kind not in FOR_MACHINES:
             yield Line(level, "note", f"{note.kind}: {one_line(note.text, 200)}")
 
 
 def summary(run: RunNode) -> str:
-    """Return what a run and its descendants came to, in one line.
-
-    Args:
-        run: Finished or not.
-    """
+    """Return in one line how a run ended and what it and its descendants took."""
     runs = list(run.walk())
     turns = sum(len(each.turns) for each in runs)
     calls = sum(len(each.sub_calls) for each in runs)
@@ -205,11 +161,7 @@ def summary(run: RunNode) -> str:
 
 
 def group_text(group: list[SubCallNode]) -> str:
-    """Return sub-calls that are alike as one line: ``llm_query x 16 · m · 0.8 s``.
-
-    Args:
-        group: One or more calls of one function to one model.
-    """
+    """Return sub-calls that are alike as one line: ``llm_query x 16 · m · 0.8 s``."""
     first = group[0]
     done = [call.finished for call in group if call.finished is not None]
     failed = [end.error for end in done if end.error is not None]
@@ -240,21 +192,13 @@ def group_text(group: list[SubCallNode]) -> str:
 
 
 def first_words(text: str) -> str:
-    """Return the first line of a reply's prose, without what stands in code fences.
-
-    Args:
-        text: A model's reply.
-    """
+    """Return the first line of a reply's prose, without what stands in code fences."""
     before_code = text[:4_000].split("```", 1)[0]
     return one_line(next((line for line in before_code.splitlines() if line.strip()), ""), 140)
 
 
 def seconds(duration: float) -> str:
-    """Return a duration for people: ``80 ms``, ``1.2 s``, ``3 min 20 s``.
-
-    Args:
-        duration: In seconds.
-    """
+    """Return a duration for people: ``80 ms``, ``1.2 s``, ``3 min 20 s``."""
     if duration < 0.1:  # noqa: PLR2004  (where tenths of a second say nothing)
         return f"{duration * 1000:.0f} ms"
     if duration < 100:  # noqa: PLR2004  (where people begin to count in minutes)
@@ -268,46 +212,26 @@ def seconds(duration: float) -> str:
 def amounts(
     tokens_in: int | None, tokens_out: int | None, cost: float | None, *, partial: bool = False
 ) -> str:
-    """Return tokens and cost, as far as they are known: ``1,204 tokens in, 88 out``.
-
-    Args:
-        tokens_in: The prompts'.
-        tokens_out: The replies'.
-        cost: USD.
-        partial: Whether the cost leaves calls out whose cost nobody knows.
-    """
+    """Return tokens and cost, as far as they are known: ``1,204 tokens in, 88 out``."""
     tokens = f"{tokens_in or 0:,} tokens in, {tokens_out or 0:,} out"
     tokens = tokens if tokens_in or tokens_out else ""
     return " · ".join(filter(None, [tokens, cost_text(cost, partial=partial)]))
 
 
 def cost_text(cost: float | None, *, partial: bool = False) -> str:
-    """Return a cost: ``$0.12``, or ``at least $0.12``; empty when nobody knows it.
-
-    Args:
-        cost: USD.
-        partial: Whether it leaves calls out whose cost nobody knows.
-    """
+    """Return a cost: ``$0.12``, or ``at least $0.12``; empty when nobody knows it."""
     if cost is None:
         return ""
     return f"at least {dollars(cost)}" if partial else dollars(cost)
 
 
 def dollars(amount: float) -> str:
-    """Return an amount with as many digits as it takes to see it: ``$1.25``, ``$0.00031``.
-
-    Args:
-        amount: USD.
-    """
+    """Return an amount with as many digits as it takes to see it: ``$1.25``, ``$0.00031``."""
     return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
 
 
 def usage_text(usage: UsageSummary) -> str:
-    """Return tokens and cost of a usage summary, as far as they are known.
-
-    Args:
-        usage: Of any run.
-    """
+    """Return tokens and cost of a usage summary, as far as they are known."""
     return amounts(
         usage.total_input_tokens,
         usage.total_output_tokens,

@@ -10,7 +10,7 @@ from rlm.render.outline import cost_text, summary
 from rlm.render.page_tree import TreeWriter
 from rlm.render.safe_text import one_line
 from rlm.render.style import Look, style_sheet
-from rlm.render.text_budget import Room
+from rlm.render.text_budget import TextBudget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,13 +46,10 @@ def page(trajectory: Trajectory) -> str:
 
     It follows the reader's choice of light or dark. Long texts are cut with a note; the
     document stays below about 25 MB whatever the run was.
-
-    Args:
-        trajectory: Finished or not.
     """
     writer = TreeWriter(
         look=Look.sheet(),
-        room=Room(total=8_000_000, each=20_000, calls=10_000),
+        budget=TextBudget(total=8_000_000, each=20_000, calls=10_000),
         turns_open=True,
     )
     root = trajectory.root
@@ -63,7 +60,7 @@ def page(trajectory: Trajectory) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n'
         f"<title>{escape(one_line(question, 80))}</title>\n<style>\n{style_sheet()}</style>\n"
-        f"</head><body><main>\n{_told(root, writer)}\n</main></body></html>\n"
+        f"</head><body><main>\n{_body(root, writer)}\n</main></body></html>\n"
     )
 
 
@@ -72,21 +69,18 @@ def fragment(trajectory: Trajectory) -> str:
 
     It has inline styles only, is folded below the answer, and reads on light and dark themes.
     Long texts are cut; it stays below about 1.5 MB whatever the run was.
-
-    Args:
-        trajectory: Finished or not.
     """
     writer = TreeWriter(
         look=Look.inline(),
-        room=Room(total=400_000, each=4_000, calls=240),
+        budget=TextBudget(total=400_000, each=4_000, calls=240),
         turns_open=False,
     )
     at = writer.look.attributes["all"]
     # A notebook renders formulas in HTML: a prompt with two dollar signs is none.
-    return f'<div class="mathjax_ignore"{at}>{_told(trajectory.root, writer)}</div>'
+    return f'<div class="mathjax_ignore"{at}>{_body(trajectory.root, writer)}</div>'
 
 
-def _told(root: RunNode | None, writer: TreeWriter) -> str:
+def _body(root: RunNode | None, writer: TreeWriter) -> str:
     if root is None:
         return "<p>no run yet</p>"
     return "\n".join([*_head(root, writer), *_tree(root, writer)])

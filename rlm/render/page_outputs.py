@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rlm.render.cell_text import joined, traceback_text
 from rlm.render.safe_html import picture, safe_html, svg_image
 from rlm.render.text_html import markdown_html, terminal_html
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rlm.render.style import Look
-    from rlm.render.text_budget import Room
+    from rlm.render.text_budget import TextBudget
     from rlm.trajectory import CellNode
 
 OUTPUTS_SHOWN = 100
@@ -20,22 +21,16 @@ OUTPUTS_SHOWN = 100
 _PICTURES = ("image/png", "image/jpeg")
 
 
-def outputs_html(cell: CellNode, look: Look, room: Room) -> Iterator[str]:
-    """Yield the HTML of a cell's outputs.
-
-    Args:
-        cell: Finished or not.
-        look: How it looks.
-        room: What texts may take.
-    """
+def outputs_html(cell: CellNode, look: Look, budget: TextBudget) -> Iterator[str]:
+    """Yield the HTML of a cell's outputs."""
     merged = list(_merged(cell.outputs))
     for kind, content in merged[:OUTPUTS_SHOWN]:
         if kind == "data":
-            yield _bundle(content, look, room)
+            yield _bundle(content, look, budget)
         elif content:
             role = "text" if kind == "stdout" else "error"
             at = look.attributes[role]
-            yield f"<pre{at}>{terminal_html(room.ends(content.rstrip()))}</pre>"
+            yield f"<pre{at}>{terminal_html(budget.ends(content.rstrip()))}</pre>"
     if len(merged) > OUTPUTS_SHOWN:
         more = len(merged) - OUTPUTS_SHOWN
         yield f"<div{look.attributes['note']}>… {more:,} more outputs</div>"
@@ -58,42 +53,26 @@ def _merged(outputs: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
             yield name, "".join(texts)
             texts = []
         if kind == "error":
-            yield "error", _traceback(output)
+            yield "error", traceback_text(output)
         elif isinstance(output.get("data"), dict):
             yield "data", output["data"]
     if texts:
         yield name, "".join(texts)
 
 
-def _bundle(data: dict[str, Any], look: Look, room: Room) -> str:
+def _bundle(data: dict[str, Any], look: Look, budget: TextBudget) -> str:
     """Return the richest form of a mime bundle that is safe to show."""
     rich = look.attributes["rich"]
     for mime in _PICTURES:
-        if mime in data and room.holds(image := joined(data[mime])):
+        if mime in data and budget.holds(image := joined(data[mime])):
             return f"<div{rich}>{picture(mime, image)}</div>"
     for mime, render in (("image/svg+xml", svg_image), ("text/html", safe_html)):
-        if mime in data and room.holds(markup := joined(data[mime])):
+        if mime in data and budget.holds(markup := joined(data[mime])):
             return f"<div{rich}>{render(markup)}</div>"
     if "text/markdown" in data:
-        shown, note = room.head(joined(data["text/markdown"]))
+        shown, note = budget.head(joined(data["text/markdown"]))
         return f"<div{rich}>{markdown_html(shown, classes=look.classes)}{note}</div>"
     text = look.attributes["text"]
     kinds = ", ".join(map(str, data))
     plain = joined(data["text/plain"]) if "text/plain" in data else f"[{kinds}]"
-    return f"<pre{text}>{terminal_html(room.ends(plain))}</pre>"
-
-
-def _traceback(output: dict[str, Any]) -> str:
-    lines = output.get("traceback")
-    if not isinstance(lines, list | tuple) or not lines:
-        lines = [f"{output.get('ename', 'Error')}: {output.get('evalue', '')}"]
-    return "\n".join(map(str, lines))
-
-
-def joined(text: Any) -> str:
-    """Return nbformat's multi-line text, which is a string or a list of strings.
-
-    Args:
-        text: From a sandbox.
-    """
-    return "".join(map(str, text)) if isinstance(text, list | tuple) else str(text or "")
+    return f"<pre{text}>{terminal_html(budget.ends(plain))}</pre>"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from rlm.events import Message, Note
     from rlm.render.style import Look
-    from rlm.render.text_budget import Room
+    from rlm.render.text_budget import TextBudget
     from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 
 DEEPEST = 24
@@ -43,32 +43,23 @@ class TreeWriter:
 
     Attributes:
         look: How it looks.
-        room: What texts may take.
+        budget: What texts may take.
         turns_open: Whether the turns of the root run are unfolded.
     """
 
     look: Look
-    room: Room
+    budget: TextBudget
     turns_open: bool
 
     def turns(self, run: RunNode, depth: int = 0) -> Iterator[str]:
-        """Yield the HTML of a run's turns.
-
-        Args:
-            run: Finished or not.
-            depth: How many runs it stands in.
-        """
+        """Yield the HTML of a run's turns."""
         yield from self._calls(run.setup_calls, depth)
         for turn in run.turns:
             yield from self._turn(turn, depth)
         yield from self.notes(run.notes)
 
     def answer(self, run: RunNode) -> Iterator[str]:
-        """Yield the HTML of a run's answer and error, whichever there is.
-
-        Args:
-            run: Finished or not.
-        """
+        """Yield the HTML of a run's answer and error, whichever there is."""
         finished = run.finished
         if finished is None:
             return
@@ -80,11 +71,7 @@ class TreeWriter:
             yield self._markdown(finished.answer, "answer" if whole else "partial")
 
     def notes(self, notes: Iterable[Note]) -> Iterator[str]:
-        """Yield the HTML of notes.
-
-        Args:
-            notes: Of one node.
-        """
+        """Yield the HTML of notes."""
         at = self.look.attributes["note"]
         for note in notes:
             if note.kind in FOR_MACHINES:
@@ -92,13 +79,7 @@ class TreeWriter:
             yield f"<div{at}>{escape(one_line(f'{note.kind}: {note.text}', 300))}</div>"
 
     def folded(self, title: str, parts: Iterable[str], *, is_open: bool = False) -> Iterator[str]:
-        """Yield parts that unfold beneath a title.
-
-        Args:
-            title: HTML.
-            parts: HTML.
-            is_open: Whether they are unfolded to begin with.
-        """
+        """Yield parts that unfold beneath a title."""
         at = self.look.attributes
         state = " open" if is_open else ""
         yield f"<details{state}{at['node']}><summary{at['head']}>{title}</summary>"
@@ -106,11 +87,7 @@ class TreeWriter:
         yield "</details>"
 
     def quiet(self, text: str) -> str:
-        """Return text that stands back, as HTML.
-
-        Args:
-            text: Safe or not.
-        """
+        """Return text that stands back, as HTML."""
         return f"<span{self.look.attributes['quiet']}>{escape(one_line(text, 300))}</span>"
 
     def _turn(self, turn: TurnNode, depth: int) -> Iterator[str]:
@@ -153,11 +130,11 @@ class TreeWriter:
         parts.append("running" if finished is None else seconds(finished.duration))
         bad = "" if finished is None or finished.status == "ok" else self._bad(finished.status)
         yield f"<div>{self.quiet(' · '.join(parts))}{bad}</div>"
-        code, note = self.room.head(cell.started.code)
+        code, note = self.budget.head(cell.started.code)
         shown = code_html(code, classes=self.look.classes)
         yield f"<pre{self.look.attributes['code']}>{shown}{note and f'{chr(10)}{note}'}</pre>"
         yield from self._calls(cell.sub_calls, depth)
-        yield from outputs_html(cell, self.look, self.room)
+        yield from outputs_html(cell, self.look, self.budget)
         yield from self.notes(cell.notes)
         if finished is not None and finished.variables:
             yield from self._variables(finished.variables)
@@ -187,7 +164,7 @@ class TreeWriter:
             yield f"<div>{self.quiet(f'… {more:,} more kinds of sub-calls')}</div>"
 
     def _group(self, group: list[SubCallNode], depth: int) -> Iterator[str]:
-        granted = self.room.calls(len(group))
+        granted = self.budget.calls(len(group))
         # Failures are what one looks for: they are shown before others.
         by_interest = sorted(group, key=_failed, reverse=True)
         chosen = {id(call) for call in by_interest[:granted]}
@@ -239,13 +216,13 @@ class TreeWriter:
         return self._pre("text", text, _MESSAGE_SHARE)
 
     def _markdown(self, text: str, role: str) -> str:
-        shown, note = self.room.head(text)
+        shown, note = self.budget.head(text)
         html = markdown_html(shown, classes=self.look.classes)
         more = f"<div>{self.quiet(note)}</div>" if note else ""
         return f"<div{self.look.attributes[role]}>{html}{more}</div>"
 
     def _pre(self, role: str, text: str, share: float = 1.0) -> str:
-        shown = text_html(self.room.ends(text, share))
+        shown = text_html(self.budget.ends(text, share))
         return f"<pre{self.look.attributes[role]}>{shown}</pre>"
 
     def _bad(self, word: str) -> str:

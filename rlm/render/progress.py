@@ -22,16 +22,11 @@ if TYPE_CHECKING:
     from rlm.trajectory import CellNode, RunNode, SubCallNode
 
 CHILDREN_SHOWN = 6
-"""How many running children have a line of their own."""
+"""How many running children get a line each."""
 
 
 def running(run: RunNode, *, now: float | None = None) -> Iterator[Line]:
-    """Tell what a run waits for, and how far it is.
-
-    Args:
-        run: Not finished.
-        now: Seconds since the epoch; the present when None.
-    """
+    """Yield what a run waits for, and how far it is (`now`: seconds since the epoch)."""
     now = time.time() if now is None else now
     yield Line(0, "turn", _state(run, now))
     for cell in _running_cells(run):

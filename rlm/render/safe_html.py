@@ -117,9 +117,6 @@ def safe_html(html: str) -> str:
     Tables (a DataFrame's too), lists, headings, text and its colours survive; links to http(s)
     and mailto addresses stay links; remote images are shown as their address.
 
-    Args:
-        html: From a sandbox: hostile.
-
     Returns:
         A well-formed fragment. HTML that is too long or too deep to be parsed is only named.
     """
@@ -132,13 +129,10 @@ def safe_html(html: str) -> str:
 
 
 def svg_image(svg: str) -> str:
-    """Return an SVG drawing as an ``<img>`` of its own, where nothing in it can act.
+    """Return an SVG drawing as an ``<img>``, where nothing in it can act.
 
     It is sanitised first: no script, animation, style sheet, foreign object or reference to
     anything outside of it. Then it is an image, in which browsers run and load nothing.
-
-    Args:
-        svg: From a sandbox: hostile.
     """
     if trouble := _too_much(svg, SVG_LIMIT):
         return _named(f"an SVG drawing {trouble}")
@@ -156,12 +150,7 @@ def svg_image(svg: str) -> str:
 
 
 def picture(mime: str, data: str) -> str:
-    """Return a PNG or JPEG as an ``<img>``; what is neither is only named.
-
-    Args:
-        mime: ``"image/png"`` or ``"image/jpeg"``.
-        data: Base64, as a mime bundle has it.
-    """
+    """Return a PNG or JPEG as an ``<img>``; what is neither is only named."""
     signature = _SIGNATURES.get(mime)
     if signature is None or len(data) > IMAGE_LIMIT:
         return _named(f"an image ({mime:.40}) of {len(data):,} characters is not shown")
@@ -176,22 +165,14 @@ def picture(mime: str, data: str) -> str:
 
 
 def without_tex(html: str) -> str:
-    """Return HTML in which no formula is a link or loads something, however a page renders it.
-
-    Args:
-        html: Well-formed, such as `safe_html` makes it.
-    """
+    """Return HTML in which no formula is a link or loads something, however a page renders it."""
     if "\\" not in html:
         return html
     return _TEX_OR_CODE.sub(lambda found: found[0] if found[1] else f"\\{NOTHING}", html)
 
 
 def web_address(address: str) -> bool:
-    """Whether an address is one that a link may have: http, https or mailto, and nothing odd.
-
-    Args:
-        address: As a link has it, percent-encoded or not.
-    """
+    """Whether an address is one that a link may have: http, https or mailto, and nothing odd."""
     return bool(_ADDRESS.fullmatch(address))
 
 

@@ -2,7 +2,7 @@ r"""Models' Markdown made harmless for pages that trust what we publish.
 
 JupyterLab treats a cell's own output as trusted: HTML in Markdown is evaluated,
 scripts included. Renderers also disagree about where code ends, so nothing here
-relies on one of them: fenced code is written anew with a fence of its own that no
+relies on one of them: fenced code is written anew with a fence that no
 renderer can misread, and everything else is harmless whether taken for code or not.
 """
 
@@ -36,9 +36,6 @@ def safe_markdown(text: str) -> str:
     Raw HTML is escaped, images are shown as their address, and only links to http(s) and
     mailto addresses stay links. Escape sequences and invisible controls are treated as in
     `safe_text`.
-
-    Args:
-        text: Markdown from a model.
     """
     written: list[str] = []
     prose: list[str] = []
@@ -69,12 +66,7 @@ def safe_markdown(text: str) -> str:
 
 
 def fenced(code: str, language: str = "") -> str:
-    """Return a fenced block that nothing in the code can close.
-
-    Args:
-        code: Anything.
-        language: The fence's tag.
-    """
+    """Return a fenced block that nothing in the code can close."""
     code = safe_text(code)
     longest = max((len(run) for run in re.findall("`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
@@ -85,11 +77,7 @@ def fenced(code: str, language: str = "") -> str:
 
 
 def plain_as_markdown(text: str) -> str:
-    """Return plain text as Markdown that shows it letter by letter.
-
-    Args:
-        text: From anywhere; shown as one paragraph when it has one line.
-    """
+    """Return plain text as Markdown that shows it letter by letter."""
     text = re.sub(r"([\\`*_{}\[\]()#+.!|~$:^=-])", r"\\\1", safe_text(text))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

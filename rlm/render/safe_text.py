@@ -28,11 +28,7 @@ _HARMLESS = re.compile(r"[\n -~]*")
 
 
 def without_ansi(text: str) -> str:
-    """Return text without terminal escape sequences.
-
-    Args:
-        text: Such as the traceback of a notebook's error output.
-    """
+    """Return text without terminal escape sequences."""
     return _ANSI.sub("", text)
 
 
@@ -42,9 +38,6 @@ def safe_text(text: str) -> str:
     Escape sequences and control characters are dropped, tabs become spaces, a line that
     was overwritten after a carriage return shows its last state, as a terminal would, and
     invisible characters that change how text reads are shown as ``\u202e``.
-
-    Args:
-        text: From a model, a kernel or a user's data.
     """
     if _HARMLESS.fullmatch(text):
         return text
@@ -59,9 +52,6 @@ def visible(text: str) -> str:
     r"""Return text without control characters, invisible ones spelled out as ``\u202e``.
 
     Line ends and tabs stay what they are.
-
-    Args:
-        text: From anywhere.
     """
     if text.isascii() and _HARMLESS.fullmatch(text):
         return text

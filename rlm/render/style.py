@@ -1,4 +1,4 @@
-"""How the parts of the HTML look: as inline styles in a notebook, by a style sheet on a page.
+"""The style of the HTML: inline in a notebook, a style sheet on a page.
 
 JupyterLab strips style sheets and `var()` from a notebook that is not trusted, so a
 fragment's styles stand in its elements, and its colours are inherited or of a middle

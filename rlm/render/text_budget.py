@@ -1,4 +1,4 @@
-"""How much of a run the HTML holds: long texts are cut with a note, and all have a bound."""
+"""How much text of a run the HTML holds: long texts are cut with a note, and all together."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ _WHEN_FULL = 120
 _CALLS_WHEN_FULL = 5
 
 
-class Room:
-    """The characters that are left for texts, and the sub-calls that are shown one by one.
+class TextBudget:
+    """Counts the characters left for texts, and the sub-calls that are shown one by one.
 
-    Each text is cut to what one may take; once all is taken, to very little.
+    Each text is cut to the share of one text; once nothing is left, to very little.
     """
 
     def __init__(self, *, total: int, each: int, calls: int) -> None:
@@ -38,12 +38,7 @@ class Room:
         return text[:limit], f"… {len(text) - limit:,} more characters"
 
     def ends(self, text: str, share: float = 1.0) -> str:
-        """Return a text, of a long one its beginning and end, with a note between them.
-
-        Args:
-            text: Of any length.
-            share: As in `head`.
-        """
+        """Return a text, of a long one its beginning and end, with a note between them."""
         limit = self._limit(share)
         self._left -= min(len(text), limit)
         if len(text) <= limit:
@@ -53,22 +48,14 @@ class Room:
         return f"{text[: limit - tail]}\n… {left_out:,} more characters …\n{text[-tail:]}"
 
     def holds(self, text: str) -> bool:
-        """Say whether something that cannot be cut has room, and take it.
-
-        Args:
-            text: Such as an image.
-        """
+        """Return whether a text that cannot be cut fits, and count it if so."""
         if len(text) > self._left:
             return False
         self._left -= len(text)
         return True
 
     def calls(self, wanted: int) -> int:
-        """Return how many sub-calls of a group may be shown, and take them.
-
-        Args:
-            wanted: How many there are.
-        """
+        """Return how many sub-calls of a group may be shown, and count them."""
         granted = min(wanted, max(self._calls_left // 4, _CALLS_WHEN_FULL))
         self._calls_left -= granted
         return granted

@@ -1,4 +1,4 @@
-"""Models' and programs' text as HTML of our own making: nothing of theirs is markup in it.
+"""Models' and programs' text as HTML that we make: nothing of theirs is markup in it.
 
 Plain text, terminal text with its colours, Markdown, and highlighted code. Colours are of a
 middle lightness, so that they can be read on white and on black.
@@ -52,20 +52,12 @@ _LANGUAGES = frozenset(
 
 
 def text_html(text: str) -> str:
-    """Return text as HTML that shows it letter by letter.
-
-    Args:
-        text: From anywhere; see `safe_text`.
-    """
+    """Return text as HTML that shows it letter by letter."""
     return escape(safe_text(text))
 
 
 def terminal_html(text: str) -> str:
-    """Return what a program wrote for a terminal: its colours as spans, other sequences dropped.
-
-    Args:
-        text: Such as a traceback.
-    """
+    """Return what a program wrote for a terminal: its colours as spans, other sequences dropped."""
     if "\x1b[" not in text:
         return text_html(text)
     # What stands before a carriage return was overwritten.
@@ -100,12 +92,7 @@ def code_html(code: str, language: str = "python", *, classes: bool = False) -> 
 
 
 def code_css(style: str, selector: str) -> str:
-    """Return the style sheet for what `code_html(..., classes=True)` wrote.
-
-    Args:
-        style: The name of one of pygments' styles.
-        selector: What the code stands in.
-    """
+    """Return the style sheet for what `code_html(..., classes=True)` wrote."""
     from pygments.formatters import HtmlFormatter
 
     sheet: str = HtmlFormatter(style=style, classprefix="k-").get_style_defs(selector)
@@ -117,10 +104,6 @@ def markdown_html(text: str, *, classes: bool = False) -> str:
     """Return a model's Markdown as HTML: its HTML escaped, its images shown as their address.
 
     Only links to http(s) and mailto addresses are links.
-
-    Args:
-        text: From a model.
-        classes: As in `code_html`, for its fenced code.
     """
     # An entity of a model's may name what its text may not hold.
     return without_tex(visible(_markdown(classes=classes).render(safe_text(text))))

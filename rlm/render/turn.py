@@ -1,4 +1,4 @@
-"""One turn told in full: what the model was sent, what it replied, what its cells did."""
+"""One turn in full: what the model was sent, what it replied, what its cells did."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rlm.render.cell_text import streams
 from rlm.render.outline import (
     Line,
     group_text,
-    notes_told,
+    note_lines,
     outline,
     seconds,
     turn_head,
@@ -23,12 +23,8 @@ if TYPE_CHECKING:
     from rlm.trajectory import CellNode, SubCallNode, TurnNode
 
 
-def turn_told(turn: TurnNode) -> Iterator[Line]:
-    """Tell a turn with nothing cut.
-
-    Args:
-        turn: Finished or not.
-    """
+def whole_turn(turn: TurnNode) -> Iterator[Line]:
+    """Yield the lines of a turn with nothing cut."""
     head = next(iter(turn_head(turn, 0)))
     yield head
     kept = turn.started.kept
@@ -41,7 +37,7 @@ def turn_told(turn: TurnNode) -> Iterator[Line]:
         yield from _block(2, "prose", reply.text)
     for cell in turn.cells:
         yield from _cell(cell)
-    yield from notes_told(turn.notes, 1)
+    yield from note_lines(turn.notes, 1)
     if turn.finished is not None and turn.finished.final_answer is not None:
         yield Line(1, "turn", "the answer it brought")
         yield from _block(2, "answer", turn.finished.final_answer)
@@ -57,7 +53,7 @@ def _cell(cell: CellNode) -> Iterator[Line]:
     stdout, stderr = streams(cell)
     yield from _block(2, "output", stdout)
     yield from _block(2, "error", stderr)
-    yield from notes_told(cell.notes, 2)
+    yield from note_lines(cell.notes, 2)
     if finished is not None and finished.variables:
         yield Line(2, "turn", "variables")
         for name, value in finished.variables.items():
@@ -76,11 +72,7 @@ def _call(call: SubCallNode) -> Iterator[Line]:
 
 
 def text_of(value: Any) -> str:
-    """Return a JSON value as text; a text is itself.
-
-    Args:
-        value: A message's content, a prompt or a response.
-    """
+    """Return a JSON value as text; a text is itself."""
     if isinstance(value, str):
         return value
     return "" if value is None else json.dumps(value, ensure_ascii=False, default=repr, indent=2)

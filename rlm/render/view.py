@@ -1,4 +1,4 @@
-"""A trajectory to look at: as a tree in a terminal, in the viewer or as HTML in a notebook."""
+"""Shows a trajectory: as a tree in a terminal, in the viewer or as HTML in a notebook."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import sys
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from rlm.redaction import Redaction
 from rlm.render.outline import outline, summary
 from rlm.render.safe_markdown import plain_as_markdown, safe_markdown
-from rlm.trajectory.redacted import Redaction, redacted
+from rlm.trajectory import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
 
     from rlm.render.outline import Line
     from rlm.trajectory import Trajectory
+
+
+STYLES = {
+    "run": "bold",
+    "turn": "bold cyan",
+    "prose": "italic",
+    "code": "green",
+    "output": "dim",
+    "error": "red",
+    "calls": "magenta",
+    "answer": "bold green",
+    "note": "yellow",
+}
+"""The rich style of each role of a line."""
 
 
 def show(trajectory: Trajectory) -> None:
@@ -62,15 +77,9 @@ def as_output(trajectory: Trajectory, *, folded: bool = False) -> dict[str, str]
 
 
 def as_tree(trajectory: Trajectory) -> Tree:
-    """Return a trajectory as a rich tree, for `rich.print`.
-
-    Args:
-        trajectory: Finished or not.
-    """
+    """Return a trajectory as a rich tree, for `rich.print`."""
     from rich.text import Text
     from rich.tree import Tree
-
-    from rlm.logger.console import STYLES
 
     if trajectory.root is None:
         return Tree(Text("no run yet", style="dim"))
@@ -90,23 +99,14 @@ def as_tree(trajectory: Trajectory) -> Tree:
 
 
 def as_text(trajectory: Trajectory) -> str:
-    """Return a trajectory as plain lines.
-
-    Args:
-        trajectory: Finished or not.
-    """
+    """Return a trajectory as plain lines."""
     if trajectory.root is None:
         return "no run yet\n"
     return "".join(f"{'  ' * line.level}{line.text}\n" for line in outline(trajectory.root))
 
 
 def answer_as_markdown(answer: str, trajectory: Trajectory | None = None) -> str:
-    """Return an answer as Markdown with a line on what it took, for a result's Markdown repr.
-
-    Args:
-        answer: The model's.
-        trajectory: The run that brought it.
-    """
+    """Return an answer as Markdown with a line on what it took, for a result's Markdown repr."""
     answer = Redaction().text(answer)
     if trajectory is None or trajectory.root is None:
         return safe_markdown(answer)
@@ -115,7 +115,7 @@ def answer_as_markdown(answer: str, trajectory: Trajectory | None = None) -> str
 
 
 def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
-    """Yield neighbouring lines that are of one role and level together."""
+    """Yield neighbouring lines of the same role and level together."""
     block: list[Line] = []
     for line in lines:
         if block and (block[-1].role, block[-1].level) != (line.role, line.level):
@@ -127,7 +127,7 @@ def _blocks(lines: Iterator[Line]) -> Iterator[list[Line]]:
 
 
 def _viewer(trajectory: Trajectory) -> Any:
-    """Return the viewer's widget; None where what it is made of is not installed."""
+    """Return the viewer's widget; None when its packages are not installed."""
     try:
         # One of the two doors upwards (the notebook package is built on this one).
         viewer = importlib.import_module("rlm_ipython.viewer")

@@ -14,8 +14,7 @@ from rlm.replay.plan import root_of
 from rlm.replay.recorded_end import recorded_end, was_cancelled
 from rlm.replay.replies import PendingReply, RecordedReply
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
-from rlm.trajectory.comparison import compare_outputs
-from rlm.trajectory.noise import masked_value
+from rlm.trajectory.comparison import compare_outputs, masked_value
 from rlm_kernel.recorded_calls import difference, prompt_text
 
 if TYPE_CHECKING:

@@ -1,11 +1,11 @@
 """The record of a run: its events folded into a tree of nodes, and the files that hold it."""
 
+from rlm.redaction import Redaction, redacted_event
 from rlm.trajectory.codec import TrajectoryError, event_from_dict, event_to_dict
 from rlm.trajectory.files import LOADABLE, SUFFIXES, format_of, load, load_log, save
-from rlm.trajectory.fold import Trajectory
+from rlm.trajectory.fold import Trajectory, redacted
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.nodes import CellNode, Node, RunNode, SubCallNode, TurnNode
-from rlm.trajectory.redacted import Redaction, redacted, redacted_event
 
 __all__ = [
     "LOADABLE",

@@ -20,7 +20,7 @@ MAX_LEVELS = 200
 """Lists and objects within each other in an event that is read: twice what a run may record."""
 
 _EARLIEST, _LATEST = -6.2e10, 2.5e11
-"""Seconds since the epoch: what calendars have days for, about the years 5 to 9892."""
+"""Seconds since the epoch that `datetime` can show: about the years 5 to 9892."""
 
 
 class TrajectoryError(RLMError, ValueError):
@@ -94,9 +94,6 @@ def events_to_dict(events: Iterable[Event]) -> dict[str, Any]:
 def events_from_dict(data: object) -> list[Event]:
     """Read what `events_to_dict` wrote.
 
-    Args:
-        data: The dictionary.
-
     Raises:
         TrajectoryError: It is not one, with the number of the event that is wrong.
     """
@@ -125,22 +122,18 @@ def other_schema(what: str, found: object, known: int) -> TrajectoryError:
         known: The only one that we read.
     """
     if not isinstance(found, int) or isinstance(found, bool):
-        told = "It was changed: a schema is a number."
+        advice = "It was changed: a schema is a number."
     elif found > known:
-        told = "A newer version of rlm-kernel wrote it: upgrade."
+        advice = "A newer version of rlm-kernel wrote it: upgrade."
     else:
-        told = "An older version of rlm-kernel wrote it, and can still read it."
+        advice = "An older version of rlm-kernel wrote it, and can still read it."
     return TrajectoryError(
-        f"{what} has schema {found!r:.40}; this version reads {known} only. {told}"
+        f"{what} has schema {found!r:.40}; this version reads {known} only. {advice}"
     )
 
 
 def required_fields(cls: type[Event]) -> frozenset[str]:
-    """Return the fields that an event's dictionary must have.
-
-    Args:
-        cls: The event's class.
-    """
+    """Return the fields that an event's dictionary must have."""
     return _CODECS[cls].required
 
 
@@ -173,7 +166,7 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
 
 
 def measurable(value: float) -> bool:
-    """Whether a number can be a time, a duration or an amount: finite, and within all calendars.
+    """Whether a number can be a time, a duration or an amount: finite and in range.
 
     Args:
         value: Seconds since the epoch, or anything else that a run measures.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlm.trajectory.noise import masked, masked_value, without_seconds
+from rlm_kernel.recorded_calls import masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +19,8 @@ MAX_DIFFERENCES = 20
 _SHOWN = 160
 _ELSEWHERE = ("environment_type", "environment_kwargs")
 """Where a run's kernels lived; what they did there is compared."""
+
+_SECONDS = re.compile(r"\d[\d,]*(?:\.\d+)? s\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def compare(first: RunNode | None, second: RunNode | None) -> Comparison:
 
     Not compared are times, durations and ids, where the kernels lived, notes of retries and of
     what a log said besides, the order in which concurrent sub-calls were made and in which
-    stdout and stderr were interleaved, and noise (`rlm.trajectory.noise`).
+    stdout and stderr were interleaved, and noise (`masked_value`).
 
     Args:
         first: A root run; None when there is none.
@@ -69,6 +72,27 @@ def compare_outputs(
         second: The others.
     """
     return tuple(_differences(_outputs(first), _outputs(second), ()))
+
+
+def masked_value(value: Any) -> Any:
+    """Return a JSON value with the noise of every text in it replaced.
+
+    Noise is what two executions of the same code print differently without meaning anything by it:
+    object addresses (``<Foo object at 0x7f3a5c1e2d90>``) and the names of a kernel's temporary
+    files. A time, a random number or a process id is not masked: it may be what a cell is about.
+    """
+    if isinstance(value, str):
+        return masked(value)
+    if isinstance(value, list | tuple):
+        return [masked_value(item) for item in value]
+    if isinstance(value, dict):
+        return {key: masked_value(item) for key, item in value.items()}
+    return value
+
+
+def without_seconds(text: str) -> str:
+    """Return a note's or error's text without the durations in it."""
+    return _SECONDS.sub("... s", masked(text))
 
 
 def _run(run: RunNode) -> dict[str, Any]:
@@ -161,7 +185,7 @@ def _call(call: SubCallNode) -> dict[str, Any]:
 
 
 def _outputs(outputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return outputs as they are when stdout and stderr are read one after the other."""
+    """Return outputs with all of stdout first, then all of stderr: they interleave by chance."""
     streams: dict[str, list[str]] = {}
     others = []
     for output in outputs:
@@ -176,7 +200,7 @@ def _outputs(outputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _notes(notes: Sequence[Note]) -> list[dict[str, Any]]:
-    """Return what was noted; a hash, say, is noted beside the run, early or late."""
+    """Return the notes in an order that chance does not decide: some are made by other threads."""
     found = [
         {
             "kind": note.kind,
@@ -206,7 +230,7 @@ def _usage(usage: CallUsage) -> list[Any]:
 
 
 def _rounded(value: Any) -> Any:
-    """Return figures without the last digits, which the order of a sum decides."""
+    """Return figures without the last digits, which depend on the order of adding."""
     if isinstance(value, float):
         return round(value, 9)
     if isinstance(value, dict):
@@ -219,7 +243,7 @@ def _joined(text: Any) -> str:
 
 
 def _differences(first: Any, second: Any, where: tuple[str, ...]) -> Iterator[str]:
-    """Yield where two values differ, in readable words."""
+    """Yield where two values differ, for people."""
     if first == second:
         return
     if isinstance(first, dict) and isinstance(second, dict):

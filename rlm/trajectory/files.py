@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.errors import ConfigurationError
 from rlm.trajectory.codec import TrajectoryError
-from rlm.trajectory.fold import Trajectory
+from rlm.trajectory.fold import Trajectory, redacted
 from rlm.trajectory.json_text import json_bytes
-from rlm.trajectory.redacted import redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -25,9 +24,9 @@ class Format:
 
     Attributes:
         suffix: How the file's name ends, in lower case; it may have two parts.
-        says: What such a file is, for messages.
-        writer: `module:function` of `(trajectory, path) -> bytes`, loaded when asked for. Files
-            beside `path` are its own business. None: it cannot be saved.
+        says: What such a file is, for error messages.
+        writer: `module:function` of `(trajectory, path) -> bytes`, loaded when asked for. It may
+            write files beside `path`. None: it cannot be saved.
         reader: `module:function` of `(content, path) -> Trajectory`. None: it cannot be loaded.
     """
 
@@ -47,7 +46,7 @@ FORMATS = (
     Format(
         suffix=".jsonl",
         says="the reference's log",
-        writer="rlm.trajectory.files:jsonl_content",
+        writer="rlm.formats.jsonl.write:jsonl_content",
         reader="rlm.formats.jsonl.read:from_jsonl",
     ),
     Format(
@@ -68,6 +67,9 @@ FORMATS = (
     ),
 )
 """Every format, a row each."""
+
+_LOG_READER = "rlm.formats.jsonl.read:all_from_jsonl"
+"""Reads a `.jsonl` log of several runs."""
 
 SUFFIXES = tuple(each.suffix for each in FORMATS if each.writer)
 """The suffixes that `save` knows."""
@@ -155,13 +157,11 @@ def load_log(path: str | Path) -> list[Trajectory]:
         TrajectoryError: It is no such log; the message says which line is wrong.
         OSError: The file cannot be read.
     """
-    # Imported here: the logger's format is built on trajectories.
-    from rlm.formats.jsonl.read import all_from_jsonl
-
     try:
-        return all_from_jsonl(Path(path).read_bytes())
+        found: list[Trajectory] = _function(_LOG_READER)(Path(path).read_bytes())
     except TrajectoryError as error:
         raise TrajectoryError(f"{path}: {error}") from None
+    return found
 
 
 def replace_file(path: Path, content: bytes | Iterable[bytes]) -> None:
@@ -197,21 +197,6 @@ def from_json(content: bytes, _path: Path) -> Trajectory:
         raise
     except (ValueError, RecursionError) as error:
         raise TrajectoryError(f"This is not JSON: {error}") from None
-
-
-def jsonl_content(trajectory: Trajectory, _path: Path) -> bytes:
-    """Return the root run as the reference logs it."""
-    # Imported here: the logger's format is built on trajectories.
-    from rlm.logger.jsonl import log_lines
-
-    if trajectory.root is None:
-        raise TrajectoryError("There is nothing to save: no run was started.")
-    try:
-        return b"".join(log_lines(trajectory.root))
-    except RecursionError:
-        raise TrajectoryError(
-            "Its children are nested too deeply for a .jsonl log; save it as .json or .ipynb."
-        ) from None
 
 
 def _known(what: str) -> str:

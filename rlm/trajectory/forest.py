@@ -1,4 +1,4 @@
-"""Several trees at once: what a reader keeps that is shared by concurrent runs."""
+"""Several trees at once, for a reader of concurrent runs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ class Forest:
         self.trees: dict[str, Trajectory] = {}
         self._tree_of_run: dict[str, Trajectory] = {}
         self._tree_of_call: dict[str, Trajectory] = {}
+        self._shared: set[Trajectory] = set()
+
+    def share(self, tree: Trajectory) -> None:
+        """Use a tree that somebody else folds: `add` then only finds an event's tree.
+
+        Args:
+            tree: With its first event. It may be ahead of what `add` is given.
+        """
+        root = tree.root
+        if root is not None:
+            self._shared.add(tree)
+            self.trees[root.started.run_id] = self._tree_of_run[root.started.run_id] = tree
 
     def add(self, event: Event) -> Trajectory | None:
         """Fold one event into its tree.
@@ -40,13 +52,15 @@ class Forest:
             self._tree_of_run[event.run_id] = tree
         if tree is None:
             return None
-        tree.add(event)
+        if tree not in self._shared:
+            tree.add(event)
         if isinstance(event, SubCallStarted) and event.kind == "rlm":
             self._tree_of_call[event.id] = tree
         return tree
 
     def drop(self, tree: Trajectory) -> None:
         """Forget a tree that is over."""
+        self._shared.discard(tree)
         for mapping in (self.trees, self._tree_of_run, self._tree_of_call):
             for key in [key for key, value in mapping.items() if value is tree]:
                 del mapping[key]

@@ -1,4 +1,4 @@
-"""The record of a fork: its first turns asked the models of the run that was forked."""
+"""Which models the sub-calls of a run went to, also in the record of a fork."""
 
 from __future__ import annotations
 
@@ -9,33 +9,22 @@ if TYPE_CHECKING:
 
 
 def models_met(root: RunNode) -> list[str]:
-    """Return the models that sub-calls of a tree went to, in the order of the first ones.
-
-    Args:
-        root: The tree's.
-    """
+    """Return the models that sub-calls of a tree went to, in the order of the first ones."""
     calls = (call.started for run in root.walk() for call in run.sub_calls)
     return list(dict.fromkeys(call.model for call in calls if call.kind != "tool"))
 
 
 def default_model(root: RunNode) -> str:
-    """Return the model that a call which names none goes to.
-
-    Args:
-        root: The recorded run.
-    """
+    """Return the model that a call which names none goes to."""
     models = _settings(root).get("models")
     return str(models[0]) if isinstance(models, list) and models else root.started.model
 
 
 def models_before(root: RunNode) -> list[str]:
-    """Return where else than to its own default model a call may have gone that named none.
+    """Return the models, beside its default, that a fork's calls without a model may have gone to.
 
-    A fork's configuration says whom it asked; what came before its turn, the run that was forked
-    had asked of its own models: of its default first. There is none in a run that is no fork.
-
-    Args:
-        root: The recorded run.
+    The turns before the fork were recorded by the run that was forked, whose default model may
+    have been another: that one comes first. A run that is no fork has none.
     """
     settings = _settings(root)
     if "forked_from" not in settings:

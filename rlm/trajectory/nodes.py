@@ -11,8 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rlm.trajectory.tally import Tally
-from rlm.usage import UsageSummary
+from rlm.usage import Tally, UsageSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +36,7 @@ class SubCallNode:
     """A call that a cell made.
 
     Attributes:
-        started: What was asked, of whom.
+        started: What was asked, and which model.
         finished: What came back; None while it is pending.
         child: The run it started, when its kind is `rlm`.
         notes: What a reader of the log should know about it.
@@ -168,7 +167,7 @@ class RunNode:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What is known of its context: of a big one the hash is told after the start."""
+        """What is known of its context: the hash of a big one comes in a note after the start."""
         later = [note.data for note in self.notes if note.kind == "context"]
         return {**self.started.context, **(later[-1] if later else {})}
 

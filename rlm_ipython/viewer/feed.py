@@ -11,6 +11,8 @@ from rlm.trajectory import Forest, Redaction, Trajectory
 from rlm_ipython.viewer.messages import BODY, BRIEF, WHOLE, wire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rlm.events import Event
 
 BATCH = 1_000_000
@@ -21,7 +23,7 @@ MANY = 500
 
 
 class Feed:
-    """A tree's events, ready to travel; to be told, asked and rewound from any thread.
+    """A tree's events, ready to travel; any thread may add, read and rewind them.
 
     Attributes:
         track: 0 for the run that is shown, 1 for one that it is compared with.
@@ -38,8 +40,10 @@ class Feed:
         self._forest = Forest()
         # A batch takes a while: what is rewound meanwhile must not be gone on behind.
         self._lock = threading.Lock()
-        # What travels may be saved with the notebook, as the state of a widget.
+        # What travels may be saved with the notebook, as the state of a widget: of a tree that was
+        # not masked on its way here, each event is masked once.
         self._redaction = Redaction()
+        self._kept: list[Event] = []
 
     @property
     def finished(self) -> bool:
@@ -47,11 +51,16 @@ class Feed:
         root = self.trajectory.root
         return root is not None and root.finished is not None
 
+    def share(self, tree: Trajectory) -> None:
+        """Use a tree that the delivery folds, instead of folding its events again."""
+        with self._lock:
+            self._forest.share(tree)
+
     def fold(self, event: Event) -> None:
-        """Take an event of a tree that nobody else folds; the newest tree is shown.
+        """Take an event as a reader does; the newest tree is shown.
 
         Args:
-            event: As it was told to a reader.
+            event: Of a tree that nobody but this feed folds, or of one that it shares.
         """
         with self._lock:
             tree = self._forest.add(event)
@@ -60,28 +69,29 @@ class Feed:
             if event.parent_id is None and tree.root is not None and tree.root.started is event:
                 self._forest.drop(self.trajectory)
                 self.trajectory, self.next = tree, 0
+                self._kept = []
                 self.epoch += 1
 
     def rewind(self, epoch: int, number: int) -> None:
-        """Go back to what a front end says that it lacks; never forward, others may listen."""
+        """Go back to what a front end lacks; never forward, because others may listen."""
         with self._lock:
             self.next = min(self.next, number if epoch == self.epoch else 0)
 
     def batch(self) -> str | None:
-        """Return the next events as JSON, and go on behind them; None when there are none."""
+        """Return the next events as JSON and move on past them; None when there are none."""
         with self._lock:
             return self._batch()
 
     def _batch(self) -> str | None:
         events = self.trajectory.events
-        first, waiting = self.next, events[self.next :]
-        if not waiting:
+        first = self.next
+        if first >= len(events):
             return None
-        limit = BODY if len(waiting) < MANY else BRIEF
+        limit = BODY if len(events) - first < MANY else BRIEF
         texts: list[str] = []
         size = 0
-        for event in waiting:
-            texts.append(wire(self._redaction(event), limit))
+        for number in range(first, len(events)):
+            texts.append(wire(self._masked(events, number), limit))
             size += len(texts[-1])
             if size > BATCH:
                 break
@@ -98,24 +108,30 @@ class Feed:
 
     def whole(self, number: int) -> str | None:
         """Return all of one event as JSON; None when there is no such event."""
-        events = self.trajectory.events
-        if not 0 <= number < len(events):
-            return None
-        return wire(self._redaction(events[number]), WHOLE, asked_for=True)
+        with self._lock:
+            events = self.trajectory.events
+            if not 0 <= number < len(events):
+                return None
+            event = self._masked(events, number)
+        return wire(event, WHOLE, asked_for=True)
 
     def search(self, text: str, limit: int = 5000) -> list[str]:
-        """Return the ids of the nodes whose events hold a text, in any case of its letters.
-
-        Args:
-            text: What is looked for.
-            limit: How many ids to return at most.
-        """
+        """Return the ids of the nodes whose events hold a text, in any case of its letters."""
         text = text.casefold()
         found: dict[str, None] = {}
-        for event in self.trajectory.events:
-            if text in wire(self._redaction(event), WHOLE).casefold():
+        with self._lock:
+            events = self.trajectory.events
+            masked = [self._masked(events, number) for number in range(len(events))]
+        for event in masked:
+            if text in wire(event, WHOLE).casefold():
                 node = event.parent_id if event.type == "cell_output" else event.id
                 found[node or event.id] = None
                 if len(found) >= limit:
                     break
         return list(found)
+
+    def _masked(self, events: Sequence[Event], number: int) -> Event:
+        """Return an event of the tree with its secrets masked, with the lock held."""
+        for event in events[len(self._kept) : number + 1]:
+            self._kept.append(self._redaction(event))
+        return self._kept[number]

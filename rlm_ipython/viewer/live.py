@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class LiveView:
-    """A viewer on the page of a notebook, and what becomes of it.
+    """A viewer in a notebook, which static HTML replaces at the end.
 
     What a notebook file keeps of an output is the last thing that was shown there. A widget
     would be kept as an address that leads nowhere after a restart; so at the end its place is
@@ -26,12 +26,7 @@ class LiveView:
     """
 
     def __init__(self, source: Any, **traits: Any) -> None:
-        """Show it.
-
-        Args:
-            source: As for `TrajectoryViewer`.
-            traits: As for `TrajectoryViewer`.
-        """
+        """Show it."""
         from IPython.display import display
 
         self.viewer = TrajectoryViewer(source, **traits)
@@ -39,7 +34,7 @@ class LiveView:
         self._over = False
 
     def tick(self) -> None:
-        """Do nothing: the widget is told as a reader."""
+        """Do nothing: the widget receives the events as a reader."""
 
     def end(self) -> None:
         """Put the static view in the widget's place and close the widget; once is enough."""
@@ -53,12 +48,7 @@ class LiveView:
 
 @contextmanager
 def show_live(source: Any, **traits: Any) -> Iterator[LiveView]:
-    """Show a run while a block of code waits for it; at the end static HTML stays.
-
-    Args:
-        source: A run, or anything that `TrajectoryViewer` takes.
-        traits: As for `TrajectoryViewer`.
-    """
+    """Show a run while a block of code waits for it; at the end static HTML stays."""
     view = LiveView(source, **traits)
     try:
         yield view

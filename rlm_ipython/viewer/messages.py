@@ -43,10 +43,10 @@ def wire(event: Event, limit: int, *, asked_for: bool = False) -> str:
     cut = {}
     for name, value in data.items():
         if isinstance(value, str | list | dict):
-            room = _Room(limit)
-            data[name] = room.fit(value)
-            if room.size > limit:
-                cut[name] = room.size
+            budget = _FieldBudget(limit)
+            data[name] = budget.fit(value)
+            if budget.size > limit:
+                cut[name] = budget.size
     if cut:
         data["cut"] = cut
         data["whole"] = asked_for
@@ -54,7 +54,7 @@ def wire(event: Event, limit: int, *, asked_for: bool = False) -> str:
 
 
 @dataclass(slots=True)
-class _Room:
+class _FieldBudget:
     """How many characters still fit.
 
     Attributes:
@@ -85,7 +85,7 @@ class _Room:
         return False
 
     def _item(self, item: Any) -> Any:
-        # Numbers and brackets take room too: a list of a million zeros is no short body.
+        # Numbers and brackets take up room too: a list of a million zeros is no short body.
         self.left = max(0, self.left - 2)
         self.size += 2
         return self.fit(item)

@@ -14,8 +14,8 @@ INTERVAL = 0.1
 """Seconds from one batch to the next."""
 
 
-class Pump:
-    """Sends what there is to send, batch by batch, on a thread that lives only meanwhile.
+class BatchSender:
+    """Sends batches on a thread that lives only while there are some.
 
     Args:
         batch: Returns the next batch; None when nothing is left.
@@ -38,7 +38,7 @@ class Pump:
         self._last = -interval
 
     def wake(self) -> None:
-        """There may be something to send."""
+        """Start sending, if there is anything to send."""
         with self._lock:
             if self._thread is not None or self._closed.is_set():
                 return
@@ -49,7 +49,7 @@ class Pump:
                 self._thread = thread
 
     def close(self) -> None:
-        """Send nothing any more."""
+        """Stop sending."""
         self._closed.set()
         with self._lock:
             thread = self._thread

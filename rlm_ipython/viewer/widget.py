@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Any, ClassVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import anywidget
 import traitlets as t
 
+from rlm.errors import ArgumentError
 from rlm.render import STATIC
-from rlm.trajectory import Trajectory
+from rlm.trajectory import Trajectory, load
 from rlm_ipython.viewer.feed import Feed
-from rlm_ipython.viewer.source import LiveRun, trajectory_of
-from rlm_ipython.viewer.throttle import Pump
+from rlm_ipython.viewer.throttle import BatchSender
 
 if TYPE_CHECKING:
     from rlm.events import Event
 
 _SLOTS = 16
 """How many batches the front end can miss while it loads its code."""
+
+
+@runtime_checkable
+class BackgroundRun(Protocol):
+    """A run that goes on in the background, such as `RLM.start` returns."""
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """Its record so far; it grows."""
+
+    def add_reader(self, reader: Any) -> None:
+        """Give a reader all events, past and to come."""
+
+    def stop(self) -> None:
+        """End it."""
 
 
 class TrajectoryViewer(anywidget.AnyWidget):
@@ -29,7 +45,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
     is no asking again. Each batch is numbered; a front end that has missed some, or was opened
     anew, says from where on it wants them.
 
-    It is also a reader: `RLM(logger=viewer)` shows every run of that object, the newest one.
+    It is also a reader: `RLM(logger=viewer)` shows the newest run of that object.
 
     ::
 
@@ -50,7 +66,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
 
         Args:
             source: A trajectory, a run, a completion, an error with a trajectory, or the path of
-                a saved trajectory. Without one it waits for what it is told as a reader.
+                a saved trajectory. Without one it shows the runs that it reads.
             compare_with: A second one, to be shown beside it, turn by turn.
             traits: `height`, in pixels, and what every widget takes.
 
@@ -58,12 +74,13 @@ class TrajectoryViewer(anywidget.AnyWidget):
             ArgumentError: There is no trajectory in the source.
             TrajectoryError: The file is no trajectory.
         """
-        self._pump = Pump(self._next_batch, self._put)  # first: `close` is called in any case
+        # First, because `close` is called in any case.
+        self._sender = BatchSender(self._next_batch, self._put)
         self._reads = source is None
         self._feeds = [Feed(Trajectory() if source is None else trajectory_of(source))]
         if compare_with is not None:
             self._feeds.append(Feed(trajectory_of(compare_with), track=1))
-        self._run = source if isinstance(source, LiveRun) else None
+        self._run = source if isinstance(source, BackgroundRun) else None
         self._numbers = itertools.count()
         self.add_traits(**{f"_slot_{i}": t.Unicode("").tag(sync=True) for i in range(_SLOTS)})
         super().__init__(
@@ -74,12 +91,21 @@ class TrajectoryViewer(anywidget.AnyWidget):
         self.on_msg(self._heard)
         if self._run is not None:
             self._run.add_reader(self)
-            self._pump.wake()
+            self._sender.wake()
 
     @property
     def trajectory(self) -> Trajectory:
         """What it shows."""
         return self._feeds[0].trajectory
+
+    def on_tree(self, tree: Trajectory) -> None:
+        """Use the delivery's tree of a run that begins.
+
+        Args:
+            tree: It grows with the run.
+        """
+        if self._reads:
+            self._feeds[0].share(tree)
 
     def on_event(self, event: Event) -> None:
         """Take one event of a run that goes on, as a reader.
@@ -91,15 +117,15 @@ class TrajectoryViewer(anywidget.AnyWidget):
             self._feeds[0].fold(event)
         if event.type == "run_finished" and self._feeds[0].finished:
             self._stoppable = False
-        self._pump.wake()
+        self._sender.wake()
 
     def close(self) -> None:
-        """Take it off the page and send nothing any more.
+        """Take it off the page and stop sending.
 
         What runs notebooks without a page (nbclient) keeps the last state of every widget that
         ever was in the notebook's metadata, so little is left of this one.
         """
-        self._pump.close()
+        self._sender.close()
         if self.comm is not None:
             with self.hold_sync():
                 self.set_trait("_esm", "export default {}")
@@ -110,14 +136,14 @@ class TrajectoryViewer(anywidget.AnyWidget):
 
     def _repr_mimebundle_(self, **kwargs: Any) -> Any:
         """Show it; a front end without widgets gets one line instead."""
-        self._pump.wake()
+        self._sender.wake()
         bundle = super()._repr_mimebundle_(**kwargs)
         if bundle is not None:
             bundle[0]["text/plain"] = f"{self._line()} (the live view needs ipywidgets)"
         return bundle
 
     def _line(self) -> str:
-        """Return in a few words how the run stands."""
+        """Return the run's state in a few words."""
         root = self.trajectory.root
         if root is None:
             return "An RLM run that has not begun"
@@ -131,7 +157,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
         setattr(self, f"_slot_{next(self._numbers) % _SLOTS}", batch)
 
     def _heard(self, _: Any, content: Any, __: Any) -> None:
-        """Do what a front end asks for; what makes no sense is ignored."""
+        """Do what a front end asks for; ignore what makes no sense."""
         if not isinstance(content, dict):
             return
         match content.get("kind"):
@@ -158,7 +184,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
             if isinstance(position, dict):
                 epoch, number = position.get("epoch", 0), position.get("next", 0)
             feed.rewind(epoch, number if type(number) is int and number >= 0 else 0)
-        self._pump.wake()
+        self._sender.wake()
 
     def _load(self, track: Any, number: Any) -> None:
         feed = self._feed(track)
@@ -172,3 +198,27 @@ class TrajectoryViewer(anywidget.AnyWidget):
         if feed is not None and isinstance(text, str) and text:
             ids = feed.search(text)
             self.send({"kind": "found", "track": feed.track, "text": text, "ids": ids})
+
+
+def trajectory_of(source: Any) -> Trajectory:
+    """Return what a source holds.
+
+    Args:
+        source: A `Trajectory`, a path to a file that `save` wrote, or anything with a
+            `trajectory`: a run, a completion, an error.
+
+    Raises:
+        ArgumentError: It is none of these.
+        TrajectoryError: The file is no trajectory.
+    """
+    if isinstance(source, Trajectory):
+        return source
+    if isinstance(source, str | Path):
+        return load(source)
+    trajectory = getattr(source, "trajectory", None)
+    if isinstance(trajectory, Trajectory):
+        return trajectory
+    raise ArgumentError(
+        "A viewer shows a trajectory, something that has one (a run, a completion, an error), or "
+        f"the path of a saved one, not {type(source).__name__}."
+    )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm.demo.server import StandInServer
+    from rlm.events import Event
 
 DONE = "```repl\nFINAL('done')\n```"
 
@@ -172,6 +173,54 @@ def test_an_rlm_whose_callback_is_its_owners_method_is_freed(
     del app
     gc.collect()
     assert gone() is None
+
+
+def test_an_rlm_that_is_forgotten_delivers_its_last_events_and_ends_its_threads(
+    server: Callable[..., StandInServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Slow:
+        def __init__(self) -> None:
+            self.received: list[Event] = []
+            self.open = threading.Event()
+
+        def on_event(self, event: Event) -> None:
+            self.open.wait()
+            self.received.append(event)
+
+    monkeypatch.setattr("rlm.api.rlm.FLUSH_SECONDS", 0.01)
+    served = server(script(lambda _: DONE))
+    slow = Slow()
+    rlm = RLM(backend_kwargs={"model_name": "m", "base_url": served.base_url}, logger=slow)
+    result = rlm.completion("c")
+    (thread,) = (each for each in threading.enumerate() if each.name == "rlm-reader-Slow")
+    del rlm
+    gc.collect()
+    slow.open.set()
+    thread.join(60)
+    assert not thread.is_alive()
+    assert result.trajectory is not None
+    assert tuple(slow.received) == result.trajectory.events
+
+
+def test_collecting_an_rlm_amid_the_making_of_another_never_waits() -> None:
+    """Garbage is collected wherever something is allocated, also under a lock."""
+    code = """
+class Reader:
+    ended = 0
+    def on_event(self, event): Reader.ended += event.type == "run_finished"
+for threshold in range(1, 150):
+    gc.set_threshold(threshold, 2, 2)
+    rlm = make(server, logger=Reader(), max_depth=0)
+    rlm.itself = rlm
+    rlm.completion("c")
+del rlm
+gc.collect()
+for thread in threading.enumerate():
+    if thread.name.startswith("rlm-reader"): thread.join()
+print(Reader.ended)
+server.__exit__(None, None, None)
+"""
+    assert run_program(code) == "149\n"
 
 
 @pytest.mark.parametrize("forked", ["between runs", "amid a run"])

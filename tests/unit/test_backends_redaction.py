@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlm.backends import long_secrets, public_kwargs
-from rlm.redaction import scrub, spellings
+from rlm.secret_values import scrub, spellings
 
 SECRET_NAMES = (
     *("api_key", "apiKey", "API-KEY", "x-api-key", "subscription-key", "access_token"),

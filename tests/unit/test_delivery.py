@@ -7,20 +7,31 @@ import logging
 import subprocess
 import sys
 import threading
+import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from story import Story, a_whole_story
+from story import Story, a_whole_story, stdout
 
+from rlm import redaction
 from rlm.logger import Delivery
+from rlm.logger.delivery import end_threads
+from rlm.redaction import Redaction, redacted_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rlm.events import Event
+    from rlm.trajectory import Trajectory
 
-EVENTS = a_whole_story().events
+
+def events_of_a_run(name: str = "r") -> list[Event]:
+    """Return events with nothing to mask: readers receive these same objects."""
+    return list(map(redacted_event, a_whole_story(name).events))
+
+
+EVENTS = events_of_a_run()
 
 
 class Notebook:
@@ -71,7 +82,7 @@ def _no_thread_is_left() -> Iterator[None]:
     assert not any(thread.is_alive() for thread in new)
 
 
-def tell(delivery: Delivery, events: list[Event]) -> None:
+def emit(delivery: Delivery, events: list[Event]) -> None:
     for event in events:
         delivery.emit(event)
 
@@ -79,7 +90,7 @@ def tell(delivery: Delivery, events: list[Event]) -> None:
 def test_every_reader_hears_everything_in_order_on_one_thread_of_its_own() -> None:
     readers = [Notebook(), Notebook()]
     delivery = Delivery(readers)
-    tell(delivery, EVENTS)
+    emit(delivery, EVENTS)
     assert delivery.flush()
     assert [reader.heard for reader in readers] == [EVENTS, EVENTS]
     first, second = (reader.threads for reader in readers)
@@ -100,7 +111,7 @@ def test_no_thread_starts_before_the_first_event() -> None:
 def test_close_delivers_first_and_closes_only_what_is_owned() -> None:
     users, ours = Notebook(), Notebook()
     delivery = Delivery([users], owned=[ours])
-    tell(delivery, EVENTS)
+    emit(delivery, EVENTS)
     delivery.close()
     delivery.close()
     assert users.heard == ours.heard == EVENTS
@@ -115,7 +126,7 @@ def test_a_reader_needs_no_close() -> None:
             pass
 
     delivery = Delivery([], owned=[Bare()])
-    tell(delivery, EVENTS)
+    emit(delivery, EVENTS)
     delivery.close()
 
 
@@ -124,7 +135,7 @@ def test_a_reader_that_raises_is_reported_once_and_goes_on_receiving(
 ) -> None:
     faulty, fine = Faulty(), Notebook()
     delivery = Delivery([faulty, fine])
-    tell(delivery, EVENTS)
+    emit(delivery, EVENTS)
     delivery.close()
     assert faulty.heard == fine.heard == EVENTS
     (record,) = caplog.records
@@ -148,7 +159,7 @@ def test_a_slow_reader_loses_events_and_nobody_else_does(
     delivery = Delivery([slow, fine], queue_limit=10)
     for event in EVENTS:
         delivery.emit(event)
-        assert delivery._lanes[1].flush(None)
+        assert delivery.threads[1].flush(None)
     assert fine.heard == EVENTS
     assert not delivery.flush(0.01)
     slow.open.set()
@@ -161,7 +172,7 @@ def test_a_slow_reader_loses_events_and_nobody_else_does(
 def test_after_it_caught_up_a_slow_reader_hears_again() -> None:
     slow = Gate()
     delivery = Delivery([slow], queue_limit=10)
-    tell(delivery, EVENTS)
+    emit(delivery, EVENTS)
     slow.open.set()
     assert delivery.flush()
     delivery.emit(EVENTS[-1])
@@ -172,7 +183,7 @@ def test_after_it_caught_up_a_slow_reader_hears_again() -> None:
 def test_a_reader_that_hangs_cannot_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
     hanging = Gate()
     delivery = Delivery([], owned=[hanging])
-    tell(delivery, EVENTS)
+    emit(delivery, EVENTS)
     assert hanging.arrived.wait(10)
     delivery.close(timeout=0.01)
     assert hanging.closed == 0
@@ -200,13 +211,28 @@ def test_a_reader_may_flush_and_close_from_within() -> None:
     assert reader.heard == EVENTS[:1]
 
 
-def test_runs_that_share_a_reader_call_it_from_one_thread_each_in_its_order() -> None:
-    shared = Notebook()
-    stories = [a_whole_story(f"run{number}").events for number in range(8)]
+def test_runs_that_share_a_reader_call_it_one_at_a_time_each_in_its_order(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Exclusive(Notebook):
+        """Fails when it is called while it is being called."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.busy = threading.Lock()
+
+        def on_event(self, event: Event) -> None:
+            assert self.busy.acquire(blocking=False)
+            time.sleep(0)  # Lets another thread run.
+            super().on_event(event)
+            self.busy.release()
+
+    shared = Exclusive()
+    stories = [events_of_a_run(f"run{number}") for number in range(8)]
 
     def run(events: list[Event]) -> None:
         delivery = Delivery([shared])
-        tell(delivery, events)
+        emit(delivery, events)
         assert delivery.flush()
         assert [e for e in list(shared.heard) if e.id.split("-")[0] == events[0].id[:4]] == events
         release.wait()
@@ -220,12 +246,13 @@ def test_runs_that_share_a_reader_call_it_from_one_thread_each_in_its_order() ->
         thread.join()
     assert len(shared.heard) == sum(map(len, stories))
     assert shared.closed == 0
+    assert caplog.records == []
 
 
 def test_a_reader_given_twice_hears_once() -> None:
     reader = Notebook()
     delivery = Delivery([reader, reader], owned=[reader])
-    tell(delivery, EVENTS[:1])
+    emit(delivery, EVENTS[:1])
     delivery.close()
     assert reader.heard == EVENTS[:1]
     assert reader.closed == 1
@@ -235,7 +262,7 @@ def test_a_reader_can_be_delivered_to_again_after_a_close() -> None:
     reader = Notebook()
     for _ in range(3):
         delivery = Delivery([reader])
-        tell(delivery, EVENTS)
+        emit(delivery, EVENTS)
         delivery.close()
     assert reader.heard == EVENTS * 3
 
@@ -250,7 +277,7 @@ def test_flush_waits_for_what_was_told_before_it_not_for_what_comes_after() -> N
 
     def go_on() -> None:
         while not stop.is_set():
-            delivery.emit(story.events[0])
+            delivery.emit(story.events[1])
 
     chatter = threading.Thread(target=go_on)
     chatter.start()
@@ -260,49 +287,6 @@ def test_flush_waits_for_what_was_told_before_it_not_for_what_comes_after() -> N
         stop.set()
         chatter.join()
     delivery.close(None)
-
-
-def test_collecting_a_delivery_amid_the_making_of_another_never_waits() -> None:
-    """Garbage is collected wherever something is allocated, also under a lock."""
-    code = (
-        "import gc, faulthandler; faulthandler.dump_traceback_later(60, exit=True)\n"
-        "from rlm.logger import Delivery\n"
-        "from rlm.events import CallUsage\n"
-        "class Reader:\n"
-        "    heard = []\n"
-        "    def on_event(self, event): self.heard.append(event)\n"
-        "event = CallUsage()  # any object\n"
-        "for threshold in range(1, 150):\n"
-        "    gc.set_threshold(threshold, 2, 2)\n"
-        "    delivery = Delivery([Reader()])\n"
-        "    delivery.itself = delivery\n"
-        "    delivery.emit(event)\n"
-        "last = Delivery([Reader()])\n"
-        "last.emit(event)\n"
-        "assert last.flush(None)\n"
-        "del delivery\n"
-        "gc.collect()\n"
-        "last.close(None)\n"
-        "import threading\n"
-        "for thread in threading.enumerate():\n"
-        "    if thread.name.startswith('rlm-reader'): thread.join()\n"
-        "print(len(Reader.heard))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr) == ("150\n", "")
-
-
-def test_a_forgotten_delivery_brings_its_last_events_and_ends_its_threads() -> None:
-    slow = Gate()
-    delivery = Delivery([slow])
-    tell(delivery, EVENTS)
-    assert slow.arrived.wait(10)
-    (thread,) = (t for t in threading.enumerate() if t.name == "rlm-reader-Gate")
-    del delivery
-    gc.collect()
-    slow.open.set()
-    thread.join()
-    assert slow.heard == EVENTS
 
 
 def test_a_delivery_that_is_forgotten_while_its_threads_start_ends_them(
@@ -326,11 +310,13 @@ def test_no_thread_keeps_a_reader_alive_that_has_nothing_to_hear() -> None:
     reader = Notebook()
     gone = weakref.ref(reader)
     delivery = Delivery([reader])
-    tell(delivery, EVENTS)
+    emit(delivery, EVENTS)
     assert delivery.flush()
+    threads = delivery.threads
     del reader, delivery
     gc.collect()
     assert gone() is None
+    end_threads(threads)
 
 
 def test_a_forked_child_is_delivered_to_by_threads_of_its_own() -> None:
@@ -338,11 +324,11 @@ def test_a_forked_child_is_delivered_to_by_threads_of_its_own() -> None:
         "import os, sys, warnings\n"
         "warnings.simplefilter('ignore', DeprecationWarning)  # of forking with threads\n"
         "from rlm.logger import Delivery\n"
-        "from rlm.events import CallUsage\n"
+        "from rlm.events import Note\n"
         "class Reader:\n"
         "    heard = 0\n"
         "    def on_event(self, event): self.heard += 1\n"
-        "event = CallUsage()  # any object\n"
+        "event = Note(id='n', parent_id='r', run_id='r', time=0.0, kind='limit', text='')\n"
         "reader = Reader()\n"
         "delivery = Delivery([reader])\n"
         "delivery.emit(event)\n"
@@ -360,3 +346,95 @@ def test_a_forked_child_is_delivered_to_by_threads_of_its_own() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout, done.stderr, done.returncode) == ("2\n", "", 0)
+
+
+def said(text: str) -> list[Event]:
+    story = Story()
+    with story.run(question=text), story.turn(text), story.cell("print()", stdout(text)):
+        pass
+    return story.events
+
+
+def test_a_secret_is_masked_once_for_all_readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "planted-0123456789")
+    masked = []
+
+    def counted(event: Event, *rest: Any) -> Event:
+        masked.append(event)
+        return redacted_event(event, *rest)
+
+    monkeypatch.setattr(redaction, "redacted_event", counted)
+    events = said("my key: planted-0123456789")
+    readers = [Notebook(), Notebook(), Notebook()]
+    delivery = Delivery(readers)
+    emit(delivery, events)
+    delivery.close()
+    for reader in readers:
+        assert [(e.type, e.id) for e in reader.heard] == [(e.type, e.id) for e in events]
+        assert "planted" not in str(reader.heard)
+        assert "my key: ***" in str(reader.heard)
+        assert all(one is two for one, two in zip(reader.heard, readers[0].heard, strict=True))
+    assert len({id(event) for event in masked}) == len(masked)
+    assert "planted" in str(events)
+
+
+class Follower(Notebook):
+    """A reader that uses the delivery's tree."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trees: list[Trajectory] = []
+        self.behind = 0
+
+    def on_tree(self, tree: Trajectory) -> None:
+        self.trees.append(tree)
+
+    def on_event(self, event: Event) -> None:
+        super().on_event(event)
+        self.behind += event not in self.trees[-1].events
+
+
+def test_readers_share_one_tree_that_has_what_they_were_given() -> None:
+    first, second, plain = Follower(), Follower(), Notebook()
+    delivery = Delivery([first, plain, second])
+    emit(delivery, EVENTS)
+    delivery.close()
+    (tree,), (same,) = first.trees, second.trees
+    assert tree is same
+    assert list(tree.events) == EVENTS == plain.heard
+    assert first.behind == second.behind == 0
+
+
+def test_the_tree_has_what_a_slow_reader_lost() -> None:
+    class SlowFollower(Gate, Follower):
+        pass
+
+    slow, fine = SlowFollower(), Follower()
+    delivery = Delivery([slow, fine], queue_limit=10)
+    for event in EVENTS:
+        delivery.emit(event)
+        assert delivery.threads[1].flush(None)
+    slow.open.set()
+    delivery.close()
+    assert slow.heard == EVENTS[:10]
+    assert list(slow.trees[0].events) == fine.heard == EVENTS
+
+
+def test_an_event_that_cannot_be_masked_reaches_no_reader(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class BrokenError(RuntimeError):
+        pass
+
+    def refuse(self: Redaction, event: Event) -> Event:
+        if event is EVENTS[1]:
+            raise BrokenError("no")
+        return event
+
+    monkeypatch.setattr(Redaction, "__call__", refuse)
+    readers = [Notebook(), Notebook()]
+    delivery = Delivery(readers)
+    emit(delivery, EVENTS)
+    delivery.close()
+    assert [reader.heard for reader in readers] == [[EVENTS[0], *EVENTS[2:]]] * 2
+    assert [record.message.count("BrokenError: no") for record in caplog.records] == [1, 1]

@@ -17,7 +17,7 @@ from story import CONFIG, Story, a_whole_story, failure, stdout
 
 from rlm.events import TurnStarted
 from rlm.formats.jsonl.read import from_jsonl
-from rlm.logger.jsonl import log_lines
+from rlm.formats.jsonl.write import log_lines
 from rlm.trajectory import Trajectory, TrajectoryError, load, load_log
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference_log.jsonl"
@@ -267,11 +267,11 @@ def test_a_persistent_run_of_the_reference_begins_anew_at_iteration_1(tmp_path: 
         (lambda lines: [with_(lines[0], "timestamp", "")], "Line 1: timestamp is '', not a time"),
         (
             lambda lines: [lines[0], with_(lines[1], "iteration_time", math.nan)],
-            "Line 2: iteration_time is nan, which nothing measures",
+            "Line 2: iteration_time is nan, which is out of range",
         ),
         (
             lambda lines: [lines[0], with_(lines[1], "timestamp", "9999-12-31T00:00:00")],
-            "times that no calendar has",
+            "timestamps out of range",
         ),
         (
             lambda lines: [lines[0], with_(lines[1], "timestamp", "")],

@@ -15,8 +15,8 @@ import pytest
 from story import CONFIG, Story, a_whole_story, failure, stdout
 
 from rlm.errors import ConfigurationError
+from rlm.formats.jsonl.write import iterations, run_record
 from rlm.logger import RLMLogger
-from rlm.logger.jsonl import iterations, run_record
 from rlm.trajectory import RunNode, Trajectory
 
 SCHEMA = json.loads(

@@ -14,7 +14,7 @@ from story import Story, a_whole_story, failure, stdout
 from rlm.events import CellOutput, Event, ModelReply, Note, RunFinished, SubCallFinished
 from rlm.trajectory import Trajectory
 from rlm.trajectory.comparison import MAX_DIFFERENCES, compare_outputs
-from rlm.trajectory.noise import masked
+from rlm_kernel.recorded_calls import masked
 
 
 def told(story: Story) -> Trajectory:

@@ -18,7 +18,7 @@ from rlm.render import STATIC
 from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import MANY, Feed
 from rlm_ipython.viewer.messages import BODY, BRIEF, wire
-from rlm_ipython.viewer.throttle import Pump
+from rlm_ipython.viewer.throttle import BatchSender
 
 ROOT = Path(__file__).parents[2]
 
@@ -237,20 +237,20 @@ def test_a_pump_sends_all_that_there_is_in_order_and_rests() -> None:
         if len(sent) == 6:
             over.set()
 
-    pump = Pump(batch, send, interval=0.001)
-    pump.wake()
+    sender = BatchSender(batch, send, interval=0.001)
+    sender.wake()
     waiting.append("5")
-    pump.wake()
+    sender.wake()
     assert over.wait(10)
     assert sent == list("012345")
-    pump.close()
+    sender.close()
 
 
 def test_a_closed_pump_sends_nothing() -> None:
     sent: list[str] = []
-    pump = Pump(lambda: "x", sent.append, interval=30)
-    pump.close()
-    pump.wake()
+    sender = BatchSender(lambda: "x", sent.append, interval=30)
+    sender.close()
+    sender.wake()
     assert sent == []
 
 

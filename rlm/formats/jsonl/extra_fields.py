@@ -1,4 +1,4 @@
-"""What a line of a log says beyond what events hold, kept as changes to the line that they give.
+"""Fields of a log's line that events cannot hold, kept as changes to the line that events give.
 
 A log that is read becomes events, and events become lines again. Where the two differ (a field
 of a newer writer, a time of another zone) the changes are kept in a note of the turn, so that a
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def changes(given: Any, wanted: Any, at: tuple[str | int, ...] = ()) -> Iterator[dict[str, Any]]:
-    """Yield what makes one JSON value of another.
+    """Yield the changes that turn one JSON value into another.
 
     Args:
         given: What events give.
@@ -44,12 +44,7 @@ def changes(given: Any, wanted: Any, at: tuple[str | int, ...] = ()) -> Iterator
 
 
 def changed(line: dict[str, Any], notes: Iterable[Note]) -> dict[str, Any]:
-    """Return a line as the log had it that its events were read from.
-
-    Args:
-        line: What events give; it and what is in it stay as they are.
-        notes: Of the line's node.
-    """
+    """Return a line as the log had it that its events were read from."""
     for note in notes:
         if note.kind == "log":
             for change in note.data.get("changes", ()):

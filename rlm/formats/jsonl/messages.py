@@ -15,29 +15,22 @@ def logged_message(message: Message) -> Message:
 
     The reference's visualizer shows text only and fails on a list. The parts themselves stand
     beside it, in a field that it does not look at.
-
-    Args:
-        message: As it was sent.
     """
     parts = message.get("content")
     if not isinstance(parts, list):
         return message
-    return {**message, "content": "\n".join(map(_told, parts)), _PARTS: parts}
+    return {**message, "content": "\n".join(map(_part_text, parts)), _PARTS: parts}
 
 
 def sent_message(message: Message) -> Message:
-    """Return the message that `logged_message` was given.
-
-    Args:
-        message: Of a log, by whomever.
-    """
+    """Return the message that `logged_message` was given, from a log by anyone."""
     if not isinstance(message.get(_PARTS), list):
         return message
     sent = {name: value for name, value in message.items() if name != _PARTS}
     return sent | {"content": message[_PARTS]}
 
 
-def _told(part: Any) -> str:
+def _part_text(part: Any) -> str:
     if not isinstance(part, dict):
         return str(part)
     if isinstance(part.get("text"), str):

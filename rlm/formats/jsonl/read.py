@@ -16,8 +16,8 @@ from rlm.events import Note, RunStarted, TurnStarted
 from rlm.formats.jsonl.extra_fields import changes
 from rlm.formats.jsonl.to_events import LoggedEvents, logged_description
 from rlm.formats.jsonl.validate import logged_runs
-from rlm.logger.jsonl import iteration_entry, metadata_entry
-from rlm.redaction import public_kwargs
+from rlm.formats.jsonl.write import iteration_entry, metadata_entry
+from rlm.secret_values import public_kwargs
 from rlm.trajectory.codec import TrajectoryError, measurable
 from rlm.trajectory.fold import Trajectory
 
@@ -37,9 +37,6 @@ _DESCRIBED = re.compile(r"<.{0,310}>", re.DOTALL)
 def from_jsonl(content: bytes, _path: Path) -> Trajectory:
     """Read a log that holds one run.
 
-    Args:
-        content: The file's.
-
     Raises:
         TrajectoryError: It is no log, or one of several runs; the message says which line.
     """
@@ -56,9 +53,6 @@ def from_jsonl(content: bytes, _path: Path) -> Trajectory:
 def all_from_jsonl(content: bytes) -> list[Trajectory]:
     """Read a log that holds any number of runs.
 
-    Args:
-        content: The file's.
-
     Raises:
         TrajectoryError: It is no log; the message says which line is wrong.
     """
@@ -68,19 +62,19 @@ def all_from_jsonl(content: bytes) -> list[Trajectory]:
 def _trajectory(run: LoggedRun, content: bytes, index: int) -> Trajectory:
     # From the content, so that the same log gives the same events.
     prefix = f"log-{hashlib.sha256(content).hexdigest()[:12]}{f'-{index}' if index else ''}"
-    told = LoggedEvents(prefix)
+    logged = LoggedEvents(prefix)
     try:
         context = _context(run)
         metadata = _kept(run.metadata)
         entries = [_kept(entry) for entry in run.iterations]
-        told.tell(metadata, entries, context)
-        if not all(measurable(event.time) for event in told.events):
-            raise TrajectoryError("The log holds times that no calendar has.")
-        trajectory = Trajectory.from_events(told.events)
+        logged.add_run(metadata, entries, context)
+        if not all(measurable(event.time) for event in logged.events):
+            raise TrajectoryError("The log has timestamps out of range.")
+        trajectory = Trajectory.from_events(logged.events)
         rest = _left_over(trajectory, metadata, entries)
     except RecursionError:
         raise TrajectoryError("The log's children are nested too deeply to be read.") from None
-    return Trajectory.from_events(_with_notes(told.events, rest, prefix)) if rest else trajectory
+    return Trajectory.from_events(_with_notes(logged.events, rest, prefix)) if rest else trajectory
 
 
 def _left_over(
@@ -125,10 +119,10 @@ def _context(run: LoggedRun) -> dict[str, Any]:
             shown = block["result"]["locals"]
             if "context" in shown and not _is_description(shown["context"]):
                 return describe(shown["context"]).to_dict()
-    told = logged_description(run.iterations)
-    kind, length = found.groups() if (found := _KIND.match(told)) else ("unknown", None)
+    description = logged_description(run.iterations)
+    kind, length = found.groups() if (found := _KIND.match(description)) else ("unknown", None)
     size = int(length.replace(",", "")) if length else 0
-    return {"type": kind, "length": size, "description": told, "preview": ""}
+    return {"type": kind, "length": size, "description": description, "preview": ""}
 
 
 def _kept(entry: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""The entries of a log as the events that they tell of.
+"""The entries of a log as events.
 
-A log has no ids and few times: ids are numbered, and times fitted in between those it has.
+A log has no ids and few times: ids are numbered, and missing times are put between those it has.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A run that is being told."""
+    """A run of the log."""
 
     id: str
     parent: str | None
@@ -65,10 +65,10 @@ class _Run:
 
 
 class LoggedEvents:
-    """Tells the events of one logged run.
+    """Makes the events of one logged run.
 
     Attributes:
-        events: Those told so far.
+        events: Those made so far.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -81,14 +81,8 @@ class LoggedEvents:
         self._prefix = prefix
         self._numbers = itertools.count(1)
 
-    def tell(self, metadata: Entry, iterations: list[Entry], context: dict[str, Any]) -> None:
-        """Tell the root run.
-
-        Args:
-            metadata: The entry of its configuration.
-            iterations: The entries of its turns.
-            context: `RunStarted.context`.
-        """
+    def add_run(self, metadata: Entry, iterations: list[Entry], context: dict[str, Any]) -> None:
+        """Add the root run, whose context is given as `RunStarted.context`."""
         run = _Run(metadata.get("run_id") or self._new(), None, 0, metadata, iterations)
         began = time_of(metadata["timestamp"])
         ended = self._run(run, began, context)
@@ -102,8 +96,8 @@ class LoggedEvents:
             self._run_finished(run, ended, duration=ended - began, usage={}, **end)
 
     def _run(self, run: _Run, now: float, context: dict[str, Any]) -> float:
-        """Tell a run and its turns; return when the last of them was over."""
-        self._tell(
+        """Add a run and its turns; return when the last of them ended."""
+        self._add(
             RunStarted,
             (run.id, run.parent, run.id),
             now,
@@ -119,12 +113,12 @@ class LoggedEvents:
         return now
 
     def _run_finished(self, run: _Run, now: float, **figures: Any) -> None:
-        self._tell(RunFinished, (run.id, run.parent, run.id), now, error=None, **figures)
+        self._add(RunFinished, (run.id, run.parent, run.id), now, error=None, **figures)
 
     def _turn(
         self, run: _Run, entry: Entry, now: float, before: list[Message]
     ) -> tuple[float, list[Message]]:
-        """Tell a turn; return when it was over, and its whole prompt."""
+        """Add a turn; return when it ended, and its whole prompt."""
         ids = (self._new(), run.id, run.id)
         number, took = entry["iteration"], entry.get("iteration_time")
         final = _text(entry.get("final_answer"))
@@ -132,7 +126,7 @@ class LoggedEvents:
         ended = max(time_of(entry["timestamp"]), now)
         began = max(ended - (took or 0.0), now)
         kept, prompt = _prompt(entry, before)
-        self._tell(
+        self._add(
             TurnStarted,
             ids,
             began,
@@ -148,7 +142,7 @@ class LoggedEvents:
         in_cells = sum(block["result"].get("execution_time") or 0.0 for block in blocks)
         # The entry's time is that of the turn's end, or of the reply when it has none.
         replied = max(ended - in_cells, began) if over else ended
-        self._tell(
+        self._add(
             ModelReply,
             ids,
             replied,
@@ -162,14 +156,14 @@ class LoggedEvents:
             now = self._cell(block, index, ids[0], run, now)
         if over:
             figures = {"number": number, "final_answer": final, "duration": took or 0.0}
-            self._tell(TurnFinished, ids, ended, **figures)
+            self._add(TurnFinished, ids, ended, **figures)
         return max(now, ended), prompt
 
     def _cell(self, block: Entry, number: int, turn: str, run: _Run, now: float) -> float:
-        """Tell a cell; return when it was over."""
+        """Add a cell; return when it ended."""
         ids = (self._new(), turn, run.id)
         result, took = block["result"], block["result"].get("execution_time")
-        self._tell(CellStarted, ids, now, number=number, code=block["code"])
+        self._add(CellStarted, ids, now, number=number, code=block["code"])
         ended = max(now + (took or 0.0), self._calls(result, ids[0], run, now))
         stderr = result["stderr"]
         if stopped := _STOPPED.search(stderr):
@@ -177,10 +171,10 @@ class LoggedEvents:
         for name, text in (("stdout", result["stdout"]), ("stderr", stderr)):
             if text:
                 output = {"output_type": "stream", "name": name, "text": text}
-                self._tell(CellOutput, (self._new(), ids[0], run.id), ended, output=output)
+                self._add(CellOutput, (self._new(), ids[0], run.id), ended, output=output)
         if took is not None:
             raised = _RAISED.match(stderr.rstrip().rpartition("\n")[2])
-            self._tell(
+            self._add(
                 CellFinished,
                 ids,
                 ended,
@@ -194,24 +188,24 @@ class LoggedEvents:
         return ended
 
     def _calls(self, result: Entry, parent: str, run: _Run, now: float) -> float:
-        """Tell what a block called; return when the last of it was over."""
+        """Add what a block called; return when the last call ended."""
         queries = result["rlm_calls"]
         ended = [now]
         ended += [self._query(entry, (self._new(), parent, run.id), run, now) for entry in queries]
         for entry in result.get("tool_calls", ()):
             ids = (self._new(), parent, run.id)
             about = {"kind": "tool", "model": entry["name"]}
-            self._tell(SubCallStarted, ids, now, prompt=entry.get("arguments"), **about)
+            self._add(SubCallStarted, ids, now, prompt=entry.get("arguments"), **about)
             if (took := entry.get("execution_time")) is not None:
                 ended.append(now + took)
                 self._call_finished(ids, now + took, entry, CallUsage(), about)
         return max(ended)
 
     def _query(self, entry: Entry, ids: tuple[str, str, str], run: _Run, now: float) -> float:
-        """Tell a plain call or a child; return when it was over."""
+        """Add a plain call or a child; return when it ended."""
         child = entry.get("metadata")
         about = {"kind": "rlm" if child else "llm", "model": entry.get("root_model") or _UNKNOWN}
-        self._tell(SubCallStarted, ids, now, prompt=entry.get("prompt"), **about)
+        self._add(SubCallStarted, ids, now, prompt=entry.get("prompt"), **about)
         until = now + (entry.get("execution_time") or 0.0)
         if child:
             until = max(until, self._child(child, entry, ids[0], run, now))
@@ -230,7 +224,7 @@ class LoggedEvents:
         about: dict[str, Any],
     ) -> None:
         error = entry.get("error")
-        self._tell(
+        self._add(
             SubCallFinished,
             ids,
             now,
@@ -242,12 +236,12 @@ class LoggedEvents:
         )
 
     def _child(self, record: Entry, entry: Entry, call: str, above: _Run, now: float) -> float:
-        """Tell a child's run; return when it was over."""
+        """Add a child's run; return when it ended."""
         iterations = record["iterations"]
         run = _Run(self._new(), call, above.depth + 1, record["run_metadata"], iterations)
         prompt = _text(entry.get("prompt")) or ""
-        told = logged_description(iterations)
-        context = {"type": "str", "length": len(prompt), "description": told}
+        description = logged_description(iterations)
+        context = {"type": "str", "length": len(prompt), "description": description}
         ended = self._run(run, now, context | {"preview": prompt[:200]})
         if entry.get("error") is None:
             end = {"status": "answered", "answer": _text(entry.get("response"))}
@@ -259,7 +253,7 @@ class LoggedEvents:
     def _new(self) -> str:
         return f"{self._prefix}-{next(self._numbers)}"
 
-    def _tell(
+    def _add(
         self, event: type[Event], ids: tuple[str, str | None, str], now: float, **values: Any
     ) -> None:
         node, parent, run = ids
@@ -267,11 +261,7 @@ class LoggedEvents:
 
 
 def logged_description(iterations: list[Entry]) -> str:
-    """Return what the blocks of a run say of its context; empty when none says anything.
-
-    Args:
-        iterations: Its entries; contexts are described in them, ``<like this>``.
-    """
+    """Return what the blocks of a run say of its context; empty when none says anything."""
     blocks = (block for entry in iterations for block in entry["code_blocks"])
     said = (block["result"]["locals"].get("context") for block in blocks)
     return next((text[1:-1] for text in said if isinstance(text, str)), "")
@@ -304,7 +294,7 @@ def _question(iterations: list[Entry]) -> str | None:
 
 
 def _is_setup(run: _Run, block: Entry) -> bool:
-    """Whether a block is `setup_code`, as our logger tells it: before the cells, no cell itself."""
+    """Whether a block is `setup_code`, as our logger writes it: before the cells, and no cell."""
     result = block["result"]
     kwargs = run.metadata.get("environment_kwargs") or {}
     silent = not result["locals"] and not result["stdout"] and not result["stderr"]

@@ -70,9 +70,6 @@ class LoggedRun:
 def logged_runs(content: bytes) -> list[LoggedRun]:
     """Read the lines of a log.
 
-    Args:
-        content: The file's.
-
     Returns:
         Its root runs, in the order in which they began.
 
@@ -91,7 +88,7 @@ def logged_runs(content: bytes) -> list[LoggedRun]:
         run = _run_of(entry, runs)
         if run is None:
             raise TrajectoryError(
-                f"Line {number} is an iteration of a run whose metadata line is not there."
+                f"Line {number} is an iteration of a run whose metadata line is missing."
             )
         if (
             not run.ours
@@ -187,7 +184,7 @@ def _check(entry: Any, kind: str, where: str) -> None:
             wanted = " or ".join(dict.fromkeys(_NAMES.get(each, "null") for each in types))
             raise TrajectoryError(f"{where}: {name} is {value!r:.80}, not {wanted}.")
         if isinstance(value, int | float) and not measurable(value):
-            raise TrajectoryError(f"{where}: {name} is {value!r:.80}, which nothing measures.")
+            raise TrajectoryError(f"{where}: {name} is {value!r:.80}, which is out of range.")
     if kind in {"metadata", "iteration"}:
         try:
             time_of(entry["timestamp"])

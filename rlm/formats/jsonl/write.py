@@ -6,33 +6,71 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from rlm.formats.jsonl.extra_fields import changed
 from rlm.formats.jsonl.messages import logged_message
-from rlm.redaction import public_kwargs
 from rlm.render.cell_text import streams
 from rlm.render.safe_text import one_line
+from rlm.secret_values import public_kwargs
+from rlm.trajectory.codec import TrajectoryError
+from rlm.trajectory.json_text import json_bytes
 from rlm.usage import ModelUsageSummary, UsageSummary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
-    from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
+    from rlm.trajectory import CellNode, RunNode, SubCallNode, Trajectory, TurnNode
 
 Prompts = Literal["full", "delta"]
 """Which messages an iteration's `prompt` holds: all, or those that the turn added."""
 
 UNANSWERED = "The cell ended before the answer came."
-"""The error of a sub-call that the log has no answer of."""
+"""The error of a sub-call without a recorded answer."""
 
 CHILD_PROMPT_LIMIT = 10_000
 """How many characters of a child's prompt are logged: it is the child's context."""
 
 
+def log_lines(run: RunNode, *, prompts: Prompts = "full") -> Iterator[bytes]:
+    """Yield a root run's log, line by line: its metadata, then its iterations."""
+    kept = (note.data for note in run.notes if note.kind == "log")
+    if prompts == "full" and any(data.get("prompts") == "delta" for data in kept):
+        prompts = "delta"  # As in the log that the run was read from.
+    yield log_line(changed(metadata_entry(run), run.notes))
+    for turn in logged_turns(run.turns):
+        yield log_line(changed(iteration_entry(run, turn, prompts=prompts), turn.notes))
+
+
+def jsonl_content(trajectory: Trajectory, _path: Path) -> bytes:
+    """Return the root run as the reference logs it."""
+    if trajectory.root is None:
+        raise TrajectoryError("There is nothing to save: no run was started.")
+    try:
+        return b"".join(log_lines(trajectory.root))
+    except RecursionError:
+        raise TrajectoryError(
+            "Its children are nested too deeply for a .jsonl log; save it as .json or .ipynb."
+        ) from None
+
+
+def metadata_entry(run: RunNode) -> dict[str, Any]:
+    """Return the first entry of a root run's log."""
+    head = {"type": "metadata", "timestamp": timestamp(run.started.time)}
+    return {**head, **run_metadata(run), "run_id": run.started.run_id}
+
+
+def iteration_entry(run: RunNode, turn: TurnNode, *, prompts: Prompts) -> dict[str, Any]:
+    """Return the entry of a root run's turn."""
+    return {**iteration(run, turn, prompts=prompts), "run_id": run.started.run_id}
+
+
+def log_line(entry: dict[str, Any]) -> bytes:
+    """Return an entry as a line of the log."""
+    return json_bytes(entry, default=repr, finite=True) + b"\n"
+
+
 def run_record(run: RunNode, *, prompts: Prompts = "full") -> dict[str, Any]:
     """Return a run as the reference's `completion.metadata`.
-
-    Args:
-        run: A run, finished or not.
-        prompts: What `prompt` holds.
 
     Returns:
         `{"run_metadata": {...}, "iterations": [...]}`.
@@ -41,11 +79,7 @@ def run_record(run: RunNode, *, prompts: Prompts = "full") -> dict[str, Any]:
 
 
 def run_metadata(run: RunNode) -> dict[str, Any]:
-    """Return what the reference logs once: the configuration of a run, without secrets.
-
-    Args:
-        run: Any run.
-    """
+    """Return what the reference logs once: the configuration of a run, without secrets."""
     config = run.started.config
     return {
         "root_model": run.started.model,
@@ -63,20 +97,12 @@ def iterations(run: RunNode, *, prompts: Prompts = "full") -> list[dict[str, Any
     """Return the turns of a run as the reference's iterations.
 
     The turn that forces a final answer is one more of them.
-
-    Args:
-        run: A run, finished or not.
-        prompts: What `prompt` holds.
     """
     return [iteration(run, turn, prompts=prompts) for turn in logged_turns(run.turns)]
 
 
 def logged_turns(turns: Iterable[TurnNode]) -> list[TurnNode]:
-    """Return those of the turns that are iterations: not those to which the model never replied.
-
-    Args:
-        turns: Of any run.
-    """
+    """Return the turns that are iterations: those that the model replied to."""
     return [turn for turn in turns if turn.reply is not None or turn.cells]
 
 
@@ -110,11 +136,7 @@ def iteration(run: RunNode, turn: TurnNode, *, prompts: Prompts = "full") -> dic
 
 
 def timestamp(seconds: float) -> str:
-    """Return a time as ISO 8601 in local time with its offset.
-
-    Args:
-        seconds: Since the epoch.
-    """
+    """Return a time as ISO 8601 in local time with its offset."""
     return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat()
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from rlm.trajectory.redacted import Redaction
+    from rlm.redaction import Redaction
     from rlm_kernel.context.value import ContextValue
 
 CONTEXT_SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
