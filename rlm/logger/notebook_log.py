@@ -20,7 +20,7 @@ from rlm.errors import ConfigurationError
 from rlm.events import RunFinished, RunStarted
 from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, new_file, write_context
 from rlm.formats.notebook.write import restoring
-from rlm.formats.notebook.writer import Draft
+from rlm.formats.notebook.writer import NotebookWriter
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.forest import Forest
 from rlm.trajectory.redacted import Redaction
@@ -55,7 +55,7 @@ class OpenNotebook:
     """The notebook of one run under way.
 
     Attributes:
-        draft: Its content.
+        writer: Makes its content.
         tree: The run's record.
         name: Its file's, without the suffix.
         path: Its file; None before it was written for the first time.
@@ -64,7 +64,7 @@ class OpenNotebook:
         restore: The source of the cell that restores its REPL.
     """
 
-    draft: Draft
+    writer: NotebookWriter
     tree: Trajectory
     name: str
     path: Path | None = None
@@ -193,8 +193,10 @@ class NotebookLog:
                 continue
             book = self._books.get(id(tree))
             if book is None:
-                book = self._books[id(tree)] = OpenNotebook(Draft(tree), tree, _name(event))
-            book.draft.take(event)
+                book = self._books[id(tree)] = OpenNotebook(
+                    NotebookWriter(tree), tree, _name(event)
+                )
+            book.writer.take(event)
             book.changed = True
             if tree.root is not None and tree.root.finished is event:
                 self._end(book)
@@ -247,7 +249,7 @@ class NotebookLog:
         """Write a notebook; return whether it worked."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            content = book.draft.content(restore=book.restore, about=book.about)
+            content = book.writer.content(restore=book.restore, about=book.about)
             path = self.folder / f"{book.name}.ipynb"
             if book.path is None:
                 book.path = self.path = new_file(path, content)
