@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 SCHEMA = 1
 """The number of the form in which a notebook's first cell carries recorded calls."""
 
-PREVIEW = 200
-"""Characters of a prompt that a payload keeps to say what differs."""
-
 _CANDIDATES = 50
 """Recorded prompts that are looked at for the nearest: those whose length is most alike."""
 
@@ -66,7 +63,7 @@ class RecordedCall:
         model: The model's name, or the tool's.
         digest: `digest` of what was asked.
         masked: The same without noise.
-        text: The prompt, or its beginning.
+        text: The prompt; empty where only its hash is known.
         place: Where it was made, such as ``"turn 2, cell 1"``.
         outcome: What it is answered with.
     """
@@ -134,7 +131,7 @@ class RecordedCalls:
 
         Unused calls come first. None when there was no call of this kind.
         """
-        same = [call for call in self._all if call.kind == kind]
+        same = [call for call in self._all if call.kind == kind and call.text]
         text = prompt_text(prompt)
         for calls in ([c for c in same if id(c) not in self._used], same):
             near = sorted(calls, key=lambda call: abs(len(call.text) - len(text)))[:_CANDIDATES]

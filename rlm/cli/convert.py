@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rlm.cli.exit_codes import Exit
@@ -13,6 +14,8 @@ from rlm.errors import ConfigurationError, RLMError
 if TYPE_CHECKING:
     import argparse
     import re
+
+    from rlm.trajectory import Trajectory
 
 MASK = "***"
 
@@ -34,7 +37,7 @@ def convert(options: argparse.Namespace) -> int:
     if found is None or found.writer is None:
         known = ", ".join(SUFFIXES)
         raise ConfigurationError(f"Cannot write {options.target!r}: its suffix must be of {known}.")
-    trajectory = recorded(options.source, options.run)
+    trajectory = _source(options.source, options.run)
     patterns: list[re.Pattern[str]] = options.redact
 
     def redact(text: str) -> str:
@@ -54,3 +57,20 @@ def convert(options: argparse.Namespace) -> int:
     if context is not None:
         sys.stderr.write(f"context: {context}\n")
     return Exit.ANSWER
+
+
+def _source(file: str, number: int | None) -> Trajectory:
+    """Read the recorded run; this command alone reads notebooks of format 1 too."""
+    from rlm.formats.notebook.format1 import is_format1, load_format1
+    from rlm.trajectory import TrajectoryError
+
+    path = Path(file)
+    if path.suffix.lower() != ".ipynb" or not path.is_file():
+        return recorded(file, number)
+    content = path.read_bytes()
+    if not is_format1(content):
+        return recorded(file, number)
+    try:
+        return load_format1(content, path)
+    except TrajectoryError as error:
+        raise TrajectoryError(f"{path}: {error}") from None

@@ -20,10 +20,11 @@ from rlm.errors import ConfigurationError
 from rlm.events import RunFinished, RunStarted
 from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, new_file, write_context
 from rlm.formats.notebook.write import restoring
-from rlm.formats.notebook.writer import Draft
-from rlm.redaction import Redaction
+from rlm.formats.notebook.writer import NotebookWriter
+from rlm.redaction import Redaction, redacted_event
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.forest import Forest
+from rlm_kernel.host.process_hooks import after_fork_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +56,7 @@ class OpenNotebook:
     """The notebook of one run under way.
 
     Attributes:
-        draft: Its content.
+        writer: Makes its content.
         tree: The run's record.
         name: Its file's, without the suffix.
         path: Its file; None before it was written for the first time.
@@ -64,7 +65,7 @@ class OpenNotebook:
         restore: The source of the cell that restores its REPL.
     """
 
-    draft: Draft
+    writer: NotebookWriter
     tree: Trajectory
     name: str
     path: Path | None = None
@@ -117,7 +118,7 @@ class NotebookLog:
             raise ConfigurationError(f"NotebookLog needs a folder: {str(folder)!r} is a file.")
         self.path: Path | None = None
         self._context = context
-        self._redaction = Redaction(redact)
+        self._redact = redact
         self._begin()
         _alive.add(self)
 
@@ -134,6 +135,16 @@ class NotebookLog:
                 self._catch_up()
             if self._timer is None and (self._waiting or self._changed()):
                 self._write_soon()
+
+    def on_tree(self, tree: Trajectory) -> None:
+        """Use the delivery's tree of a run that begins, unless this log's differs from it.
+
+        Args:
+            tree: It grows with the run, and may be ahead of the events that came here.
+        """
+        if self._redact is None and self._context != "hash":
+            with self._lock:
+                self._forest.share(tree)
 
     def on_context(self, run_id: str, value: ContextValue) -> None:
         """Take a run's context, for the file beside its notebook.
@@ -153,7 +164,8 @@ class NotebookLog:
                 return
             if value.form not in CONTEXT_SUFFIXES:
                 return
-            if not may_be_kept(value, self._redaction):
+            # Only events come with their secrets masked.
+            if not may_be_kept(value, Redaction(self._redact)):
                 self._withheld(book.path)
                 return
             try:
@@ -184,7 +196,7 @@ class NotebookLog:
     def _catch_up(self) -> None:
         """Write down the events that wait; a run that begins or ends is written at once."""
         while self._waiting:
-            event = self._redaction(self._waiting.popleft())
+            event = redacted_event(self._waiting.popleft(), self._redact)
             if self._context == "hash" and isinstance(event, RunStarted):
                 kept = {name: item for name, item in event.context.items() if name != "value"}
                 event = replace(event, context=kept)
@@ -193,12 +205,14 @@ class NotebookLog:
                 continue
             book = self._books.get(id(tree))
             if book is None:
-                book = self._books[id(tree)] = OpenNotebook(Draft(tree), tree, _name(event))
-            book.draft.take(event)
+                book = self._books[id(tree)] = OpenNotebook(
+                    NotebookWriter(tree), tree, _name(event)
+                )
+            book.writer.take(event)
             book.changed = True
             if tree.root is not None and tree.root.finished is event:
                 self._end(book)
-            elif len(tree) == 1:
+            elif event is tree.events[0]:
                 self._write(book)
 
     def _changed(self) -> bool:
@@ -247,7 +261,7 @@ class NotebookLog:
         """Write a notebook; return whether it worked."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            content = book.draft.content(restore=book.restore, about=book.about)
+            content = book.writer.content(restore=book.restore, about=book.about)
             path = self.folder / f"{book.name}.ipynb"
             if book.path is None:
                 book.path = self.path = new_file(path, content)
@@ -288,7 +302,7 @@ def _begin_all() -> None:
         log._begin()  # noqa: SLF001 - our own
 
 
-os.register_at_fork(after_in_child=_begin_all)
+after_fork_in_child(_begin_all)
 
 
 def _write_later(log: weakref.ref[NotebookLog]) -> None:

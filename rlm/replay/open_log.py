@@ -172,9 +172,9 @@ def _edits(path: str | Path) -> dict[str, str]:
     """Return the cells of a notebook that a person has changed, by the recorded cell's id."""
     if Path(path).suffix.lower() != ".ipynb":
         return {}
-    from rlm.formats.notebook import read_notebook
+    from rlm.formats.notebook import read_notebook_file
 
-    return {cell.id: cell.code for cell in read_notebook(Path(path).read_bytes()).edited}
+    return {cell.id: cell.code for cell in read_notebook_file(Path(path)).edited}
 
 
 def _subs(root: RunNode, recorded: dict[str, Any]) -> tuple[ModelSpec, ...]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import nbclient
 import nbformat
@@ -17,9 +18,6 @@ from rlm.demo.server import LMResponse, StandInServer, script
 from rlm.formats.notebook import restore_cell as restore
 from rlm.logger import NotebookLog
 from rlm.trajectory.comparison import compare_outputs
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 KERNELS = ("rlm", "python3")
 
@@ -115,6 +113,15 @@ def test_run_all_reproduces_every_output(tmp_path: Path, kernel: str) -> None:
     found = differences(trajectory, run_all(nb, tmp_path, kernel))
     assert found == [()] * (len(TOUR) - 1)
     assert [path.name for path in tmp_path.iterdir()] == ["run.ipynb"]
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_notebook_of_format_1_still_runs_again(tmp_path: Path, kernel: str) -> None:
+    old = Path(__file__).parents[1] / "data" / "notebook_format1.ipynb.json"
+    nb = nbformat.read(old, as_version=4)
+    assert "from rlm_kernel.inside.restored import restore" in nb.cells[1].source
+    events = Trajectory.load(old.with_name("notebook_format1_events.json"))
+    assert differences(events, run_all(nb, tmp_path, kernel)) == [()] * 4
 
 
 async def test_run_all_works_where_the_package_is_not_installed(

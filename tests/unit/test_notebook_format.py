@@ -17,10 +17,17 @@ from jsonschema import Draft202012Validator
 from story import Story, a_whole_story, failure, stdout
 from test_trajectory import EVENTS
 
-from rlm.events import CellFinished, CellOutput, CellStarted, ModelReply, TurnStarted
 from rlm.formats.notebook import notebook_bytes, read_notebook, to_notebook
 from rlm.formats.notebook.schema import notebook_schema
-from rlm.trajectory import Trajectory, load, redacted_event, save
+from rlm.trajectory import (
+    Trajectory,
+    TrajectoryError,
+    event_from_dict,
+    event_to_dict,
+    load,
+    redacted_event,
+    save,
+)
 
 if TYPE_CHECKING:
     from rlm.events import Event
@@ -30,13 +37,26 @@ SCHEMA = json.loads(
     (Path(__file__).parents[2] / "docs" / "rlm-notebook.schema.json").read_text(encoding="utf-8")
 )
 VALID = Draft202012Validator(SCHEMA)
+VALID_EVENT = Draft202012Validator({"$ref": "#/$defs/event", "$defs": SCHEMA["$defs"]})
+
+
+def validate(content: bytes) -> None:
+    """Hold a notebook, and every event in its record, against the schemas."""
+    notebook = json.loads(content)
+    nbformat.validate(notebook)
+    VALID.validate(notebook)
+    for event in record(notebook):
+        VALID_EVENT.validate(event)
+
+
+def record(notebook: dict[str, Any]) -> list[Any]:
+    return [json.loads(text) for group in notebook["metadata"]["rlm"]["events"] for text in group]
 
 
 def again(events: list[Event]) -> tuple[Event, ...]:
     """Write events to a notebook and read it."""
     content = notebook_bytes(Trajectory.from_events(events))
-    nbformat.validate(json.loads(content))
-    VALID.validate(json.loads(content))
+    validate(content)
     return read_notebook(content).trajectory.events
 
 
@@ -134,8 +154,7 @@ def test_hostile_outputs_prompts_and_code_survive(
     ):
         pass
     content = notebook_bytes(Trajectory.from_events(story.events))
-    nbformat.validate(json.loads(content))
-    VALID.validate(json.loads(content))
+    validate(content)
     assert read_notebook(content).trajectory.events == tuple(story.events)
     saved = as_a_browser_saves(content)
     assert read_notebook(saved).trajectory.events == tuple(story.events)
@@ -167,7 +186,7 @@ def test_a_value_that_is_no_json_stops_no_log() -> None:
     with story.run(), story.turn(messages=(odd,)), story.cell(), story.call(odd, {"a": {3: None}}):
         pass
     content = notebook_bytes(Trajectory.from_events(story.events))
-    VALID.validate(json.loads(content))
+    validate(content)
     found = read_notebook(content).trajectory
     assert len(found) == len(story.events)
     assert found.root is not None
@@ -264,7 +283,7 @@ def test_run_all_gets_through_every_cell(status: str, cell_type: str, tag: str |
     assert tag is None or tag in cell.metadata.tags
 
 
-def test_long_texts_are_written_once() -> None:
+def test_the_record_is_small_beside_what_it_records() -> None:
     prompt, reply = "a long system prompt " * 500, "I think about it at length. " * 500
     code = "print('a rather long line of code')\n" * 200
     shown = "what the cell wrote, as the model sees it\n" * 400
@@ -280,18 +299,26 @@ def test_long_texts_are_written_once() -> None:
             {"role": "user", "content": f"REPL output:\n{shown}\n\nREPL variables: []"},
         )
         with story.turn("done", number=2, kept=1, messages=messages), story.cell():
-            for _ in range(30):
-                with (
-                    story.call("read", kind="rlm"),
-                    story.run(),
-                    story.turn(messages=({"role": "system", "content": prompt},)),
-                ):
-                    pass
+            pass
     content = notebook_bytes(Trajectory.from_events(story.events))
-    # The prose and the code are there to be read, and the reply as it was; the output likewise.
-    said = len(prompt) + 2 * (len(reply) + len(code)) + 2 * len(shown)
-    assert len(content) < said + 100_000
+    # The record has each text as often as the events have it; the cells have it once more.
+    recorded = sum(len(json.dumps(event_to_dict(event))) for event in story.events)
+    visible = len(reply) + len(code) + len(shown)
+    assert len(content) < 1.15 * recorded + visible + 10_000
     assert read_notebook(content).trajectory.events == tuple(story.events)
+
+
+def test_the_file_grows_evenly_with_the_turns() -> None:
+    def size(turns: int) -> int:
+        story = Story()
+        with story.run():
+            for number in range(1, turns + 1):
+                with story.turn(number=number), story.cell("print(1)", stdout("1\n" * 50)):
+                    pass
+        return len(notebook_bytes(Trajectory.from_events(story.events)))
+
+    one, two = size(100), size(200)
+    assert two < 2.05 * one
 
 
 def test_the_file_does_not_grow_with_the_context() -> None:
@@ -305,16 +332,54 @@ def test_the_file_does_not_grow_with_the_context() -> None:
     assert size(10**9) - size(10**3) < 20
 
 
-def test_a_metadata_line_says_what_each_event_is() -> None:
+def test_the_record_is_lists_of_strings_of_one_event_each() -> None:
+    events = a_whole_story().events * 4
     notebook = to_notebook(Trajectory.from_events(a_whole_story().events))
-    kinds: dict[str, set[str]] = {}
-    for cell in notebook.cells:
-        types = {event["type"] for event in cell.metadata.rlm.events}
-        kinds.setdefault(cell.metadata.rlm.kind, set()).update(types)
-    assert kinds["turn"] >= {TurnStarted.type, ModelReply.type}
-    assert kinds["cell"] == {CellStarted.type, CellOutput.type, CellFinished.type}
-    assert notebook.metadata.rlm.schema == 1
+    assert [event["type"] for event in record(notebook)] == [
+        e.type for e in events[: len(events) // 4]
+    ]
+    notebook = to_notebook(Trajectory.from_events(events))
+    groups = notebook.metadata.rlm.events
+    assert [len(group) for group in groups] == [100, 100, len(events) - 200]
+    assert all(type(text) is str for group in groups for text in group)
+    assert notebook.metadata.rlm.schema == 2
+    assert notebook.metadata.rlm.count == str(len(events))
     assert notebook.metadata.kernelspec.name == "rlm"
+
+
+def test_outside_the_strings_the_metadata_has_no_number_but_the_schemas() -> None:
+    def numbers(value: Any) -> list[Any]:
+        if isinstance(value, dict):
+            return [number for item in value.values() for number in numbers(item)]
+        if isinstance(value, list):
+            return [number for item in value for number in numbers(item)]
+        return [value] if isinstance(value, int | float) else []
+
+    notebook = json.loads(notebook_bytes(Trajectory.from_events(a_whole_story().events)))
+    assert numbers(notebook["metadata"]) == [2]
+    assert [numbers(cell["metadata"]) for cell in notebook["cells"]] == [[]] * len(
+        notebook["cells"]
+    )
+
+
+def test_a_cell_names_its_node_by_its_id_and_in_its_metadata() -> None:
+    events = a_whole_story().events
+    notebook = to_notebook(Trajectory.from_events(events))
+    for cell in notebook.cells:
+        number = int(cell.id.rpartition("-")[2])
+        named = {events[number].id, events[number].parent_id}
+        assert cell.metadata.rlm.node in named
+    assert notebook.cells[0].metadata.rlm.node == events[0].id
+
+
+def test_a_file_that_ends_in_the_middle_of_a_group_is_read() -> None:
+    for count in (0, 1, 99, 100, 101, 200):
+        story = Story()
+        with story.run(), story.turn(), story.cell():
+            while len(story.events) < count:
+                story.note("x")
+        events = story.events[:count]
+        assert again(events) == tuple(events)
 
 
 def test_the_schema_in_the_docs_is_that_of_the_code() -> None:
@@ -326,10 +391,12 @@ def test_the_schema_in_the_docs_is_that_of_the_code() -> None:
     "change",
     [
         lambda nb: nb["metadata"]["rlm"].pop("events"),
+        lambda nb: nb["metadata"]["rlm"].pop("count"),
+        lambda nb: nb["metadata"]["rlm"].update(count=61),
+        lambda nb: nb["metadata"]["rlm"].update(sha256="x"),
+        lambda nb: nb["metadata"]["rlm"]["events"].append("{}"),
+        lambda nb: nb["metadata"]["rlm"]["events"][0].append({}),
         lambda nb: nb["cells"][0]["metadata"]["rlm"].update(kind="other"),
-        lambda nb: nb["cells"][0]["metadata"]["rlm"]["events"][0].pop("model"),
-        lambda nb: nb["cells"][1]["metadata"]["rlm"]["events"][0].update(odd=1),
-        lambda nb: nb["cells"][1]["metadata"]["rlm"]["events"][1].update(text={"$odd": 1}),
     ],
 )
 def test_the_schema_refuses_what_the_reader_refuses(change: Any) -> None:
@@ -337,3 +404,24 @@ def test_the_schema_refuses_what_the_reader_refuses(change: Any) -> None:
     VALID.validate(notebook)
     change(notebook)
     assert not VALID.is_valid(notebook)
+    if "events" in notebook["metadata"]["rlm"] and "kind" not in str(notebook["cells"][0]):
+        with pytest.raises(TrajectoryError):
+            read_notebook(json.dumps(notebook).encode())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda event: event.pop("model"),
+        lambda event: event.update(odd=1),
+        lambda event: event.update(depth="1"),
+        lambda event: event.update(type="odd"),
+    ],
+)
+def test_the_schema_refuses_the_events_that_the_reader_refuses(change: Any) -> None:
+    event = event_to_dict(a_whole_story().events[0])
+    VALID_EVENT.validate(event)
+    change(event)
+    assert not VALID_EVENT.is_valid(event)
+    with pytest.raises(TrajectoryError):
+        event_from_dict(event)

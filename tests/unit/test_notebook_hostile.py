@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from typing import Any
@@ -12,10 +13,9 @@ from hostile import PAYLOADS, harm
 from nbconvert import HTMLExporter, MarkdownExporter
 from story import Story, failure, stdout
 
-from rlm.events import RunStarted
 from rlm.formats.notebook import notebook_bytes, read_notebook, to_notebook
 from rlm.formats.notebook.markdown import model_text
-from rlm.trajectory import Trajectory, TrajectoryError
+from rlm.trajectory import Trajectory, TrajectoryError, event_to_dict
 
 SAFE_MIMES = {"text/plain", "image/png", "image/jpeg", "text/html"}
 PIXEL = (
@@ -124,7 +124,7 @@ def test_an_image_and_a_table_of_the_root_are_shown_as_they_are() -> None:
     (output,) = json.loads(content)["cells"][2]["outputs"]
     assert output["data"]["image/png"] == PIXEL
     assert "<td>1</td>" in output["data"]["text/html"]
-    assert content.count(PIXEL.encode()) == 1, "the record names what the cell shows"
+    assert content.count(PIXEL.encode()) == 2, "once to be seen, once in the record"
     assert read_notebook(content).trajectory.events == tuple(story.events)
 
 
@@ -154,24 +154,72 @@ def test_a_line_of_blanks_takes_no_time_to_write() -> None:
         assert model_text(line).startswith("**a ")
 
 
-@pytest.mark.parametrize("text", ["", "x" * 9])
-def test_texts_that_double_in_a_notebook_take_no_time(text: str) -> None:
+def with_record(events: list[str]) -> bytes:
+    """Return a run's notebook whose record is forged: count and hash are right."""
     story = Story()
     with story.run():
         pass
     notebook = json.loads(notebook_bytes(Trajectory.from_events(story.events)))
-    config: dict[str, Any] = {"0": text}
-    for number in range(60):
-        config[str(number + 1)] = {"$join": [{"$same": [0, "config", str(number)]}] * 2}
-    notebook["cells"][0]["metadata"]["rlm"]["events"][0]["config"] = config
-    content = json.dumps(notebook).encode()
-    if text:
-        with pytest.raises(TrajectoryError, match="by repetition"):
-            read_notebook(content)
-    else:
-        started = read_notebook(content).trajectory.events[0]
-        assert isinstance(started, RunStarted)
-        assert started.config["60"] == ""
+    digest = hashlib.sha256("".join(f"{event}\n" for event in events).encode())
+    notebook["metadata"]["rlm"].update(
+        events=[events], count=str(len(events)), sha256=digest.hexdigest()
+    )
+    return json.dumps(notebook).encode()
+
+
+@pytest.mark.parametrize(
+    ("event", "error"),
+    [
+        ("[" * 100_000, "Event 0 of the record is nested too deeply"),
+        ('{"type": ' * 5_000 + "1" + "}" * 5_000, "Event 0 of the record"),
+        ("{", "Event 0 of the record is not JSON"),
+        ("", "Event 0 of the record is not JSON"),
+        ("9" * 10_000, "Event 0 of the record"),
+        ("[]", "Event 0 of the record: An event is an object"),
+        ('{"type": "x"}', "Event 0 of the record: Unknown event type"),
+        ('{"type": "run_started"}', "Event 0 of the record: .* lacks"),
+    ],
+)
+def test_an_event_that_is_none_is_refused_and_numbered(event: str, error: str) -> None:
+    with pytest.raises(TrajectoryError, match=error):
+        read_notebook(with_record([event]))
+
+
+def test_a_value_nested_beyond_what_a_run_records_is_refused() -> None:
+    story = Story()
+    deep: Any = "x"
+    for _ in range(300):
+        deep = [deep]
+    with story.run(config={"deep": deep}):
+        pass
+    text = json.dumps(event_to_dict(story.events[0]))
+    with pytest.raises(TrajectoryError, match="nested more than 200 levels"):
+        read_notebook(with_record([text]))
+
+
+def test_what_is_read_is_no_larger_than_the_file() -> None:
+    story = Story()
+    with story.run():
+        for _ in range(20_000):
+            story.note("x")
+    texts = [json.dumps(event_to_dict(event)) for event in story.events]
+    content = with_record(texts)
+    found = read_notebook(content).trajectory
+    assert len(found) == len(texts)
+    again = sum(len(json.dumps(event_to_dict(event))) for event in found.events)
+    assert again <= len(content)
+
+
+def test_very_many_cells_without_marks_take_no_time() -> None:
+    story = Story()
+    with story.run():
+        for number in range(1, 501):
+            with story.turn(number=number), story.cell("x = 1"):
+                pass
+    notebook = json.loads(notebook_bytes(Trajectory.from_events(story.events)))
+    cell = {"cell_type": "code", "source": "x = 2", "outputs": [], "metadata": {}}
+    notebook["cells"] = [{**cell, "execution_count": None} for _ in range(30_000)]
+    assert read_notebook(json.dumps(notebook).encode()).edited == ()
 
 
 @pytest.mark.parametrize("odd", [[], {}, None, 1])

@@ -1,10 +1,10 @@
-"""Notebooks that came back other than they went: an error that names the cell, or no harm done."""
+"""Notebooks that came back other than they went: only a changed record is an error."""
 
 from __future__ import annotations
 
 import copy
 import json
-import logging
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from story import Story, a_whole_story, stdout
 
-from rlm.formats.notebook import notebook_bytes, read_notebook
+from rlm.formats.notebook import notebook_bytes, read_notebook, read_notebook_file
 from rlm.trajectory import Trajectory, TrajectoryError, load
 
 if TYPE_CHECKING:
@@ -32,11 +32,6 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
     return json.dumps(notebook).encode()
 
 
-def record(notebook: dict[str, Any], cell: int) -> dict[str, Any]:
-    kept: dict[str, Any] = notebook["cells"][cell]["metadata"]["rlm"]
-    return kept
-
-
 @pytest.mark.parametrize(
     ("content", "error"),
     [
@@ -50,14 +45,19 @@ def record(notebook: dict[str, Any], cell: int) -> dict[str, Any]:
         (b'{"cells": [], "nbformat": 3}', "format 3"),
         (b'{"cells": [], "nbformat": 4, "metadata": {}}', "not a run's"),
         (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": 1}}', "not a run's"),
-        (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": 2}}}', "schema 2.* A newer"),
+        (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": 3}}}', "schema 3.* A newer"),
         (
             b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": 0}}}',
             "schema 0.* An older",
         ),
         (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": true}}}', "It was changed"),
         (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": "x"}}}', "schema 'x'"),
-        (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": 1}}}', "how many events"),
+        (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": 1}}}', "rlm convert OLD"),
+        (b'{"cells": [], "nbformat": 4, "metadata": {"rlm": {"schema": 2}}}', "not a run's"),
+        (
+            b'{"cells": [7], "nbformat": 4, "metadata": {"rlm": {"schema": 2}}}',
+            "Cell 1 is no object",
+        ),
     ],
 )
 def test_what_is_no_run_is_said_to_be_none(content: bytes, error: str) -> None:
@@ -68,56 +68,81 @@ def test_what_is_no_run_is_said_to_be_none(content: bytes, error: str) -> None:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        (lambda nb: nb["cells"].pop(CODE), r"events are missing.* after cell 2 \(turn-1\)"),
-        (lambda nb: nb["cells"].pop(0), "events are missing.* at the beginning"),
-        (lambda nb: nb["cells"].pop(), r"events are missing.* after cell 9 \(cell-49\)"),
-        (
-            lambda nb: nb["cells"].append(copy.deepcopy(nb["cells"][CODE])),
-            "Cell 11 .* there twice, also in cell 3. Was a cell copied",
-        ),
-        (
-            lambda nb: nb["cells"].insert(0, nb["cells"].pop(CODE)),
-            r"Cell 1 \(cell-3\) stands where the cell run-0 belongs. Were cells moved",
-        ),
-        (lambda nb: nb["cells"].reverse(), "Were cells moved"),
-        (lambda nb: nb["cells"][CODE].update(id="other"), r"Cell 3 \(other\): event 3 belongs"),
-        (lambda nb: nb["cells"].append(7), "Cell 11 is no object"),
-        (lambda nb: nb["cells"][1].pop("source"), "Cell 2 has no source"),
-        (lambda nb: record(nb, 1).update(events=5), "Cell 2 .* no list"),
-        (lambda nb: record(nb, 1)["events"].append({"n": -1}), "Cell 2 .* without a number"),
-        (lambda nb: record(nb, 1)["events"].append({"n": 999}), "Cell 2 .* none of this run's"),
-        (lambda nb: record(nb, 1)["events"][0].pop("number"), "Cell 2 .* event 1: .* lacks number"),
-        (lambda nb: record(nb, 1)["events"][0].update(type="?"), "Cell 2 .* Unknown event type"),
-        (lambda nb: record(nb, 1)["events"][1].update(text=7), "Cell 2 .* text: expected"),
-        (lambda nb: record(nb, 1)["events"][1].update(text={"$odd": 1}), "no form of a value"),
-        (lambda nb: record(nb, 1)["events"][1].update(text={"$same": [1, "x"]}), "not there"),
-        (lambda nb: record(nb, 1)["events"][1].update(text={"$same": [2, "text"]}), "never ends"),
-        (lambda nb: record(nb, 1)["events"][1].update(text={"$join": [["x"]]}), "made of texts"),
-        (lambda nb: record(nb, 1)["events"][1].update(text={"$part": [1]}), "cannot be read"),
-        (lambda nb: record(nb, 1)["events"][1].update(text={"$escaped": "1"}), "Expected a str"),
-        (
-            lambda nb: nb["cells"][CODE]["outputs"][0].update(text="42\n"),
-            r"Cell 3 \(cell-3\): its outputs .* changed by hand",
-        ),
-        (lambda nb: nb["cells"][CODE].update(outputs=[7]), "Cell 3 .* outputs cannot be read"),
+        (lambda rlm: rlm.update(count="62"), "has 61 events and should have '62': nbmerge"),
+        (lambda rlm: rlm.update(count=61), "has 61 events and should have 61: nbmerge"),
+        (lambda rlm: rlm.pop("count"), "should have None: nbmerge"),
+        (lambda rlm: rlm["events"][0].pop(), "has 60 events and should have '61': nbmerge"),
+        (lambda rlm: rlm["events"][0].append(rlm["events"][0][0]), "has 62 events"),
+        (lambda rlm: rlm["events"][0].reverse(), "hash is wrong.* nbmerge"),
+        (lambda rlm: rlm.pop("sha256"), "hash is wrong"),
+        (lambda rlm: rlm.update(sha256=7), "hash is wrong"),
+        (lambda rlm: rlm["events"][0].__setitem__(5, "{}"), "hash is wrong"),
+        (lambda rlm: rlm["events"].append("{}"), "no lists of strings"),
+        (lambda rlm: rlm.update(events="[]"), "no lists of strings"),
+        (lambda rlm: rlm["events"][0].__setitem__(5, {}), "not every event is a string"),
+        (lambda rlm: rlm.update({"nbdime-conflicts": {}}), "'nbdime-conflicts': nbmerge"),
+        (lambda rlm: rlm.pop("events"), "no record of it: jupytext's text form, nbdev-clean"),
+        (lambda rlm: rlm.clear(), "no record of it: jupytext's text form, nbdev-clean"),
     ],
 )
-def test_a_changed_notebook_is_refused_and_the_cell_named(
+def test_a_changed_record_is_refused_in_one_sentence(
     change: Callable[[dict[str, Any]], object], error: str
 ) -> None:
-    with pytest.raises(TrajectoryError, match=error):
-        read_notebook(changed(change))
+    with pytest.raises(TrajectoryError, match=error) as raised:
+        read_notebook(changed(lambda nb: change(nb["metadata"]["rlm"])))
+    assert str(raised.value).count(". ") == 0
 
 
-def test_text_that_repeats_itself_without_end_is_refused() -> None:
-    def bomb(notebook: dict[str, Any]) -> None:
-        named = ({"$same": [1, "messages", index, "content"]} for index in range(10))
-        contents = ["x" * 1000, *({"$join": [part] * 10} for part in named)]
-        messages = [{"role": "user", "content": content} for content in contents]
-        record(notebook, 1)["events"][0]["messages"] = messages
+def test_a_conflict_that_a_merge_left_beside_the_record_is_refused() -> None:
+    with pytest.raises(TrajectoryError, match="nbmerge"):
+        read_notebook(changed(lambda nb: nb["metadata"].update({"nbdime-conflicts": {}})))
 
-    with pytest.raises(TrajectoryError, match=r"Cell 2 .* by repetition"):
-        read_notebook(changed(bomb))
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"id": "turn-1"},
+        {"metadata": {"rlm": {"node": "r-2"}}},
+        {"metadata": {"tags": ["rlm-turn"]}},
+        {"source": "# hello\nfrom rlm_kernel.guest.restore import restore\n"},
+        {"source": ["from rlm_kernel.inside.restored import restore\n"]},
+    ],
+)
+def test_cells_tell_that_there_was_a_record(mark: dict[str, Any]) -> None:
+    cell = {"cell_type": "code", "metadata": {}, "source": "", "outputs": [], **mark}
+    notebook = {"cells": [cell], "nbformat": 4, "metadata": {}}
+    with pytest.raises(TrajectoryError, match="no record of it"):
+        read_notebook(json.dumps(notebook).encode())
+    cell.update(id="0", metadata={"tags": ["mine"]}, source="from rlm import RLM")
+    with pytest.raises(TrajectoryError, match="not a run's"):
+        read_notebook(json.dumps(notebook).encode())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda cells: cells.pop(CODE),
+        lambda cells: cells.pop(0),
+        lambda cells: cells.clear(),
+        lambda cells: cells.reverse(),
+        lambda cells: cells.append(copy.deepcopy(cells[CODE])),
+        lambda cells: cells.append({**copy.deepcopy(cells[CODE]), "id": "copy"}),
+        lambda cells: cells[CODE].update(id="other"),
+        lambda cells: cells[CODE].pop("id"),
+        lambda cells: cells[CODE]["metadata"].clear(),
+        lambda cells: cells[CODE].update(outputs=[stdout("42\n")], execution_count=9),
+        lambda cells: cells[CODE].update(outputs=[], execution_count=None),
+        lambda cells: cells[CODE].update(outputs=[7]),
+        lambda cells: cells[CODE].update(source=[*cells[CODE]["source"], "\n\n"]),
+        lambda cells: cells[0].update(source="My own words."),
+    ],
+)
+def test_what_happens_to_cells_changes_neither_the_record_nor_the_code(
+    change: Callable[[list[dict[str, Any]]], object],
+) -> None:
+    found = read_notebook(changed(lambda nb: change(nb["cells"])))
+    assert found.trajectory.events == EVENTS
+    assert found.edited == ()
 
 
 @settings(deadline=None)
@@ -143,8 +168,35 @@ def test_every_truncated_file_is_refused() -> None:
 
 def test_the_file_is_named_too(tmp_path: Path) -> None:
     path = tmp_path / "run.ipynb"
-    path.write_bytes(changed(lambda nb: nb["cells"].pop(CODE)))
-    with pytest.raises(TrajectoryError, match=r"run\.ipynb: .*missing"):
+    path.write_bytes(changed(lambda nb: nb["metadata"]["rlm"].pop("count")))
+    with pytest.raises(TrajectoryError, match=r"run\.ipynb: .*should have"):
+        load(path)
+
+
+def test_a_file_that_is_being_saved_is_read_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "run.ipynb"
+    path.write_bytes(b"")
+
+    def save() -> None:
+        # As jupyter_server does it: emptied, and rewritten in place.
+        with path.open("wb", buffering=0) as file:
+            for start in range(0, len(CONTENT), 5_000):
+                file.write(CONTENT[start : start + 5_000])
+                threading.Event().wait(0.1)
+
+    saving = threading.Thread(target=save)
+    saving.start()
+    try:
+        assert load(path).events == EVENTS
+        assert read_notebook_file(path).edited == ()
+    finally:
+        saving.join()
+
+
+def test_a_file_that_stays_half_is_refused_soon(tmp_path: Path) -> None:
+    path = tmp_path / "run.ipynb"
+    path.write_bytes(CONTENT[:10_000])
+    with pytest.raises(TrajectoryError, match="only the beginning"):
         load(path)
 
 
@@ -167,53 +219,94 @@ def test_an_edited_cell_is_told_and_the_record_stays_what_was_executed() -> None
     assert read_notebook(CONTENT).edited == ()
 
 
-def test_a_cell_that_was_run_again_is_told_and_has_its_new_outputs(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+def edit(notebook: dict[str, Any], code: str = "print(2)") -> None:
+    notebook["cells"][CODE]["source"] = code
+
+
+def strip_ids(notebook: dict[str, Any]) -> None:
+    for number, cell in enumerate(notebook["cells"]):
+        cell["id"] = str(number)
+
+
+def strip_metadata(notebook: dict[str, Any]) -> None:
+    for cell in notebook["cells"]:
+        cell["metadata"] = {}
+
+
+@pytest.mark.parametrize(
+    "strip",
+    [
+        strip_ids,
+        strip_metadata,
+        lambda nb: [cell.pop("id") for cell in nb["cells"]],
+        lambda nb: (strip_ids(nb), strip_metadata(nb)),
+        lambda nb: (strip_ids(nb), strip_metadata(nb), nb["cells"].pop(0)),
+    ],
+)
+def test_an_edit_is_found_by_id_by_metadata_and_by_order(
+    strip: Callable[[dict[str, Any]], object],
 ) -> None:
-    def run_again(notebook: dict[str, Any]) -> None:
-        notebook["cells"][CODE].update(execution_count=7, outputs=[stdout("new\n")])
+    def change(notebook: dict[str, Any]) -> None:
+        edit(notebook)
+        strip(notebook)
 
-    path = tmp_path / "run.ipynb"
-    path.write_bytes(changed(run_again))
-    found = read_notebook(path.read_bytes())
-    assert found.run_again == (CODE + 1,)
-    with caplog.at_level(logging.WARNING, "rlm"):
-        cell = load(path).root.turns[0].cells[0]  # type: ignore[union-attr]
-    assert cell.outputs == [stdout("new\n")]
-    assert "run again" in caplog.text
+    found = read_notebook(changed(change))
+    assert [(cell.id, cell.code) for cell in found.edited] == [(EVENTS[3].id, "print(2)")]
 
 
-def test_cleared_outputs_are_told_and_the_rest_is_there() -> None:
-    def clear(notebook: dict[str, Any]) -> None:
-        for cell in notebook["cells"]:
-            if cell["cell_type"] == "code":
-                cell.update(execution_count=None, outputs=[])
+def test_an_edited_cell_that_was_moved_is_still_found() -> None:
+    def change(notebook: dict[str, Any]) -> None:
+        edit(notebook)
+        notebook["cells"].append(notebook["cells"].pop(CODE))
 
-    found = read_notebook(changed(clear))
-    assert len(found.run_again) == 2
-    assert found.trajectory.counts == Trajectory.from_events(EVENTS).counts
+    (edited,) = read_notebook(changed(change)).edited
+    assert (edited.id, edited.position) == (EVENTS[3].id, len(json.loads(CONTENT)["cells"]))
 
 
-def test_a_cell_run_again_with_the_same_outcome_is_the_same() -> None:
-    def run_again(notebook: dict[str, Any]) -> None:
-        notebook["cells"][CODE]["execution_count"] = 9
+def test_of_a_copied_cell_the_one_with_the_id_counts() -> None:
+    def change(notebook: dict[str, Any]) -> None:
+        copied = copy.deepcopy(notebook["cells"][CODE])
+        notebook["cells"].insert(0, {**copied, "id": "copy", "source": "mine = 1"})
 
-    found = read_notebook(changed(run_again))
-    assert found.run_again == ()
-    assert found.trajectory.events == EVENTS
+    assert read_notebook(changed(change)).edited == ()
 
 
-def test_a_result_keeps_its_number_when_it_is_run_again() -> None:
+def test_a_pasted_cell_of_another_run_is_no_edit() -> None:
+    def change(notebook: dict[str, Any]) -> None:
+        del notebook["cells"][CODE]
+        cell = {"cell_type": "code", "id": "new", "source": "theirs", "outputs": []}
+        notebook["cells"].append({**cell, "metadata": {"rlm": {"node": "another-run's"}}})
+
+    assert read_notebook(changed(change)).edited == ()
+
+
+def test_without_marks_cells_that_somebody_added_are_no_edits() -> None:
+    def change(notebook: dict[str, Any]) -> None:
+        strip_ids(notebook)
+        strip_metadata(notebook)
+        mine = {"cell_type": "code", "id": "m", "metadata": {}, "outputs": [], "source": "mine"}
+        notebook["cells"].insert(0, mine)
+        notebook["cells"].append({**mine, "id": "m2"})
+
+    assert read_notebook(changed(change)).edited == ()
+
+
+def test_an_edit_is_carried_by_the_text_that_a_browser_saves() -> None:
     story = Story()
-    result = {
-        "output_type": "execute_result",
-        "data": {"text/plain": "42"},
-        "metadata": {},
-        "execution_count": 3,
-    }
-    with story.run(), story.turn(), story.cell("6*7", result):
+    with story.run(), story.turn(), story.cell("a = 1\r\nb = 2"):
         pass
     notebook = json.loads(notebook_bytes(Trajectory.from_events(story.events)))
-    notebook["cells"][CODE]["outputs"][0]["execution_count"] = 8
-    found = read_notebook(json.dumps(notebook).encode())
-    assert found.trajectory.events == tuple(story.events)
+    notebook["cells"][CODE]["source"] = "a = 1\nb = 2"
+    assert read_notebook(json.dumps(notebook).encode()).edited == ()
+    notebook["cells"][CODE]["source"] = "a = 1\nb = 3"
+    assert len(read_notebook(json.dumps(notebook).encode()).edited) == 1
+
+
+@pytest.mark.parametrize("status", ["timeout", "died", "interrupted"])
+def test_a_block_that_is_only_shown_cannot_be_edited(status: str) -> None:
+    story = Story()
+    with story.run(), story.turn(), story.cell("boom()", status=status):
+        pass
+    notebook = json.loads(notebook_bytes(Trajectory.from_events(story.events)))
+    notebook["cells"][CODE]["source"] = "nothing"
+    assert read_notebook(json.dumps(notebook).encode()).edited == ()

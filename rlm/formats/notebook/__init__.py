@@ -1,4 +1,4 @@
-"""A run as a notebook: the format, its writer and reader, and the log that writes as it happens."""
+"""A run as a notebook: the format, its writer and its reader."""
 
 from __future__ import annotations
 
@@ -6,16 +6,25 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rlm.formats.notebook.read import EditedCell, Notebook, read_notebook
+    from rlm.formats.notebook.edits import EditedCell
+    from rlm.formats.notebook.read import Notebook, read_notebook, read_notebook_file
     from rlm.formats.notebook.write import notebook_bytes, to_notebook
 
-__all__ = ["EditedCell", "Notebook", "notebook_bytes", "read_notebook", "to_notebook"]
+__all__ = [
+    "EditedCell",
+    "Notebook",
+    "notebook_bytes",
+    "read_notebook",
+    "read_notebook_file",
+    "to_notebook",
+]
 
 _MODULES = {
-    "EditedCell": "read",
+    "EditedCell": "edits",
     "Notebook": "read",
     "notebook_bytes": "write",
     "read_notebook": "read",
+    "read_notebook_file": "read",
     "to_notebook": "write",
 }
 

@@ -85,7 +85,7 @@ def run_text(run: RunNode) -> str:
     if finished is not None and finished.error:
         parts.append(f"**Error** {_plain(': '.join(map(str, finished.error.values())), 2_000)}")
     parts.append(_table(_facts(run)))
-    return _together(parts, run.notes)
+    return join_with_notes(parts, run.notes)
 
 
 def turn_text(turn: TurnNode, depth: int) -> str:
@@ -102,7 +102,7 @@ def turn_text(turn: TurnNode, depth: int) -> str:
     parts = [heading(depth, title, turn=True)]
     if reply is None:
         parts.append("*No reply.*" if turn.finished else "*No reply yet.*")
-        return _together(parts, turn.notes)
+        return join_with_notes(parts, turn.notes)
     said = reply.text
     if turn.cells or turn.finished is None or turn.finished.final_answer is None:
         said = text_outside_code(said)
@@ -111,7 +111,7 @@ def turn_text(turn: TurnNode, depth: int) -> str:
     took = amounts(reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cost)
     figures = [reply.model, seconds(reply.duration), took]
     parts.append(f"*{_plain(' · '.join(filter(None, figures)))}*")
-    return _together(parts, turn.notes)
+    return join_with_notes(parts, turn.notes)
 
 
 def cell_text(cell: CellNode) -> str:
@@ -123,7 +123,7 @@ def cell_text(cell: CellNode) -> str:
     parts = [fenced(truncate(cell.started.code, SHOWN), "python")]
     stdout, stderr = (truncate(text.rstrip("\n"), _OUTPUT_SHOWN) for text in streams(cell))
     parts += [fenced(text, "text") for text in (stdout, stderr) if text]
-    return _together(parts, cell.notes)
+    return join_with_notes(parts, cell.notes)
 
 
 def calls_text(calls: Sequence[SubCallNode]) -> str:
@@ -146,7 +146,7 @@ def calls_text(calls: Sequence[SubCallNode]) -> str:
     rows: list[tuple[str, ...]] = [("#", "called", "prompt", "reply", "time")]
     rows += [_call_row(number, call) for number, call in listed]
     parts.append(_table(rows))
-    return _together(parts, [note for call in calls for note in call.notes][:CALLS_SHOWN])
+    return join_with_notes(parts, [note for call in calls for note in call.notes][:CALLS_SHOWN])
 
 
 def child_text(call: SubCallNode | None, run: RunNode | None, depth: int) -> str:
@@ -175,16 +175,16 @@ def child_text(call: SubCallNode | None, run: RunNode | None, depth: int) -> str
     elif call is not None and call.finished is not None and call.finished.error:
         parts.append(f"**Error** {_plain(call.finished.error, 2_000)}")
     notes = [*([] if call is None else call.notes), *([] if run is None else run.notes)]
-    return _together(parts, notes)
+    return join_with_notes(parts, notes)
 
 
-def loose_text(count: int) -> str:
-    """Return the text of the cell of what fits nowhere in the tree.
+def orphan_text(count: int) -> str:
+    """Return the text of the cell that counts the events without a place in the tree.
 
     Args:
         count: How many events.
     """
-    return f"*{count:,} events of this run fit nowhere in its tree; this cell's metadata has them.*"
+    return f"*{count:,} events of this run fit nowhere in its tree; the record has them.*"
 
 
 def _facts(run: RunNode) -> list[tuple[str, ...]]:
@@ -245,13 +245,14 @@ def _plain(text: str, limit: int = _WORDS) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _together(parts: Iterable[str], notes: Iterable[Note]) -> str:
-    told = [
+def join_with_notes(parts: Iterable[str], notes: Iterable[Note]) -> str:
+    """Return paragraphs, and below them what a run's notes say."""
+    said = [
         f"> {_plain(f'{n.kind}: {n.text}', 1_000)}"
         for n in notes
         if n.kind not in {"context", "log"}
     ]
-    return "\n\n".join([*parts, *told])
+    return "\n\n".join([*parts, *said])
 
 
 def _without_heading(line: str) -> str:

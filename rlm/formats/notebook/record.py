@@ -1,127 +1,123 @@
-"""The events that a notebook's cells hold, put in order and read, each blamed on its cell."""
+"""The record of a run in its notebook's metadata: JSON strings, one whole event each.
+
+No program changes what is inside a string, as some do with numbers and objects: `ruff format`
+rewrites floats, collaboration turns an integer beyond 2**53 into ``{}``, and a browser loses a key
+named ``__proto__``. The strings stand in groups, because nbdime compares every item of a list with
+every item of the other one: 10,000 strings in one list take it a minute.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import TYPE_CHECKING, Any
 
-from rlm.formats.notebook.outputs import recorded_output
-from rlm.formats.notebook.values import Reader
-from rlm.trajectory import TrajectoryError, event_from_dict
+from rlm.trajectory import TrajectoryError, event_from_dict, event_to_dict
+from rlm.trajectory.json_text import json_bytes
 
 if TYPE_CHECKING:
     from rlm.events import Event
-    from rlm.formats.notebook.pages import File, Page
-    from rlm.formats.notebook.values import Place
+
+NAMESPACE = "rlm"
+"""Our key in the metadata of a notebook and its cells."""
+
+SCHEMA = 2
+"""The number of the format that we write, and the only one that we read."""
+
+GROUP = 100
+"""Events that stand in one list."""
 
 
-class Record:
-    """The events of a notebook.
+class RecordWriter:
+    """Collects the events of a run as lines of the notebook's file."""
 
-    Attributes:
-        events: In the order in which they happened.
-        pages: The cell that holds each.
-        changed: Cells whose outputs are not those that were recorded, by position: the outputs
-            that were written there are empty in `events`.
+    def __init__(self) -> None:
+        self._groups: list[list[bytes]] = []
+        self._count = 0
+        self._hash = hashlib.sha256()
+
+    def add(self, event: Event) -> None:
+        """Append one event."""
+        text = _event_text(event)
+        if self._count % GROUP == 0:
+            self._groups.append([])
+        self._groups[-1].append(json.dumps(text, ensure_ascii=False).encode())
+        self._count += 1
+        _add_to(self._hash, text)
+
+    def pieces(self) -> list[bytes]:
+        """Return the record's entries of the metadata as pieces of the notebook's file."""
+        count, digest = str(self._count), self._hash.hexdigest()
+        pieces = [f'   "count": "{count}",\n   "sha256": "{digest}",\n   "events": ['.encode()]
+        for number, group in enumerate(self._groups):
+            pieces += [b",[\n" if number else b"[\n", b",\n".join(group), b"]"]
+        return [*pieces, b"]"]
+
+
+def read_record(metadata: dict[str, Any]) -> list[Event]:
+    """Return the events of a record, after its number and hash were checked.
+
+    Args:
+        metadata: Our entry of the notebook's metadata.
+
+    Raises:
+        TrajectoryError: The record is missing, incomplete or changed, or an event is none.
     """
-
-    def __init__(self, file: File, changed: set[int]) -> None:
-        """Read all events.
-
-        Args:
-            file: The notebook.
-            changed: Cells whose outputs are not to be believed.
-
-        Raises:
-            TrajectoryError: One is missing, there twice, or cannot be read.
-        """
-        self.changed = changed
-        self._lines: list[dict[str, Any]] = []
-        self.pages: list[Page] = []
-        self._collect(file)
-        self._page: Page | None = None
-        self._found: dict[Place, str] = {}
-        self._reader = Reader(self._find, self._output)
-        self.events: list[Event] = [self._event(number) for number in range(len(self._lines))]
-
-    def _collect(self, file: File) -> None:
-        found: dict[int, tuple[dict[str, Any], Page]] = {}
-        for page in file.pages:
-            lines = page.record.get("events", [])
-            if not isinstance(lines, list):
-                raise TrajectoryError(f"{page.name}: its events are no list.")
-            for line in lines:
-                number = line.get("n") if isinstance(line, dict) else None
-                if type(number) is not int or number < 0:
-                    raise TrajectoryError(f"{page.name}: an event without a number.")
-                if number in found:
-                    other = found[number][1]
-                    raise TrajectoryError(
-                        f"{page.name}: event {number} is there twice, also in cell "
-                        f"{other.position}. Was a cell copied?"
-                    )
-                found[number] = (line, page)
-        total = file.record.get("events")
-        if type(total) is not int or total < 0:
-            raise TrajectoryError(f"The notebook does not say how many events it has: {total!r}.")
-        self._check_complete(found, total)
-        for number in range(total):
-            line, page = found[number]
-            self._lines.append(line)
-            self.pages.append(page)
-
-    @staticmethod
-    def _check_complete(found: dict[int, tuple[dict[str, Any], Page]], total: int) -> None:
-        if extra := sorted(number for number in found if number >= total):
-            page = found[extra[0]][1]
-            raise TrajectoryError(
-                f"{page.name}: event {extra[0]} is none of this run's {total}. Was the cell "
-                "copied from another notebook?"
-            )
-        if len(found) == total:
-            return
-        missing = next(number for number in range(total) if number not in found)
-        before = max((number for number in found if number < missing), default=None)
-        where = "at the beginning" if before is None else f"after {found[before][1].name.lower()}"
+    texts = _texts(metadata.get("events"))
+    count, digest = metadata.get("count"), hashlib.sha256()
+    for text in texts:
+        _add_to(digest, text)
+    if count != str(len(texts)):
         raise TrajectoryError(
-            f"{total - len(found)} of {total} events are missing, the first of them {where}. "
-            "Was a cell deleted?"
+            f"The record has {len(texts)} events and should have {count!r:.40}: nbmerge, for one, "
+            "mixes the records of two runs without a conflict; take the notebook from before that."
         )
+    if metadata.get("sha256") != digest.hexdigest():
+        raise TrajectoryError(
+            "The record's hash is wrong, so its events were changed: nbmerge, for one, mixes the "
+            "records of two runs without a conflict; take the notebook from before that."
+        )
+    return [_event(text, number) for number, text in enumerate(texts)]
 
-    def _event(self, number: int) -> Event:
-        self._page = page = self.pages[number]
-        try:
-            data = {
-                str(name): self._reader.value(value)
-                for name, value in self._lines[number].items()
-                if name != "n"
-            }
-            return event_from_dict(data)
-        except TrajectoryError as error:
-            raise TrajectoryError(f"{page.name}: event {number}: {error}") from None
-        except RecursionError:
-            raise TrajectoryError(f"{page.name}: event {number} never ends.") from None
 
-    def _find(self, place: Place) -> str:
-        """Return the text that stands at a place; once made, it is not made of its parts again."""
-        try:
-            if place in self._found:
-                return self._found[place]
-            number, *keys = place
-            if type(number) is not int or number < 0:
-                raise ValueError(number)  # noqa: TRY301 - told below
-            value: Any = self._lines[number]
-            for key in keys:
-                value = value[key]
-        except (LookupError, TypeError, ValueError):
-            raise TrajectoryError(f"It names a text that is not there: {place!r:.80}.") from None
-        text = self._reader.value(value)
-        if not isinstance(text, str):
-            raise TrajectoryError(f"It names a text that is none: {place!r:.80}.")
-        self._found[place] = text
-        return text
+def _texts(groups: Any) -> list[str]:
+    if not isinstance(groups, list) or not all(isinstance(group, list) for group in groups):
+        raise TrajectoryError("The record was changed: its events are no lists of strings.")
+    texts = [text for group in groups for text in group]
+    if not all(isinstance(text, str) for text in texts):
+        raise TrajectoryError("The record was changed: not every event is a string.")
+    return texts
 
-    def _output(self, where: Any) -> Any:
-        assert self._page is not None
-        if self._page.position in self.changed:
-            return {}
-        return recorded_output(self._page.outputs, where)
+
+def _event(text: str, number: int) -> Event:
+    try:
+        return event_from_dict(json.loads(text))
+    except TrajectoryError as error:
+        raise TrajectoryError(f"Event {number} of the record: {error}") from None
+    except RecursionError:
+        raise TrajectoryError(f"Event {number} of the record is nested too deeply.") from None
+    except ValueError as error:
+        raise TrajectoryError(f"Event {number} of the record is not JSON: {error}.") from None
+
+
+def _add_to(digest: Any, text: str) -> None:
+    """Add one event to the hash over all; a newline ends it, which no event's JSON contains."""
+    digest.update(text.encode("utf-8", "surrogatepass"))
+    digest.update(b"\n")
+
+
+def _event_text(event: Event) -> str:
+    """Return an event as JSON; a value that JSON does not have as its `repr`."""
+    data = event_to_dict(event)
+    try:
+        return json_bytes(data, default=repr).decode()
+    except TypeError:  # A key that is no text, such as a tuple.
+        return json_bytes(_with_text_keys(data), default=repr).decode()
+
+
+def _with_text_keys(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _with_text_keys(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_text_keys(item) for item in value]
+    return value

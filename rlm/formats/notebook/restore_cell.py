@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.formats.notebook.sidecar import context_file, side_folder
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.models_asked import default_model, models_before
-from rlm_kernel.recorded_calls import PREVIEW, SCHEMA, RecordedCall, code_digest
+from rlm_kernel.recorded_calls import SCHEMA, RecordedCall, code_digest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 MAX_CELL = 1_000_000
 """Characters that the cell's payload has at most; a longer one goes into a side file."""
 
-_LINE = 100
+_LINE = 4_000
+"""Characters of one line of the payload: few long lines, which front ends and diffs prefer."""
 
 _CONTEXT_ARGUMENT = """,
     # context=pathlib.Path("FILE"),  # the notebook does not hold it: give it here"""
@@ -110,7 +111,7 @@ def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:
 
 
 def _calls(calls: Sequence[SubCallNode]) -> list[list[Any]]:
-    """Return calls as the cell needs them: of a prompt its hash and its beginning."""
+    """Return calls as `Run All` needs them: the hash of what was asked, and the reply."""
     found = []
     for call in calls:
         started, finished = call.started, call.finished
@@ -125,7 +126,7 @@ def _calls(calls: Sequence[SubCallNode]) -> list[list[Any]]:
                 started.model,
                 known.digest,
                 masked,
-                known.text[:PREVIEW],
+                "",  # Where 0.1 kept the beginning of the prompt; the record has all of it.
                 finished.response,
                 error,
             ]

@@ -12,84 +12,10 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rlm.events import EVENT_TYPES, CallUsage, Event
-from rlm.formats.notebook.writer import NAMESPACE, SCHEMA
+from rlm.formats.notebook.record import GROUP, NAMESPACE, SCHEMA
 from rlm.trajectory.codec import required_fields
 
-_PLACE = {
-    "description": "Where a text stands: an event's number, then the keys below it.",
-    "type": "array",
-    "prefixItems": [{"type": "integer", "minimum": 0}],
-    "items": {"type": ["string", "integer"]},
-    "minItems": 2,
-}
-
-_TEXT = {
-    "description": "A text, or what the notebook says of one.",
-    "anyOf": [
-        {"type": "string"},
-        *(
-            {"type": "object", "properties": {name: form}, "required": [name], "maxProperties": 1}
-            for name, form in {
-                "$same": _PLACE | {"description": "The text that stands at this place."},
-                "$part": {
-                    "description": "A part of the text at a place: from, to, in characters.",
-                    "type": "array",
-                    "prefixItems": [_PLACE, {"type": "integer"}, {"type": "integer"}],
-                    "items": False,
-                    "minItems": 3,
-                },
-                "$join": {
-                    "description": "Texts, one after another.",
-                    "type": "array",
-                    "items": {"$ref": "#/$defs/text"},
-                },
-                "$escaped": {
-                    "description": "The text as JSON in ASCII: it has half a surrogate pair.",
-                    "type": "string",
-                },
-                "$output": {
-                    "description": "An image of the cell's output: index, mime type.",
-                    "type": "array",
-                },
-            }.items()
-        ),
-    ],
-}
-
-_NUMBER = {
-    "description": "A number, or the spelling of one that JavaScript or JSON does not have.",
-    "anyOf": [
-        {"type": "number"},
-        {
-            "type": "object",
-            "properties": {"$number": {"type": "string"}},
-            "required": ["$number"],
-            "maxProperties": 1,
-        },
-    ],
-}
-
-_OUTPUT = {
-    "description": "A notebook output as the kernel sent it, or where the cell shows it.",
-    "anyOf": [
-        {
-            "type": "object",
-            "properties": {
-                "$output": {
-                    "description": "Index among the cell's outputs; then of a result its execution "
-                    "count, of a stream's text where it starts and ends, in characters.",
-                    "type": "array",
-                    "items": {"type": ["integer", "null"]},
-                    "minItems": 1,
-                    "maxItems": 3,
-                }
-            },
-            "required": ["$output"],
-            "maxProperties": 1,
-        },
-        {"$ref": "#/$defs/object"},
-    ],
-}
+_JSON_TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 
 
 def notebook_schema() -> dict[str, Any]:
@@ -126,10 +52,6 @@ def notebook_schema() -> dict[str, Any]:
             "cell": _CELL,
             "event": {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in EVENT_TYPES]},
             **{name: _event(cls) for name, cls in EVENT_TYPES.items()},
-            "text": _TEXT,
-            "number": _NUMBER,
-            "object": {"type": "object"},
-            "output": _OUTPUT,
         },
     }
 
@@ -138,14 +60,32 @@ _NOTEBOOK = {
     "type": "object",
     "properties": {
         "schema": {"description": "The number of this format.", "const": SCHEMA},
-        "events": {
-            "description": "How many events the cells hold together.",
-            "type": "integer",
-            "minimum": 0,
-        },
         "status": {
             "description": "How the run ended; null while it goes on, or when it was killed.",
             "type": ["string", "null"],
+        },
+        "count": {
+            "description": "How many events the record has, in decimal digits.",
+            "type": "string",
+            "pattern": "^[0-9]+$",
+        },
+        "sha256": {
+            "description": "The hash over all events: each one's string in UTF-8 and a newline.",
+            "type": "string",
+            "pattern": "^[0-9a-f]{64}$",
+        },
+        "events": {
+            "description": f"Every event of the run in order, in lists of {GROUP}.",
+            "type": "array",
+            "items": {
+                "type": "array",
+                "maxItems": GROUP,
+                "items": {
+                    "type": "string",
+                    "contentMediaType": "application/json",
+                    "contentSchema": {"$ref": "#/$defs/event"},
+                },
+            },
         },
         "context_file": {
             "description": "The file beside the notebook that has the context.",
@@ -159,20 +99,15 @@ _NOTEBOOK = {
             "required": ["path", "form", "bytes", "sha256"],
         },
     },
-    "required": ["schema", "events"],
+    "required": ["schema", "status", "count", "sha256", "events"],
 }
 
 _CELL = {
     "type": "object",
     "properties": {
-        "kind": {"enum": ["run", "turn", "cell", "calls", "child", "loose", "restore"]},
-        "outputs": {
-            "description": "Of a code cell: a digest of the outputs that events name.",
-            "type": "string",
-        },
-        "events": {"type": "array", "items": {"$ref": "#/$defs/event"}},
+        "node": {"description": "The id of the run, turn, cell or call it shows.", "type": "string"}
     },
-    "required": ["kind"],
+    "required": ["node"],
     "additionalProperties": False,
 }
 
@@ -180,24 +115,17 @@ _CELL = {
 def _event(cls: type[Event]) -> dict[str, Any]:
     hints = {name: hint for name, hint in get_type_hints(cls).items() if name != "type"}
     fields = {name: _value(hint) for name, hint in hints.items()}
-    if "output" in fields:
-        fields["output"] = {"$ref": "#/$defs/output"}
-    properties = {
-        "n": {"description": "Its number in the run, from 0.", "type": "integer", "minimum": 0},
-        "type": {"const": cls.type},
-        **fields,
-    }
     return {
         "description": (cls.__doc__ or "").strip().split("\n", 1)[0],
         "type": "object",
-        "properties": properties,
-        "required": ["n", "type", *sorted(required_fields(cls))],
+        "properties": {"type": {"const": cls.type}, **fields},
+        "required": ["type", *sorted(required_fields(cls))],
         "additionalProperties": False,
     }
 
 
 def _value(hint: Any) -> dict[str, Any]:
-    """Return the schema of a field's type in its portable form."""
+    """Return the schema of a field's type."""
     origin, inside = get_origin(hint), get_args(hint)
     if origin is Literal:
         return {"enum": list(inside)}
@@ -209,10 +137,10 @@ def _value(hint: Any) -> dict[str, Any]:
         kept = {name: _value(h) for name, h in get_type_hints(CallUsage).items()}
         return {"type": "object", "properties": kept, "additionalProperties": False}
     if origin is dict:
-        return {"$ref": "#/$defs/object"}
+        return {"type": "object"}
     if hint is Any:
         return {}
-    return {"$ref": "#/$defs/text" if hint is str else "#/$defs/number"}
+    return {"type": _JSON_TYPES[hint]}
 
 
 if __name__ == "__main__":

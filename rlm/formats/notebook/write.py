@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from rlm.formats.notebook.writer import Draft
+from rlm.formats.notebook.writer import NotebookWriter
 from rlm.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def notebook_bytes(trajectory: Trajectory, path: Path | None = None) -> bytes:
         path: Where the file will be; without it the notebook has no cell that restores the REPL.
     """
     restore = None if path is None else restoring(trajectory, path)
-    return b"".join(draft_of(trajectory).content(restore=restore))
+    return b"".join(writer_of(trajectory).content(restore=restore))
 
 
 def restoring(trajectory: Trajectory, path: Path) -> str | None:
@@ -63,15 +63,15 @@ def restoring(trajectory: Trajectory, path: Path) -> str | None:
         return None
 
 
-def draft_of(trajectory: Trajectory) -> Draft:
+def writer_of(trajectory: Trajectory) -> NotebookWriter:
     """Return the notebook of a trajectory, to be written.
 
     Args:
         trajectory: Finished or not.
     """
     again = Trajectory()
-    draft = Draft(again)
+    writer = NotebookWriter(again)
     for event in trajectory.events:
         again.add(event)
-        draft.take(event)
-    return draft
+        writer.take(event)
+    return writer

@@ -1,37 +1,27 @@
-"""A notebook that grows with its run: an event becomes text once, a cell when something changed.
+"""A notebook that grows with its run: a cell is written anew only when something in it changed.
 
-Writing a long run's notebook again and again must not cost more with every event: a cell keeps its
-text for as long as nothing happens in it, and its events keep theirs for ever.
+Writing a long run's notebook again and again must not cost more with every event: each event
+becomes text once, and a cell keeps its text for as long as nothing happens in it.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from rlm.events import CellFinished, CellOutput, CellStarted, TurnStarted
-from rlm.formats.notebook import markdown as prose
-from rlm.formats.notebook.cells import Layout
-from rlm.formats.notebook.event_text import EventWriter
-from rlm.formats.notebook.outputs import Shown, outputs_digest
-from rlm.formats.notebook.values import portable_text
+from rlm.events import CellOutput, CellStarted, TurnStarted
+from rlm.formats.notebook import markdown
+from rlm.formats.notebook.cells import Layout, is_executable, shown_code
+from rlm.formats.notebook.outputs import ShownOutputs
+from rlm.formats.notebook.record import NAMESPACE, SCHEMA, RecordWriter
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 
 if TYPE_CHECKING:
     from rlm.events import Event
-    from rlm.formats.notebook.cells import Home
+    from rlm.formats.notebook.cells import CellSlot
     from rlm.trajectory import Trajectory
-
-SCHEMA = 1
-"""The number of the format that we write."""
-
-NAMESPACE = "rlm"
-"""Our key in the metadata of a notebook and its cells."""
-
-_NOT_RUN_AGAIN = frozenset({"timeout", "died", "interrupted"})
-"""Cells that ended like this would end a *Run All* too: they are shown, not executable."""
 
 _KERNELSPECS = {
     "local": ("rlm", "RLM (local)"),
@@ -42,22 +32,20 @@ _KERNELSPECS = {
 
 @dataclass(slots=True)
 class _Cell:
-    """What a home has of its text.
+    """The state of a slot's cell.
 
     Attributes:
-        events: The events' texts.
-        outputs: Of a code cell: what it shows; None of one that is not executable.
-        placed: The outputs' events, with where in `events` they stand and their numbers.
+        outputs: What a code cell shows; None for any other.
+        events: How many events belong to it.
         content: The whole cell; empty when it must be made anew.
     """
 
-    events: list[str] = field(default_factory=list)
-    outputs: Shown | None = None
-    placed: list[tuple[int, int, CellOutput]] = field(default_factory=list)
+    outputs: ShownOutputs | None = None
+    events: int = 0
     content: bytes = b""
 
 
-class Draft:
+class NotebookWriter:
     """The notebook of one tree, as far as it got.
 
     Args:
@@ -67,62 +55,57 @@ class Draft:
     def __init__(self, trajectory: Trajectory) -> None:
         self._trajectory = trajectory
         self._layout = Layout(trajectory)
-        self._writer = EventWriter()
-        self._homes: dict[str, Home] = {}
-        self._count = 0
+        self._record = RecordWriter()
+        self._turns: dict[str, _Cell] = {}
 
     def take(self, event: Event) -> None:
-        """Write one more event down.
-
-        Args:
-            event: What the trajectory has folded just now.
-        """
-        number = self._count
-        self._count += 1
-        home = self._layout.place(event)
-        if home.written is None:
-            executable = home.kind == "cell" and home.depth == 0
-            home.written = _Cell(outputs=Shown() if executable else None)
-        cell: _Cell = home.written
+        """Add one event, which the trajectory has just folded."""
+        self._record.add(event)
+        slot = self._layout.place(event)
+        if slot.written is None:
+            slot.written = _Cell(outputs=ShownOutputs() if is_executable(slot) else None)
+        cell: _Cell = slot.written
         cell.content = b""
+        cell.events += 1
         if isinstance(event, CellOutput) and cell.outputs is not None:
-            cell.placed.append((len(cell.events), number, event))
-        cell.events.append(self._writer.text(event, number, cell.outputs))
-        if isinstance(event, TurnStarted):
-            self._homes[event.id] = home
-        elif isinstance(event, CellStarted) and event.parent_id in self._homes:
-            self._homes[event.parent_id].written.content = b""  # Its code is told as a cell now.
-        elif isinstance(event, CellFinished) and event.status in _NOT_RUN_AGAIN:
-            self._show_only(cell)
+            cell.outputs.add(event.output)
+        elif isinstance(event, TurnStarted):
+            self._turns[event.id] = cell
+        elif isinstance(event, CellStarted) and event.parent_id in self._turns:
+            self._turns[event.parent_id].content = b""  # Its code has a cell now.
 
     def content(
         self, *, restore: str | None = None, about: dict[str, Any] | None = None
     ) -> list[bytes]:
-        """Return the notebook's file, in pieces: cells that did not change are not copied.
+        """Return the notebook's file in pieces, so that unchanged cells are not copied.
 
         Args:
             restore: The source of the cell that restores the REPL.
             about: More entries for the notebook's metadata.
         """
         pieces = [b'{\n "cells": [\n']
-        for home in self._layout:
-            cell: _Cell = home.written
-            if not cell.content or home.kind == "run":  # The head counts what happens anywhere.
-                cell.content = self._cell_text(home, cell).encode()
+        for slot in self._layout:
+            cell: _Cell = slot.written
+            if not cell.content or slot.kind == "run":  # The head counts what happens anywhere.
+                cell.content = _cell_text(slot, cell).encode()
             pieces += [cell.content, b",\n"]
-            if home.kind == "run" and restore is not None:
+            if slot.kind == "run" and restore is not None:
                 pieces += [_restore_text(restore).encode(), b",\n"]
         pieces[-1] = pieces[-1].removesuffix(b",\n")
-        metadata = json.dumps(self._metadata(about or {}), ensure_ascii=False, indent=1)
-        metadata = metadata.replace("\n", "\n ")
-        tail = f'\n ],\n "metadata": {metadata},\n "nbformat": 4,\n "nbformat_minor": 5\n}}\n'
-        return [*pieces, tail.encode()]
+        pieces += [b'\n ],\n "metadata": {\n']
+        for name, value in self._standard_metadata().items():
+            pieces += [f'  "{name}": {json.dumps(value)},\n'.encode()]
+        pieces += [f'  "{NAMESPACE}": {{\n'.encode()]
+        for name, value in self._own_metadata(about or {}).items():
+            pieces += [f'   "{name}": {json.dumps(value, ensure_ascii=False)},\n'.encode()]
+        pieces += self._record.pieces()
+        pieces += [b'\n  }\n },\n "nbformat": 4,\n "nbformat_minor": 5\n}\n']
+        return pieces
 
-    def _metadata(self, about: dict[str, Any]) -> dict[str, Any]:
+    def _standard_metadata(self) -> dict[str, Any]:
         root = self._trajectory.root
         environment = None if root is None else root.started.config.get("environment_type")
         name, shown = _KERNELSPECS.get(str(environment), _KERNELSPECS["local"])
-        ended = None if root is None or root.finished is None else root.finished.status
         return {
             "kernelspec": {"display_name": shown, "language": "python", "name": name},
             "language_info": {
@@ -131,69 +114,60 @@ class Draft:
                 "name": "python",
                 "pygments_lexer": "ipython3",
             },
-            NAMESPACE: {"schema": SCHEMA, "events": self._count, "status": ended, **about},
         }
 
-    def _show_only(self, cell: _Cell) -> None:
-        """Make a cell one that is not executable: its metadata holds its outputs then."""
-        cell.outputs = None
-        for index, number, event in cell.placed:
-            cell.events[index] = self._writer.text(event, number, None)
-        cell.placed.clear()
-
-    def _cell_text(self, home: Home, cell: _Cell) -> str:
-        record: dict[str, Any] = {"kind": home.kind}
-        metadata: dict[str, Any] = {"tags": _tags(home, cell)}
-        node = home.node
-        if cell.outputs is not None and isinstance(node, CellNode):
-            outputs = cell.outputs.finished()
-            record["outputs"] = outputs_digest(outputs)
-            if times := _times(node):
-                metadata["execution"] = times
-            visible: dict[str, Any] = {
-                "cell_type": "code",
-                "execution_count": node.finished.execution_count if node.finished else None,
-                "outputs": outputs,
-            }
-            source = code_shown(node)
-        else:
-            visible = {"cell_type": "markdown"}
-            source = _markdown(home, cell)
-        # By hand, so that each event and each line of code has a line of the file.
-        events = ",\n".join(cell.events)
-        record_text = json.dumps(record)[:-1] + f', "events": [\n{events}\n   ]}}'
-        fields = {name: json.dumps(value, ensure_ascii=False) for name, value in visible.items()}
-        fields["metadata"] = json.dumps(metadata)[:-1] + f', "{NAMESPACE}": {record_text}}}'
-        fields["source"] = _json_lines(source)
-        return _json_cell({"id": f'"{home.key}"', **fields})
+    def _own_metadata(self, about: dict[str, Any]) -> dict[str, Any]:
+        root = self._trajectory.root
+        ended = None if root is None or root.finished is None else root.finished.status
+        return {"schema": SCHEMA, "status": ended, **about}
 
 
-def _markdown(home: Home, cell: _Cell) -> str:
-    node = home.node
-    match home.kind, node:
+def _cell_text(slot: CellSlot, cell: _Cell) -> str:
+    metadata: dict[str, Any] = {"tags": _tags(slot)}
+    node = slot.node
+    if is_executable(slot) and cell.outputs is not None and isinstance(node, CellNode):
+        if times := _times(node):
+            metadata["execution"] = times
+        visible: dict[str, Any] = {
+            "cell_type": "code",
+            "execution_count": node.finished.execution_count if node.finished else None,
+            "outputs": cell.outputs.outputs(),
+        }
+        source = shown_code(node.started.code)
+    else:
+        visible = {"cell_type": "markdown"}
+        source = _markdown(slot, cell)
+    if slot.node_id:
+        metadata[NAMESPACE] = {"node": slot.node_id}
+    return _json_cell({"id": slot.cell_id, **visible, "metadata": metadata}, source)
+
+
+def _markdown(slot: CellSlot, cell: _Cell) -> str:
+    node = slot.node
+    match slot.kind, node:
         case "run", RunNode():
-            return prose.run_text(node)
+            return markdown.run_text(node)
         case "turn", TurnNode():
-            return prose.turn_text(node, home.depth)
+            return markdown.turn_text(node, slot.depth)
         case "cell", CellNode():
-            return prose.cell_text(node)
+            return markdown.cell_text(node)
         case "calls", CellNode():
-            return prose.calls_text(node.sub_calls)
+            return markdown.calls_text(node.sub_calls)
         case "calls", RunNode():
-            return prose.calls_text(node.setup_calls)
+            return markdown.calls_text(node.setup_calls)
         case "child", SubCallNode():
-            return prose.child_text(node, node.child, home.depth)
+            return markdown.child_text(node, node.child, slot.depth)
         case "child", RunNode():
-            return prose.child_text(None, node, home.depth)
-    return prose.loose_text(len(cell.events))
+            return markdown.child_text(None, node, slot.depth)
+    return markdown.orphan_text(cell.events)
 
 
-def _tags(home: Home, cell: _Cell) -> list[str]:
-    tags = [f"rlm-{home.kind}"]
-    if home.depth and home.kind != "child":
+def _tags(slot: CellSlot) -> list[str]:
+    tags = [f"rlm-{slot.kind}"]
+    if slot.depth and slot.kind != "child":
         tags.append("rlm-child")
-    node = home.node
-    if cell.outputs is not None and isinstance(node, CellNode):
+    node = slot.node
+    if is_executable(slot) and isinstance(node, CellNode):
         if node.finished is None:
             tags.append("rlm-unfinished")
         elif node.finished.status == "error":
@@ -216,39 +190,21 @@ def _times(node: CellNode) -> dict[str, str]:
         return {}
 
 
-def code_shown(node: CellNode) -> str:
-    """Return a cell's code as its notebook's cell shows it.
-
-    Args:
-        node: Any cell.
-    """
-    code = portable_text(node.started.code)
-    return code if isinstance(code, str) else code["$escaped"]
-
-
 def _restore_text(source: str) -> str:
-    metadata = {
-        "jupyter": {"source_hidden": True},
-        "tags": ["rlm-restore", "hide-input"],
-        NAMESPACE: {"kind": "restore"},
+    cell: dict[str, Any] = {
+        "id": "restore",
+        "cell_type": "code",
+        "execution_count": None,
+        "outputs": [],
+        "metadata": {"jupyter": {"source_hidden": True}, "tags": ["rlm-restore", "hide-input"]},
     }
-    return _json_cell(
-        {
-            "id": '"restore"',
-            "cell_type": '"code"',
-            "execution_count": "null",
-            "outputs": "[]",
-            "metadata": json.dumps(metadata),
-            "source": _json_lines(source),
-        }
-    )
+    return _json_cell(cell, source)
 
 
-def _json_cell(fields: dict[str, str]) -> str:
-    """Return a cell of values that are JSON already."""
-    return "  {\n" + ",\n".join(f'   "{name}": {text}' for name, text in fields.items()) + "\n  }"
-
-
-def _json_lines(text: str) -> str:
-    lines = [json.dumps(line, ensure_ascii=False) for line in text.splitlines(keepends=True)]
-    return "[\n    " + ",\n    ".join(lines) + "\n   ]" if lines else "[]"
+def _json_cell(fields: dict[str, Any], source: str) -> str:
+    """Return a cell as JSON; each line of the source has a line of the file."""
+    texts = [f'"{name}": {json.dumps(value, ensure_ascii=False)}' for name, value in fields.items()]
+    lines = [json.dumps(line, ensure_ascii=False) for line in source.splitlines(keepends=True)]
+    joined = ",\n    ".join(lines)
+    texts.append(f'"source": [\n    {joined}\n   ]' if lines else '"source": []')
+    return "  {\n   " + ",\n   ".join(texts) + "\n  }"

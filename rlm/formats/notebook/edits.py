@@ -1,0 +1,109 @@
+"""Which code cells of a run's notebook were edited: each is compared with what was executed.
+
+A cell names its node by its id and in its metadata. nbstripout renumbers the ids, nb-clean drops
+the cells' metadata, nbformat 4.4 has no ids: where neither is left, the order of the cells and what
+stands in them tell which is which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING
+
+from rlm.formats.notebook.cells import Layout, is_executable, shown_code
+from rlm.trajectory import CellNode, Trajectory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rlm.formats.notebook.cells import CellSlot
+    from rlm.formats.notebook.notebook_file import NotebookCell
+
+
+_MOST_COMPARED = 10_000
+"""Cells that are matched by order and source: the time grows faster than their number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditedCell:
+    """A code cell whose source somebody changed; the trajectory has what was executed.
+
+    Attributes:
+        id: The cell node's id in the trajectory.
+        position: Where it stands: 1 for the notebook's first cell.
+        code: What stands there now.
+    """
+
+    id: str
+    position: int
+    code: str
+
+
+def edited_cells(cells: Sequence[NotebookCell], trajectory: Trajectory) -> tuple[EditedCell, ...]:
+    """Return the code cells that were edited, in the order of the run.
+
+    Args:
+        cells: All cells of the notebook.
+        trajectory: What was recorded.
+    """
+    codes = [cell for cell in cells if cell.is_code and not cell.is_restore]
+    slots = _code_slots(trajectory)
+    edited = []
+    for slot, cell in _matched(slots, codes):
+        assert isinstance(slot.node, CellNode)
+        started = slot.node.started
+        if _comparable(cell.source) != _comparable(shown_code(started.code)):
+            edited.append(EditedCell(id=started.id, position=cell.position, code=cell.source))
+    return tuple(edited)
+
+
+def _code_slots(trajectory: Trajectory) -> list[CellSlot]:
+    """Return the places of the cells that a writer made executable."""
+    again = Trajectory()
+    layout = Layout(again)
+    for event in trajectory.events:
+        again.add(event)
+        layout.place(event)
+    return [slot for slot in layout if is_executable(slot)]
+
+
+def _matched(
+    slots: list[CellSlot], cells: list[NotebookCell]
+) -> list[tuple[CellSlot, NotebookCell]]:
+    """Return the slots whose cells are still there, each with its cell."""
+    # Of copied cells the first counts, unless another one has the id.
+    by_id = {cell.id: cell for cell in reversed(cells) if cell.id}
+    by_node = {cell.node: cell for cell in reversed(cells) if cell.node}
+    found = []
+    for slot in slots:
+        cell = by_id.get(slot.cell_id) or by_node.get(slot.node_id)
+        if cell is not None:
+            found.append((slot, cell))
+    return found or _matched_by_order(slots, cells)
+
+
+def _matched_by_order(
+    slots: list[CellSlot], cells: list[NotebookCell]
+) -> list[tuple[CellSlot, NotebookCell]]:
+    """Match cells without any mark: equal sources first, then equally many cells between them."""
+    if max(len(slots), len(cells)) > _MOST_COMPARED:
+        return []
+    recorded = [_recorded_code(slot) for slot in slots]
+    now = [_comparable(cell.source) for cell in cells]
+    matcher = SequenceMatcher(None, recorded, now, autojunk=True)
+    found: list[tuple[CellSlot, NotebookCell]] = []
+    for _, start, end, first, last in matcher.get_opcodes():
+        if end - start == last - first:
+            found += zip(slots[start:end], cells[first:last], strict=True)
+    return found
+
+
+def _recorded_code(slot: CellSlot) -> str:
+    assert isinstance(slot.node, CellNode)
+    return _comparable(shown_code(slot.node.started.code))
+
+
+def _comparable(source: str) -> str:
+    """Return a source without what front ends change: line ends, and blank lines at the end."""
+    return source.replace("\r\n", "\n").replace("\r", "\n").rstrip("\n")
