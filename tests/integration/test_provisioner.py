@@ -1,4 +1,4 @@
-"""A person's kernel, started as a Jupyter server starts it: by the kernelspec and provisioner."""
+"""A notebook kernel, started as a Jupyter server does: by kernelspec and provisioner."""
 
 from __future__ import annotations
 
