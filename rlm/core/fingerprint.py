@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm.events import Note
-from rlm_kernel.context.hash import hash_context, written_hash
+from rlm_kernel.context.hash import hash_context
 from rlm_kernel.context.value import context_value
 
 if TYPE_CHECKING:
@@ -78,9 +78,17 @@ def quick_fingerprint(value: Any, *, inline: bool = True) -> Fingerprint | None:
     return replace(found, inline=True, value=shown)
 
 
-def fingerprint(value: ContextValue) -> Fingerprint:
-    """Return the fingerprint of a value, hashed here unless it is already."""
-    found = hash_context(value)
+def fingerprint(value: ContextValue, go_on: Callable[[], bool] = lambda: True) -> Fingerprint:
+    """Return the fingerprint of a value; hash it unless that was done.
+
+    Args:
+        value: As it travels.
+        go_on: Asked before each piece.
+
+    Raises:
+        CancelledError: `go_on` said no.
+    """
+    found = hash_context(value, go_on=go_on)
     return Fingerprint(form=found.form, bytes=found.bytes, sha256=found.sha256)
 
 
@@ -88,7 +96,7 @@ def fingerprint(value: ContextValue) -> Fingerprint:
 async def fingerprint_told(
     recorder: Recorder, *, known: bool
 ) -> AsyncIterator[Callable[[ContextValue], None]]:
-    """Tell a big context's hash in a note as soon as it was written and hashed for the kernel.
+    """Hash a big context on a thread beside the run, and tell it in a note as soon as it is known.
 
     Yields what is to be called with the context once it is ready to travel. At the end of a run
     that ended well the hash is waited for.
@@ -99,11 +107,12 @@ async def fingerprint_told(
     """
     run = recorder.here()
     tasks: list[asyncio.Task[None]] = []
+    wanted = True
 
     def take(value: ContextValue) -> None:
         recorder.give_context(value)
         if not known and not tasks:
-            work = _tell(recorder, run, value)
+            work = _tell(recorder, run, value, lambda: wanted)
             tasks.append(asyncio.get_running_loop().create_task(work))
 
     try:
@@ -111,15 +120,18 @@ async def fingerprint_told(
         if tasks:
             await asyncio.wait(tasks)
     finally:
-        for task in tasks:
-            task.cancel()  # what was never written has no hash
+        wanted = False
         if tasks:
             await asyncio.wait(tasks)
 
 
-async def _tell(recorder: Recorder, run: Span | None, value: ContextValue) -> None:
-    await written_hash(value)
-    found = fingerprint(value)
+async def _tell(
+    recorder: Recorder, run: Span | None, value: ContextValue, go_on: Callable[[], bool]
+) -> None:
+    try:
+        found = await asyncio.to_thread(fingerprint, value, go_on)
+    except Exception:  # noqa: BLE001 - what its owner changes meanwhile has no hash, and may run on
+        return
     recorder.emit_child(
         run,
         Note,

@@ -34,12 +34,7 @@ def warm_containers(options: DockerOptions) -> MachinePool:
 
 
 def docker_sandbox(options: DockerOptions, warm: MachinePool | None = None) -> RelayedSandbox:
-    """Return a new tree's sandbox in a container; call it on the event loop that will use it.
-
-    Args:
-        options: How containers are started.
-        warm: The pool that keeps them between trees; None to end each with its tree.
-    """
+    """Return a new tree's sandbox in a container; call it on the event loop that will use it."""
     return RelayedSandbox(lambda: _start(options), warm)
 
 

@@ -49,9 +49,6 @@ class OutputMeter:
     def take(self, characters: int) -> int:
         """Ask for room.
 
-        Args:
-            characters: How many are to be written.
-
         Returns:
             How many may be.
         """

@@ -78,13 +78,7 @@ class _Current:
 
 
 class RestoredRepl:
-    """The reserved names of a recorded run, whose calls are answered from its log.
-
-    Args:
-        shell: The kernel's shell.
-        recorded: The payload.
-        context: What the run was about.
-    """
+    """The reserved names of a recorded run, whose calls are answered from its log."""
 
     def __init__(self, shell: Any, recorded: dict[str, Any], context: Any) -> None:
         self._shell = shell
@@ -125,11 +119,7 @@ class RestoredRepl:
     # The calls of `QueryFunctions` (see `SubCalls` there)
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
-        """Answer calls from the log: `(value, error)` each.
-
-        Args:
-            bodies: The calls: `kind`, `model`, `name` and `prompt`.
-        """
+        """Answer calls from the log: `(value, error)` each."""
         return [self._answer(body) for body in bodies]
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
