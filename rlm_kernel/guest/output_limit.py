@@ -76,7 +76,7 @@ class BoundedOutStream(OutStream):
     meter: OutputMeter | None = None
 
     def write(self, string: str) -> int:
-        """Write what there is room for; the caller is told that all was written."""
+        """Write what fits; the caller learns that all was written."""
         if self.meter is None or not isinstance(string, str):
             super().write(string)
         else:

@@ -171,7 +171,7 @@ class ReservedNames:
 
 
 def _preview(value: Any) -> str:
-    """Describe a value without running any code of its own."""
+    """Describe a value without running its code."""
     kind = type(value)
     if kind in (list, tuple, dict, set, frozenset):
         if len(value) <= _SHOWN_ITEMS and all(type(item) in _PLAIN_TYPES for item in value):
