@@ -22,7 +22,7 @@ class SandboxError(RLMError):
 
 
 class KernelDiedError(SandboxError):
-    """A kernel's process ended and could not be brought back.
+    """A kernel's process ended and could not be restarted.
 
     Attributes:
         exit_code: The process's exit status; negative is a signal's number; None when unknown.
@@ -38,4 +38,4 @@ class FrameError(SandboxError):
 
 
 class ContextError(RLMError, ValueError):
-    """A value could not be brought into the REPL as it is."""
+    """A value could not be loaded into the REPL as it is."""

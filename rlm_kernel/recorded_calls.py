@@ -108,13 +108,7 @@ class RecordedCalls:
         self._masked = _index((call.masked, call) for call in self._all)
 
     def take(self, kind: str, model: str, prompt: Any) -> RecordedCall | None:
-        """Return the next unused call that asked this; None when there is none.
-
-        Args:
-            kind: ``"llm"``, ``"rlm"`` or ``"tool"``.
-            model: The model's name, or the tool's.
-            prompt: What is asked (JSON).
-        """
+        """Return the next unused call that asked this; None when there is none."""
         found = self._next(self._exact, digest(kind, model, prompt))
         if found is None:
             found = self._next(self._masked, digest(kind, model, masked(prompt_text(prompt))))

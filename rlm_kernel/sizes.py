@@ -12,10 +12,6 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 def byte_count(name: str, value: Any) -> int:
     """Read a size such as 4e9, ``"4g"`` or ``"512 MiB"``.
 
-    Args:
-        name: What it is the size of, for the message.
-        value: The size.
-
     Raises:
         ValueError: It is none.
     """

@@ -1,4 +1,4 @@
-"""Notes the hash of a big context, which the writer of the context takes for the kernel."""
+"""Hashes a big context beside its run, and notes the hash."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rlm.events import Note
-from rlm_kernel.context.hash import written_hash
+from rlm_kernel.context.hash import hash_context
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 async def context_noted(
     recorder: Recorder, *, known: bool
 ) -> AsyncIterator[Callable[[ContextValue], None]]:
-    """Note a big context's hash as soon as it was written for the kernel and hashed meanwhile.
+    """Hash a big context on a thread while the run goes on, and note the hash when it is known.
 
     Yields a function to call with the context once it is ready to travel. A run that ends well
     waits for the hash.
@@ -32,11 +32,12 @@ async def context_noted(
     """
     run = recorder.here()
     tasks: list[asyncio.Task[None]] = []
+    wanted = True
 
     def on_context(value: ContextValue) -> None:
         recorder.give_context(value)
         if not known and not tasks:
-            work = _note_hash(recorder, run, value)
+            work = _note_hash(recorder, run, value, lambda: wanted)
             tasks.append(asyncio.get_running_loop().create_task(work))
 
     try:
@@ -44,14 +45,18 @@ async def context_noted(
         if tasks:
             await asyncio.wait(tasks)
     finally:
-        for task in tasks:
-            task.cancel()  # What was never written has no hash.
+        wanted = False
         if tasks:
             await asyncio.wait(tasks)
 
 
-async def _note_hash(recorder: Recorder, run: Span | None, value: ContextValue) -> None:
-    found = await written_hash(value)
+async def _note_hash(
+    recorder: Recorder, run: Span | None, value: ContextValue, go_on: Callable[[], bool]
+) -> None:
+    try:
+        found = await asyncio.to_thread(hash_context, value, go_on=go_on)
+    except Exception:  # noqa: BLE001 - its owner may change it meanwhile; then it has no hash
+        return
     recorder.emit_child(
         run,
         Note,

@@ -37,3 +37,11 @@ def load(path: str, form: str) -> Any:
         with file.open("rb") as binary:
             return pickle.load(binary)  # noqa: S301
     raise ValueError(f"unknown form of context: {form!r}")
+
+
+def loads(data: bytes, form: str) -> Any:
+    """Return the value that a placed file's bytes stand for: text, bytes or JSON."""
+    if form == "bytes":
+        return data
+    text = data.decode("utf-8", "surrogatepass")
+    return text if form == "text" else json.loads(text)

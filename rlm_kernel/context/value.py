@@ -7,9 +7,8 @@ import math
 import pickle
 import re
 import threading
-from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from rlm_kernel.errors import ContextError
 
@@ -33,28 +32,15 @@ class HashMemo:
     """The SHA-256 of one value, once a thread has taken it (see `rlm_kernel.context.hash`).
 
     Attributes:
-        changed: Guards `taking`; notified when it changes.
+        changed: Guards the rest; notified of changes.
         taking: Whether a thread is hashing the value.
-        found: The hash (`ContextHash`).
+        found: The hash (`ContextHash`), or None.
     """
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
         self.taking = False
-        self.found: Future[Any] = Future()
-
-    def claim(self) -> bool:
-        """Return whether the caller, who holds `changed`, is to take the hash."""
-        if self.taking or self.found.done():
-            return False
-        self.taking = True
-        return True
-
-    def give_back(self) -> None:
-        """Take note that the thread that claimed the hash has it, or has given up."""
-        with self.changed:
-            self.taking = False
-            self.changed.notify_all()
+        self.found: Any = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +61,6 @@ class ContextValue:
     json_text: tuple[bytes, ...] = field(default=(), repr=False)
     memo: HashMemo = field(default_factory=HashMemo, repr=False, compare=False)
 
-    @property
-    def is_big(self) -> bool:
-        """Whether it is written in several chunks."""
-        return len(self.json_text or self.value) > (1 if self.json_text else CHUNK_CHARACTERS)
-
     def chunks(self) -> Iterator[bytes | memoryview]:
         """Yield what is written, as a kernel's `rlm_kernel.context.load.load` reads it."""
         if self.form == "text":
@@ -92,6 +73,10 @@ class ContextValue:
             data = memoryview(self.value)
             for start in range(0, len(data), CHUNK_CHARACTERS):
                 yield data[start : start + CHUNK_CHARACTERS]
+
+    def write(self, file: BinaryIO) -> None:
+        """Write the value to a file."""
+        file.writelines(self.chunks())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,10 +151,7 @@ def context_value(value: Any) -> ContextValue:
 def _is_json(value: Any, seen: set[int], depth: int = 0) -> bool:
     """Tell whether JSON brings a value back exactly as it is.
 
-    Args:
-        value: Any value.
-        seen: Containers met so far: one that is met twice is shared, which JSON cannot say.
-        depth: How deep it is nested.
+    `seen` holds the containers met so far: one that is met twice is shared, which JSON cannot say.
     """
     kind = type(value)
     if kind is str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlm_kernel.context.hash import write_value
 from rlm_kernel.context.value import ContextValue, PlacedContext
 from rlm_kernel.errors import ContextError
 
@@ -21,7 +20,8 @@ def write_context(value: ContextValue, path: Path) -> PlacedContext:
     try:
         with path.open("xb") as file:
             path.chmod(0o600)
-            size = write_value(value, file)
+            value.write(file)
+            size = file.tell()
     except OSError as error:
         raise ContextError(
             f"The context could not be written to {path.parent}: {error.strerror}. "

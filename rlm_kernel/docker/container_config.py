@@ -23,13 +23,7 @@ SCRATCH = "/tmp"  # noqa: S108 - the container's own
 
 
 def container_config(image: str, python: str, options: DockerOptions) -> dict[str, Any]:
-    """Return the body of the request (Docker Engine API, "Create a container").
-
-    Args:
-        image: The image's id or tag.
-        python: The interpreter in it.
-        options: Relaxes the defaults.
-    """
+    """Return the body of the request (Docker Engine API, "Create a container")."""
     return {
         "Image": image,
         "Entrypoint": [python],

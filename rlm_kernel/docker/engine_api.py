@@ -40,10 +40,6 @@ class EngineRefusalError(Exception):
 class EngineRequests:
     """Asks an engine over one connection, one thread at a time; close it to free that.
 
-    Args:
-        address: The engine's.
-        timeout: Seconds for each answer.
-
     Raises:
         SandboxError: The address is of an unknown kind.
         OSError: The certificates cannot be read.

@@ -46,13 +46,7 @@ def say(text: str) -> None:
 
 
 class Images:
-    """The images of one engine. Its methods block: call them on a thread.
-
-    Args:
-        client: The SDK's client; `find` needs only its `inspect_image`.
-        address: The engine's, for messages.
-        progress: Shown lines of progress.
-    """
+    """The images of one engine. Its methods block: call them on a thread."""
 
     def __init__(
         self, client: Any, address: EngineAddress, progress: Callable[[str], None] = say

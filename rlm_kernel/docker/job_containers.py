@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 class JobContainers:
-    """Runs one job container at a time, on a thread; another thread may stop it.
-
-    Args:
-        client: The SDK's client.
-    """
+    """Runs one job container at a time, on a thread; another thread may stop it."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -39,12 +35,7 @@ class JobContainers:
 
     @contextlib.contextmanager
     def created(self, image: str, **config: Any) -> Iterator[str]:
-        """Create a container, to be started by the caller; it is removed afterwards, or by a stop.
-
-        Args:
-            image: The image's id.
-            config: What else the SDK's `create_container` takes.
-        """
+        """Create a container for the caller to start; it is removed afterwards, or by a stop."""
         container: str
         container = self._client.create_container(image, use_config_proxy=False, **config)["Id"]
         self._container = container

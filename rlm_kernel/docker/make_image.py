@@ -45,14 +45,6 @@ def make_image(
 ) -> str:
     """Make an image and return the interpreter in it; `tag_of` is its name.
 
-    Args:
-        jobs: Runs the build.
-        client: The SDK's client.
-        about: What the engine says of the image to start from.
-        options: What to install, and from where.
-        python: The interpreter of that image.
-        progress: Shown lines of progress.
-
     Raises:
         SandboxError: It cannot be made; the message says why.
     """

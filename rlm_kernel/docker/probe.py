@@ -39,12 +39,6 @@ def known(image_id: str) -> dict[str, Any] | None:
 def probed(jobs: JobContainers, client: Any, image_id: str, name: str) -> dict[str, Any]:
     """Return what an image has: `python`, the interpreter, and `ipykernel`, its version or None.
 
-    Args:
-        jobs: Runs the probe.
-        client: The SDK's client.
-        image_id: The image.
-        name: Its name, for messages.
-
     Raises:
         SandboxError: It has no Python, or one that is too old.
     """

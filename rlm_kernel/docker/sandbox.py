@@ -25,26 +25,21 @@ if TYPE_CHECKING:
     from rlm_kernel.docker.options import DockerOptions
     from rlm_kernel.docker.stream import EngineAddress
 
-_STOPPED_SECONDS = 10.0
+_REMOVE_SECONDS = 10.0
 
 
 def warm_containers(options: DockerOptions) -> MachinePool:
-    """Return where containers that are started with these options are kept; close it after use."""
+    """Return the pool of containers with these options; the caller closes it."""
     return shared_pool(f"docker {engine_address()} {options}")
 
 
 def docker_sandbox(options: DockerOptions, warm: MachinePool | None = None) -> RelayedSandbox:
-    """Return a new tree's sandbox in a container; call it on the event loop that will use it.
-
-    Args:
-        options: How containers are started.
-        warm: Where they are kept between trees; None to end each with its tree.
-    """
+    """Return a new tree's sandbox in a container; call it on the event loop that will use it."""
     return RelayedSandbox(lambda: _start(options), warm)
 
 
 class Container:
-    """A container with a fork server in it (see `rlm_kernel.relay.sandbox.Machine`)."""
+    """A container with a fork server in it (see `rlm_kernel.relay.machine.Machine`)."""
 
     def __init__(
         self, client: Any, address: EngineAddress, container: str, stream: DockerStream
@@ -67,24 +62,24 @@ class Container:
 
     async def exit_reason(self) -> str:
         """Return what the container wrote to stderr."""
-        await asyncio.sleep(0.05)  # what is on its way
+        await asyncio.sleep(0.05)  # for what is on its way
         said = self.stream.stderr
         return f"The container said: {said[-1000:]}" if said else ""
 
 
 async def _start(options: DockerOptions) -> Machine:
-    """Start a container; when that is cancelled, what comes of it is removed."""
+    """Start a container; a cancelled start leaves none."""
     address = engine_address()
-    machine = await _kept(_started(address, options))
+    machine = await _or_removed(_start_container(address, options))
     if machine is None:
-        image = await _made(address, options)
-        machine = await _kept(_started(address, options, image))
+        image = await _image(address, options)
+        machine = await _or_removed(_start_container(address, options, image))
         assert machine is not None
     return machine
 
 
-async def _made(address: EngineAddress, options: DockerOptions) -> KernelImage:
-    """Return the image to use, pulled and made where that is needed; a cancel ends this at once."""
+async def _image(address: EngineAddress, options: DockerOptions) -> KernelImage:
+    """Return the image to use; pull and make it when needed. A cancel ends this at once."""
     images = Images(await asyncio.to_thread(engine, address), address)
     try:
         return await asyncio.to_thread(images.resolve, options)
@@ -93,19 +88,19 @@ async def _made(address: EngineAddress, options: DockerOptions) -> KernelImage:
         raise
 
 
-async def _kept(start: Coroutine[Any, Any, Container | None]) -> Container | None:
-    """Await a start; when that is cancelled, what comes of it is removed."""
+async def _or_removed(start: Coroutine[Any, Any, Container | None]) -> Container | None:
+    """Await a start; when the caller is cancelled, remove the container that comes of it."""
     starting = asyncio.ensure_future(start)
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        # The threads that ask the engine go on: what they make is nobody's but ours
-        removing = asyncio.ensure_future(_removed(starting))
-        await asyncio.wait([removing], timeout=_STOPPED_SECONDS)
+        # The threads that ask the engine go on; the container that they make is ours to remove
+        removing = asyncio.ensure_future(_remove_when_started(starting))
+        await asyncio.wait([removing], timeout=_REMOVE_SECONDS)
         raise
 
 
-async def _removed(starting: asyncio.Future[Container | None]) -> None:
+async def _remove_when_started(starting: asyncio.Future[Container | None]) -> None:
     with contextlib.suppress(Exception):
         machine = await starting
         if machine is not None:
@@ -113,17 +108,17 @@ async def _removed(starting: asyncio.Future[Container | None]) -> None:
             await machine.end(ended=False)
 
 
-async def _started(
+async def _start_container(
     address: EngineAddress, options: DockerOptions, image: KernelImage | None = None
 ) -> Container | None:
-    """Start a container of an image; None when that has yet to be pulled, probed or made."""
+    """Start a container; None when its image must be pulled, probed or made first."""
     try:
         created = await asyncio.to_thread(_create, address, options, image)
         if created is None:
             return None
         client, container = created
         try:
-            # Before it starts: what it says first would be lost
+            # Before it starts: its first bytes would be lost
             stream = await attach(address, container)
             try:
                 await asyncio.to_thread(client.start, container)
@@ -135,7 +130,7 @@ async def _started(
             raise
     except Exception as error:
         raise explained(error, address) from error
-    _disconnect(client)  # it is rarely needed again, and opens what it needs then
+    _disconnect(client)  # it is rarely needed again, and reconnects then
     machine = Container(client, address, container, stream)
     machine.workdir = options.workdir
     return machine
@@ -144,9 +139,9 @@ async def _started(
 def _create(
     address: EngineAddress, options: DockerOptions, image: KernelImage | None
 ) -> tuple[Any, str] | None:
-    """Create a container, unless its image is not known yet; the SDK is loaded only for ssh.
+    """Create a container, unless its image is not known yet; only ssh loads the SDK.
 
-    The SDK keeps what it has dialled, and a login takes longer than its import.
+    The SDK keeps its connection, and an ssh login takes longer than the SDK's import.
     """
     client: Any = engine(address) if address.url.startswith("ssh:") else EngineRequests(address)
     try:
@@ -164,7 +159,7 @@ def _create(
 
 def _remove(client: Any, container: str) -> None:
     """Kill and remove a container; one that is gone already is no error."""
-    deadline = time.monotonic() + _STOPPED_SECONDS
+    deadline = time.monotonic() + _REMOVE_SECONDS
     try:
         while time.monotonic() < deadline:
             try:
@@ -180,6 +175,6 @@ def _remove(client: Any, container: str) -> None:
 
 
 def _disconnect(client: Any) -> None:
-    """Close the connection of our own client; the SDK's is shared, and keeps its own."""
+    """Close the connection of our small client; the SDK's client is shared and stays connected."""
     if isinstance(client, EngineRequests):
         client.close()

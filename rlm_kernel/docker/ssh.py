@@ -24,10 +24,6 @@ def ssh_command(url: str) -> list[str]:
 class SSHTunnel:
     """An ssh process and the socket that leads to the engine at its other end.
 
-    Args:
-        url: The engine's, as `DOCKER_HOST` has it.
-        timeout: Seconds for each of the socket's operations; None for no bound.
-
     Raises:
         OSError: There is no ssh program.
 

@@ -51,11 +51,7 @@ class ModelKernelApp(RLMKernelApp):
             del context.sndhwm
 
     def initialize_model(self, spec: dict[str, Any]) -> None:
-        """Set the kernel up from a spawn request.
-
-        Args:
-            spec: As `start_kernel` takes it.
-        """
+        """Set the kernel up from a spawn request."""
         connection = spec["connection"]
         self.transport, self.ip = connection["transport"], connection["ip"]
         for channel in ("shell", "iopub", "stdin", "control", "hb"):

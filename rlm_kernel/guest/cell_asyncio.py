@@ -1,9 +1,9 @@
 """Lets `asyncio.run(...)` work in a cell although the kernel's own loop is running.
 
 Models often write `asyncio.run(main())`, `asyncio.Runner` or `loop.run_until_complete(...)`. In a
-notebook these raise, because a loop is running already. Here, and only in a kernel that the
-engine started, such a call runs on a helper thread with the caller's context variables while the
-cell waits for it, interruptibly. No loop is ever entered twice.
+notebook these raise, because a loop is running already. In our kernels such a call runs on another
+thread, with the caller's context variables, while the cell waits and can be interrupted. No loop is
+entered twice.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _wrap_run_until_complete(entry: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Helper:
-    """One helper thread that runs one awaitable in a loop of its own."""
+    """A thread that runs one awaitable in a new event loop."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[Any] | None = None
@@ -83,7 +83,7 @@ class _Helper:
         self._error: BaseException | None = None
 
     def run(self, entry: Callable[[Any], Any], awaitable: Any) -> Any:
-        """Run `entry(awaitable)` on the helper thread and return what it returns."""
+        """Run `entry(awaitable)` on the thread and return its result."""
 
         def work() -> None:
             try:

@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 def become_kernel(
     spec: dict[str, Any], server: int, stream: Iterable[int], *, relayed: bool
 ) -> None:
-    """Turn this process into a kernel; never returns.
-
-    Args:
-        spec: The spawn request (see `rlm_kernel.guest.forkserver`).
-        server: The fork server's process id: the kernel ends when it does.
-        stream: File descriptors of the fork server's own.
-        relayed: Whether the sandbox is out of the host's reach.
-    """
+    """Turn this process into a kernel; never returns."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)

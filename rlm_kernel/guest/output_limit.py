@@ -49,9 +49,6 @@ class OutputMeter:
     def take(self, characters: int) -> int:
         """Ask for room.
 
-        Args:
-            characters: How many are to be written.
-
         Returns:
             How many may be.
         """
@@ -79,7 +76,7 @@ class BoundedOutStream(OutStream):
     meter: OutputMeter | None = None
 
     def write(self, string: str) -> int:
-        """Write what there is room for; the caller is told that all was written."""
+        """Write what fits; the caller learns that all was written."""
         if self.meter is None or not isinstance(string, str):
             super().write(string)
         else:

@@ -44,14 +44,7 @@ _MAX_PLACED = 1 << 16
 def run(
     stream_in: int, stream_out: int, server: socket.socket, silence: float | None = None
 ) -> None:
-    """Carry frames until either end is gone.
-
-    Args:
-        stream_in: Where the host's frames come from.
-        stream_out: Where those for the host go.
-        server: The fork server's control frames, both ways.
-        silence: Seconds without a frame from the host after which it counts as gone.
-    """
+    """Carry frames until the host or the fork server is gone, or the host is silent too long."""
     for fd in (stream_in, stream_out):
         os.set_blocking(fd, False)
     Pump(stream_in, stream_out, server, silence or SILENCE_SECONDS).run()

@@ -41,12 +41,7 @@ class SubCalls(Protocol):
 
 
 class QueryFunctions:
-    """Makes the functions of one kernel.
-
-    Args:
-        subcalls: Answers the calls.
-        connected: Whether something does.
-    """
+    """Makes the functions of one kernel."""
 
     def __init__(self, subcalls: SubCalls, connected: Callable[[], bool]) -> None:
         self._subcalls = subcalls

@@ -45,7 +45,7 @@ class ReservedNames:
 
     Args:
         namespace: The shell's `user_ns`.
-        helpers: Functions to put there, by name.
+        functions: The query functions, by name.
         permanent: Whether all of them are put back whatever happened to them (a model's kernel),
             or only deleted functions (a notebook kernel).
     """
@@ -53,13 +53,13 @@ class ReservedNames:
     def __init__(
         self,
         namespace: MutableMapping[str, Any],
-        helpers: dict[str, Callable[..., Any]],
+        functions: dict[str, Callable[..., Any]],
         *,
         permanent: bool,
     ) -> None:
         self._namespace = namespace
         self._permanent = permanent
-        self._kept: dict[str, Any] = dict(helpers)
+        self._kept: dict[str, Any] = dict(functions)
         self._kept["SHOW_VARS"] = self.show_vars
         self._kept["FINAL"] = self.final
         self._kept["FINAL_VAR"] = self.final_var
@@ -171,7 +171,7 @@ class ReservedNames:
 
 
 def _preview(value: Any) -> str:
-    """Describe a value without running any code of its own."""
+    """Describe a value without running its code."""
     kind = type(value)
     if kind in (list, tuple, dict, set, frozenset):
         if len(value) <= _SHOWN_ITEMS and all(type(item) in _PLAIN_TYPES for item in value):

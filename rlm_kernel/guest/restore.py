@@ -16,8 +16,11 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.context.hash import hash_context
+from rlm_kernel.context.load import loads
 from rlm_kernel.context.read_path import form_of, readings
-from rlm_kernel.errors import RLMError
+from rlm_kernel.context.value import context_value
+from rlm_kernel.errors import ContextError, RLMError
 from rlm_kernel.guest import cell_asyncio
 from rlm_kernel.guest.query_functions import QueryFunctions, ToolError
 from rlm_kernel.guest.reserved_names import ReservedNames
@@ -78,13 +81,7 @@ class _Current:
 
 
 class RestoredRepl:
-    """The reserved names of a recorded run, whose calls are answered from its log.
-
-    Args:
-        shell: The kernel's shell.
-        recorded: The payload.
-        context: What the run was about.
-    """
+    """The reserved names of a recorded run, whose calls are answered from its log."""
 
     def __init__(self, shell: Any, recorded: dict[str, Any], context: Any) -> None:
         self._shell = shell
@@ -125,11 +122,7 @@ class RestoredRepl:
     # The calls of `QueryFunctions` (see `SubCalls` there)
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
-        """Answer calls from the log: `(value, error)` each.
-
-        Args:
-            bodies: The calls: `kind`, `model`, `name` and `prompt`.
-        """
+        """Answer calls from the log: `(value, error)` each."""
         return [self._answer(body) for body in bodies]
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
@@ -273,19 +266,12 @@ def _context(about: dict[str, Any], given: Any) -> Any:
         value = about["value"]
         return b64decode(value) if about.get("form") == "bytes" else value
     if about.get("file"):
-        return _loaded(_side_file(about["file"], about["sha256"]), about["form"])
+        return loads(_side_file(about["file"], about["sha256"]), about["form"])
     digest = f", SHA-256 {about['sha256']}" if about.get("sha256") else ""
     raise RestoreError(
         f"The notebook does not hold the run's context, {about.get('description')}{digest}. Give "
         'it in this cell: restore(..., context=pathlib.Path("FILE")), or a value.'
     )
-
-
-def _loaded(data: bytes, form: str) -> Any:
-    if form == "bytes":
-        return data
-    text = data.decode("utf-8", "surrogatepass")
-    return text if form == "text" else json.loads(text)
 
 
 def _checked(about: dict[str, Any], values: Iterable[Any]) -> Any:
@@ -303,23 +289,12 @@ def _checked(about: dict[str, Any], values: Iterable[Any]) -> Any:
 
 
 def _is_recorded(about: dict[str, Any], value: Any) -> bool:
-    """Whether a context is what the log says of it; of a pickled one its type decides."""
+    """Return whether a context is the one of the log; of a pickled one its type decides."""
     expected, form = about.get("sha256"), about.get("form")
     if form == "pickle" or not expected:
         return bool(type(value).__name__ == str(about.get("type", "")).rpartition(".")[2])
-    kinds = {"text": str, "bytes": bytes}
-    if form in kinds and not isinstance(value, kinds[form]):
-        return False
-    return bool(hashlib.sha256(_canonical(value)).hexdigest() == expected)
-
-
-def _canonical(value: Any) -> bytes:
-    """Return a value as the engine hashes it."""
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, str):
-        return value.encode("utf-8", "surrogatepass")
     try:
-        return json.dumps(value).encode()
-    except (TypeError, ValueError, RecursionError):
-        return b""
+        found = hash_context(context_value(value))
+    except ContextError:
+        return False
+    return found.sha256 == expected and form in (None, "", found.form)

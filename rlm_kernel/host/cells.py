@@ -59,11 +59,7 @@ class RunningCell:
         self._lost_reply: asyncio.TimerHandle | None = None
 
     def published_idle(self, patience: float) -> None:
-        """Take note that the kernel is idle: an interrupt at a bad moment can cost the reply.
-
-        Args:
-            patience: Seconds after which the reply counts as lost.
-        """
+        """Take note that the kernel is idle; after `patience` seconds the reply counts as lost."""
         self.idle.set()
         if self._lost_reply is None and not self.reply.done():
             loop = asyncio.get_running_loop()
@@ -81,12 +77,7 @@ class RunningCell:
             self.reply.set_result({"content": content, "metadata": {}})
 
     def result(self, *, lost: bool, exit_reason: str) -> CellResult:
-        """Return the cell's result.
-
-        Args:
-            lost: Whether its kernel is gone.
-            exit_reason: How the kernel died, if it did.
-        """
+        """Return the cell's result."""
         duration = time.monotonic() - self.started
         if not self.reply.done():
             return CellResult(

@@ -32,12 +32,7 @@ MAX_JSON_NESTS = 2_000_000
 
 
 def read_message(session: JupyterSession, parts: list[bytes]) -> dict[str, Any] | None:
-    """Read a kernel's message; None when it is unsigned, replayed, malformed or a JSON bomb.
-
-    Args:
-        session: Whose key it must be signed with.
-        parts: The message as it came, identities first.
-    """
+    """Read a kernel's message; None when it is unsigned, replayed, malformed or a JSON bomb."""
     try:
         frames = parts[len(session.feed_identities(parts)[0]) + 1 :]
         for part in frames[1:5]:
@@ -52,13 +47,7 @@ def read_message(session: JupyterSession, parts: list[bytes]) -> dict[str, Any] 
 
 
 class Channels:
-    """The three channels of one kernel.
-
-    Args:
-        connection: Connection info, as in a Jupyter connection file.
-        on_message: Called with the channel's name and each (verified) message.
-        only: The channels to open.
-    """
+    """The three channels of one kernel."""
 
     def __init__(
         self,

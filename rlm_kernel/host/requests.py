@@ -13,12 +13,7 @@ if TYPE_CHECKING:
 
 
 class Requests:
-    """The requests to one kernel; its successor gets new ones.
-
-    Args:
-        process: The kernel.
-        channels: Lead to it.
-    """
+    """The requests to one kernel; its successor gets new ones."""
 
     def __init__(self, process: KernelProcess, channels: MessageChannels) -> None:
         self._process = process

@@ -77,13 +77,7 @@ class Sandbox(Protocol):
         connection: dict[str, Any],
         on_message: Callable[[str, dict[str, Any]], None],
     ) -> MessageChannels:
-        """Open a session's channels to a kernel that `start_kernel` has started.
-
-        Args:
-            process: The kernel.
-            connection: Its connection info.
-            on_message: Called with the channel's name and each (verified) message.
-        """
+        """Open a session's channels to a kernel that `start_kernel` has started."""
         ...
 
     async def close(self) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.context.value import PlacedContext, load_failure
-from rlm_kernel.errors import ContextError, KernelDiedError
+from rlm_kernel.errors import KernelDiedError
 from rlm_kernel.host.cells import CellResult, CellStatus, RunningCell
 from rlm_kernel.host.outputs import CellOutputs
 from rlm_kernel.host.requests import Requests
@@ -20,15 +18,16 @@ from rlm_kernel.host.timeouts import (
     INTERRUPT_SECONDS,
     INTERRUPTS,
     KILL_SECONDS,
-    LOAD_SECONDS,
     START_SECONDS,
     TEXT_SECONDS,
 )
+from rlm_kernel.host.values import KernelValues
 from rlm_kernel.protocol.subcalls import FROM_KERNEL, HELLO, REPLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rlm_kernel.context.value import PlacedContext
     from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.kernel_options import KernelOptions
     from rlm_kernel.host.sandbox import MessageChannels, Sandbox
@@ -68,8 +67,7 @@ class Session:
         self._sandbox = sandbox
         self._options = options
         self._on_call = on_call
-        self._attached: dict[str, PlacedContext] = {}
-        self._assigned: dict[str, Any] = {}
+        self._values = KernelValues()
         self._cells: dict[str, RunningCell] = {}
         self._lock = asyncio.Lock()
         self._process: KernelProcess
@@ -141,10 +139,7 @@ class Session:
         if self._closed:
             raise KernelDiedError("The session is closed.")
         await self._open()
-        for name, placed in self._attached.items():
-            await self._attach(name, placed)
-        for name, value in self._assigned.items():
-            await self._assign(name, value, append=False)
+        await self._values.restore(self._requests)
 
     async def close(self) -> None:
         """End the kernel and everything that it started."""
@@ -177,20 +172,7 @@ class Session:
         Raises:
             ContextError: The kernel cannot load it.
         """
-        await self._attach(name, placed)
-        self._attached[name] = placed
-
-    async def _attach(self, name: str, placed: PlacedContext) -> None:
-        content = {"name": name, "path": placed.path, "form": placed.form}
-        try:
-            reply = await self._requests.ask("rlm_attach_request", content, within=LOAD_SECONDS)
-        except (TimeoutError, KernelDiedError) as error:
-            raise ContextError(
-                f"The context ({placed.type_name}, {placed.bytes:,} bytes) could not be loaded in "
-                f"the REPL. {error or f'It took longer than {LOAD_SECONDS:.0f} s.'}"
-            ) from error
-        if reply.get("status") != "ok":
-            raise ContextError(load_failure(placed, reply))
+        await self._values.attach(self._requests, name, placed)
 
     async def assign(self, name: str, value: Any, *, append: bool = False) -> None:
         """Bind a JSON value in the REPL for good.
@@ -204,27 +186,7 @@ class Session:
             ContextError: The kernel refuses it.
             KernelDiedError: The kernel has died; the one that `restart` starts gets it too.
         """
-        try:
-            await self._assign(name, value, append=append)
-        except KernelDiedError:
-            self._keep(name, value, append=append)
-            raise
-        self._keep(name, value, append=append)
-
-    def _keep(self, name: str, value: Any, *, append: bool) -> None:
-        """Keep a value for the kernel that `restart` starts."""
-        if append and name in self._assigned:
-            self._assigned[name] = [*self._assigned[name], *value]
-        else:
-            self._assigned[name] = value
-
-    async def _assign(self, name: str, value: Any, *, append: bool) -> None:
-        content = {"name": name, "append": append}
-        # surrogatepass: text that is no UTF-8 is brought over as it is
-        data = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
-        reply = await self._requests.ask("rlm_assign_request", content, [data], within=LOAD_SECONDS)
-        if reply.get("status") != "ok":
-            raise ContextError(f"{name} could not be set in the REPL: {reply.get('evalue')}")
+        await self._values.assign(self._requests, name, value, append=append)
 
     async def variable(self, name: str) -> str | None:
         """Return `str()` of a variable; None when there is none of that name."""

@@ -108,13 +108,7 @@ class LocalSandbox:
     async def start_command(
         self, command: list[str], *, cwd: str, env: dict[str, str]
     ) -> KernelProcess:
-        """Start a notebook kernel by its kernelspec's command.
-
-        Args:
-            command: The command, filled in.
-            cwd: Where it runs.
-            env: Environment variables added to the scrubbed ones.
-        """
+        """Start a notebook kernel by its kernelspec's command."""
         kernel = self._server.stream.new_kernel()
         self._server.stream.send(
             op="spawn", kernel=kernel.number, dir=cwd, cwd=cwd, env=env, exec=command

@@ -16,7 +16,6 @@ import sys
 import weakref
 from pathlib import Path
 
-import rlm_kernel
 from rlm_kernel.errors import FrameError, SandboxError
 from rlm_kernel.host.directory import make_root
 from rlm_kernel.host.fork_server import ForkServerClient
@@ -85,7 +84,7 @@ class LocalServer:
         self.over = False
         self._users = 0
         self._trees = itertools.count(1)
-        package_parent = str(Path(rlm_kernel.__file__).parents[1])
+        package_parent = str(Path(__file__).parents[2])
         # A session of its own: Ctrl-C in the host's terminal is not for it
         self._process = subprocess.Popen(
             [sys.executable, "-c", _BOOTSTRAP, package_parent, self.root],

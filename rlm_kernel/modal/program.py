@@ -48,13 +48,7 @@ def entry_point() -> tuple[str, ...]:
 
 
 def kernel_program(root: str, *, silence: float, workdir: str | None) -> tuple[str, ...]:
-    """Return the fork server's command; the bundle follows on its stdin.
-
-    Args:
-        root: The fork server's directory; the fork server makes it.
-        silence: Seconds without a frame from the host after which it ends.
-        workdir: A folder to make for cells to start in; None for none.
-    """
+    """Return the fork server's command; the bundle follows on its stdin."""
     folder = f"os.makedirs({workdir!r}, exist_ok=True)\n" if workdir else ""
     code = f"{_HOLD}{folder}{BOOTSTRAP}"
     return (PYTHON, "-c", code, root, "--relay", f"--silence={silence:g}")

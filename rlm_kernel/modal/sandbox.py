@@ -54,7 +54,7 @@ def modal_sandbox(options: ModalOptions) -> RelayedSandbox:
 
 
 class ModalMachine:
-    """A Modal sandbox with a fork server in it (see `rlm_kernel.relay.sandbox.Machine`)."""
+    """A Modal sandbox with a fork server in it (see `rlm_kernel.relay.machine.Machine`)."""
 
     def __init__(self, sandbox: Any, process: Any, options: ModalOptions) -> None:
         self._sandbox = sandbox

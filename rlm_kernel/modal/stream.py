@@ -118,12 +118,7 @@ class ModalStream:
 
 
 class _Outage:
-    """The time during which nothing has come through.
-
-    Args:
-        patience: Seconds that it may last.
-        ended: Says why the sandbox has ended, or None.
-    """
+    """The time during which nothing has come through."""
 
     def __init__(self, patience: float, ended: Callable[[], Awaitable[str | None]]) -> None:
         self._patience = patience

@@ -9,12 +9,7 @@ MAX_LEVELS = 100
 
 
 def too_deep(value: Any, levels: int = MAX_LEVELS) -> bool:
-    """Return whether a JSON value has more than `levels` lists and objects within each other.
-
-    Args:
-        value: The value; it is walked level by level, never by recursion.
-        levels: How many there may be.
-    """
+    """Return whether a JSON value has more than `levels` lists and objects within each other."""
     level = [value]
     for _ in range(levels + 1):
         inside: list[Any] = []

@@ -34,11 +34,7 @@ class Machine(Protocol):
         ...
 
     async def end(self, *, ended: bool) -> None:
-        """End the machine; nothing of it is left then.
-
-        Args:
-            ended: Whether it has ended by itself already.
-        """
+        """End the machine, unless it has `ended` by itself; nothing of it is left then."""
         ...
 
     async def exit_reason(self) -> str:

@@ -9,7 +9,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.context.hash import write_value
 from rlm_kernel.context.value import PlacedContext
 from rlm_kernel.errors import ContextError, FrameError, SandboxError
 from rlm_kernel.host.fork_server import ForkServerClient
@@ -46,7 +45,7 @@ class Multiplexer:
         silence: Seconds without a frame from the sandbox after which it counts as lost.
 
     Attributes:
-        server: The control frames: which kernels run, and what became of them.
+        fork_server: The control frames: which kernels run, and how they ended.
         why: What ended the stream; None while it lives or when it was closed here.
     """
 
@@ -126,10 +125,6 @@ class Multiplexer:
     async def place(self, value: ContextValue, number: int) -> PlacedContext:
         """Write a value to a new file in the sandbox.
 
-        Args:
-            value: The value.
-            number: The file's: no two of a sandbox may share one.
-
         Raises:
             ContextError: There is no room for it.
             SandboxError: The sandbox ended meanwhile.
@@ -170,9 +165,9 @@ class Multiplexer:
         return f"{self._root}/c{number}"
 
     def _write_file(self, value: ContextValue, number: int) -> None:
-        """Encode and hash a value and queue it, no faster than it is sent; runs on a thread."""
+        """Encode a value and queue it, no faster than it is sent; runs on a thread."""
         with io.BufferedWriter(_QueuedFile(self._add_to_file, number), chunks.CHUNK_BYTES) as file:
-            write_value(value, file)
+            value.write(file)
 
     def _add_to_file(self, number: int, data: bytes) -> None:
         with self._room:

@@ -28,11 +28,7 @@ _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, MachineP
 
 
 def shared_pool(kind: str) -> MachinePool:
-    """Return the running event loop's pool for a kind of machine; the caller closes it.
-
-    Args:
-        kind: Differs for machines that cannot replace each other.
-    """
+    """Return the running event loop's pool for a kind of machine; the caller closes it."""
     kinds = _shared.setdefault(asyncio.get_running_loop(), {})
     pool = kinds.get(kind)
     if pool is None or pool.users == 0:

@@ -83,9 +83,6 @@ class SocketProxy:
     Any Jupyter client connects to them. They outlive the kernel: a restarted one gets the same
     sockets.
 
-    Args:
-        connection: Connection info (ipc); the sockets are bound where it says.
-
     Attributes:
         session_receiver: Gets the messages for the session.
     """

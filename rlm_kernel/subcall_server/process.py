@@ -28,12 +28,7 @@ _END_SECONDS = 10.0
 
 
 class SubCallServerProcess:
-    """A sub-call server beside one kernel and its successors.
-
-    Args:
-        settings: What `rlm_kernel.subcall_server.program` reads: JSON.
-        env: Its environment variables, the keys among them.
-    """
+    """A sub-call server beside one kernel and its successors."""
 
     def __init__(self, settings: dict[str, Any], env: Mapping[str, str]) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""A person's kernel is an ordinary notebook kernel, with what a model's REPL has besides."""
+"""A notebook kernel is an ordinary kernel that also has what a model's REPL has."""
 
 from __future__ import annotations
 

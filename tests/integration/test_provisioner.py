@@ -1,4 +1,4 @@
-"""A person's kernel, started as a Jupyter server starts it: by the kernelspec and provisioner."""
+"""A notebook kernel, started as a Jupyter server does: by kernelspec and provisioner."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_install_writes_a_kernelspec_for_this_interpreter(tmp_path: Path) -> Non
     assert str(tmp_path) in done.stdout
 
 
-async def test_a_person_s_kernel_starts_runs_interrupts_restarts_and_ends(
+async def test_a_notebook_kernel_starts_runs_interrupts_restarts_and_ends(
     spec_manager: KernelSpecManager, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "planted-secret")
@@ -79,7 +79,7 @@ async def test_a_person_s_kernel_starts_runs_interrupts_restarts_and_ends(
 
 
 @pytest.mark.parametrize("environment", ["docker", "modal"], indirect=True)
-async def test_a_person_s_kernel_runs_in_a_sandbox(
+async def test_a_notebook_kernel_runs_in_a_sandbox(
     environment: str,
     spec_manager: KernelSpecManager,
     monkeypatch: pytest.MonkeyPatch,

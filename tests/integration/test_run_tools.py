@@ -1,4 +1,4 @@
-"""Tools of the host, called from cells across the bridge."""
+"""Tools of the host, called from cells as sub-calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's notebook asks models too: what answers it has the keys, and ends with the kernel."""
+"""A notebook kernel calls models too: its sub-call server has the keys, and ends with it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rlm_kernel.context.hash import ContextHash, hash_context, written_hash
+from rlm_kernel.context.hash import ContextHash, hash_context
 from rlm_kernel.context.load import load
 from rlm_kernel.context.value import CHUNK_CHARACTERS, context_value
 from rlm_kernel.context.write import write_context
@@ -57,7 +57,6 @@ def test_the_hash_is_that_of_the_written_file(value: Any, written: bytes, tmp_pa
         form=travelling.form, bytes=len(written), sha256=hashlib.sha256(written).hexdigest()
     )
     assert hash_context(travelling) == hash_context(context_value(value)) == expected
-    assert asyncio.run(written_hash(travelling)) == expected
     assert load(placed.path, placed.form) == value
 
 
@@ -89,31 +88,13 @@ def test_many_writers_at_once_write_all_of_it_and_agree_on_the_hash() -> None:
 
 
 def test_a_write_that_fails_leaves_the_hash_to_the_next_one() -> None:
-    travelling = context_value("x" * 5 * CHUNK_CHARACTERS)
-
-    async def main() -> None:
-        waiting = asyncio.ensure_future(written_hash(travelling))
-        with pytest.raises(OSError, match="no space left"):
-            hash_context(travelling, FullDisk())  # type: ignore[arg-type]
-        assert not waiting.done()
-        found = hash_context(travelling, io.BytesIO())
-        assert await waiting == found
-
-    asyncio.run(main())
-
-
-def test_who_gives_up_waiting_for_a_hash_takes_it_from_nobody() -> None:
-    travelling = context_value("x")
-
-    async def main() -> None:
-        waiting = asyncio.ensure_future(written_hash(travelling))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        found = hash_context(travelling, io.BytesIO())
-        assert await written_hash(travelling) == found
-
-    asyncio.run(main())
+    text = "x" * 5 * CHUNK_CHARACTERS
+    travelling = context_value(text)
+    with pytest.raises(OSError, match="no space left"):
+        hash_context(travelling, FullDisk())  # type: ignore[arg-type]
+    file = io.BytesIO()
+    assert hash_context(travelling, file).sha256 == hashlib.sha256(text.encode()).hexdigest()
+    assert file.getvalue() == text.encode()
 
 
 def test_hashing_stops_when_it_is_told_to() -> None:
