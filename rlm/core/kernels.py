@@ -48,7 +48,7 @@ async def forked_kernel(
         on_context: Called with the context when it is ready to travel.
 
     Raises:
-        ContextError: The context cannot be brought into it.
+        ContextError: The context cannot be loaded into it.
         SandboxError: It cannot be started.
     """
     async with _placed(sandbox, spec.context, on_context) as placing:
@@ -109,7 +109,7 @@ class KeptKernel:
             on_context: Called with the context when it is ready to travel.
 
         Raises:
-            ContextError: The context cannot be brought into it.
+            ContextError: The context cannot be loaded into it.
             SandboxError: It cannot be started.
         """
         self._handler = on_call  # Before the kernel starts: its `setup_code` may call.
