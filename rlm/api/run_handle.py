@@ -52,14 +52,7 @@ class RunHandle:
         readers: ReaderSet,
         owner: object,
     ) -> None:
-        """Start the run.
-
-        Args:
-            job: The run.
-            recorder: Its record.
-            readers: The readers of its `RLM`.
-            owner: The `RLM`, kept alive until the run is over: the run needs its resources.
-        """
+        """Start the run, and keep its `RLM`, the owner, alive until it is over."""
         self.id = recorder.tree_id
         self.trajectory: Trajectory = recorder.trajectory
         self._job = job

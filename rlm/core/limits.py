@@ -155,10 +155,7 @@ class ErrorStreak:
     count: int = 0
 
     def turn(self, error: str | None) -> None:
-        """Count a turn.
-
-        Args:
-            error: How it failed; None when it did not.
+        """Count a turn; `error` says how it failed, None that it did not.
 
         Raises:
             ErrorThresholdExceededError: It was one failure too many.

@@ -58,10 +58,7 @@ class Job(Generic[T]):
         self._loop.call(self._cancel)
 
     def wait(self, main_thread: MainThreadCalls | None = None) -> T:
-        """Start the job and wait for it; a Ctrl-C cancels it.
-
-        Args:
-            main_thread: Calls to serve meanwhile.
+        """Start the job, wait for it, and serve `main_thread` meanwhile; a Ctrl-C cancels it.
 
         Raises:
             KeyboardInterrupt: The user pressed Ctrl-C, and the job returned nothing.

@@ -55,11 +55,7 @@ class Tool:
 
 
 def parse_tools(tools: Mapping[str, Any] | None, argument: str) -> tuple[Tool, ...]:
-    """Check and read `custom_tools` or `custom_sub_tools`.
-
-    Args:
-        tools: ``{"name": value}`` or ``{"name": {"tool": value, "description": text}}``.
-        argument: The argument's name, for errors.
+    """Check and read `custom_tools` or `custom_sub_tools`, whose name is `argument`.
 
     Raises:
         ConfigurationError: A name is reserved or cannot be a variable's.
@@ -84,12 +80,6 @@ def tools_section(tools: tuple[Tool, ...]) -> str:
 
 async def call_tool(tool: Tool | None, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
     """Call a tool, sync or async, on a new thread, and return its value, which is checked JSON.
-
-    Args:
-        tool: The tool; None when there is none of that name.
-        name: The name that was called.
-        args: Positional arguments (JSON).
-        kwargs: Keyword arguments (JSON).
 
     Raises:
         ToolFailedError: It raised, or its value is not JSON; the message names the tool.

@@ -78,9 +78,6 @@ class ReplayClient:
     def context(self, given: Any) -> tuple[Any, ContextInfo]:
         """Return the recorded context, from the log or as given, and its description.
 
-        Args:
-            given: The argument of `completion`; `NOT_GIVEN` without one.
-
         Raises:
             ContextError: The log does not hold the context, and it was not given.
             ContextMismatchError: Another context was given.

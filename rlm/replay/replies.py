@@ -23,12 +23,7 @@ class RecordedCallError(RLMError):
 
 
 class RecordedReply:
-    """Gives the reply to one call, or fails as the call did; counts and cost are the log's.
-
-    Args:
-        reply: The recorded reply.
-        error: How the call failed instead.
-    """
+    """Gives the reply to one call, or fails with `error` as the call did; with the log's usage."""
 
     backend = "replay"
     reports_cost = True
@@ -80,8 +75,7 @@ class RecordedReply:
 class PendingReply(RecordedReply):
     """Waits for what cancelled the call when it was recorded: its own cell, or a limit.
 
-    Args:
-        patience: Seconds after which it fails instead; None waits without limit.
+    It fails after `patience` seconds instead; None waits without limit.
     """
 
     def __init__(self, patience: float | None) -> None:
