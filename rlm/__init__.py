@@ -81,29 +81,21 @@ _MODULES = {
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Load the magics, for ``%load_ext rlm``.
-
-    Args:
-        shell: The user's.
-    """
+    """Load the magics into the user's shell, for ``%load_ext rlm``."""
     import rlm_ipython
 
     rlm_ipython.load_ipython_extension(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Take them out again, for ``%unload_ext rlm``.
-
-    Args:
-        shell: The user's.
-    """
+    """Remove the magics from the user's shell, for ``%unload_ext rlm``."""
     import rlm_ipython
 
     rlm_ipython.unload_ipython_extension(shell)
 
 
 def __getattr__(name: str) -> Any:
-    """Load the rest when asked for: errors are cheap, the engine is not."""
+    """Load the rest on demand: errors are cheap to import, the engine is not."""
     value: Any
     if name == "__version__":
         from importlib.metadata import version  # 20 ms that few need

@@ -1,4 +1,4 @@
-"""What the model is told of its context before it looks: type, size and shape, never the text."""
+"""Describes a context to the model and to logs: type, size and shape, never the text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _DEPTH = 100
 
 _PREVIEW = 200
 _DESCRIPTION = 1000
-"""Characters. The description is all that the model is shown of a context unasked."""
+"""Characters. The model sees no more of a context than this, unless its code prints it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +58,11 @@ class ContextInfo:
     Attributes:
         type: The value's type, such as ``"str"`` or ``"pandas.DataFrame"``.
         length: Characters, bytes or items; 0 where there is no such thing.
-        description: A noun phrase with all of it, such as ``"a str of 12 characters"``: one line
-            of at most 1,000 characters. Names that the context brings along are cut and quoted.
+        description: A noun phrase such as ``"a str of 12 characters"``: one line of at most 1,000
+            characters. Names from inside the context are shortened and quoted.
         preview: Its first 200 characters, for logs and viewers, not for the model.
-        fingerprint: What identifies it, and a small one itself, for logs; None of one that takes
-            a while to hash: a note tells it during the run.
+        fingerprint: What identifies it, and a small context itself, for logs. None if hashing takes
+            a while: then a note has it during the run.
     """
 
     type: str
@@ -83,12 +83,12 @@ class ContextInfo:
 
 
 def describe(value: Any, remark: str = "", *, inline: bool = True) -> ContextInfo:
-    """Describe any Python object by what it says of itself; a lying one is named by type only.
+    """Describe any Python object by its size and shape, or by its type only if they raise.
 
     Args:
         value: The context.
-        remark: What else to say, such as which files were left out.
-        inline: Whether logs may hold a small one itself.
+        remark: Appended to the description, such as which files were left out.
+        inline: Whether logs may hold a small context itself.
     """
     kind = _type_name(value)
     try:
@@ -189,7 +189,7 @@ def _columns(value: Any) -> str:
 
 
 def _characters(values: Any) -> str:
-    """Return how much text a collection of strings holds, for one that holds only strings."""
+    """Return the total length of a collection that holds only strings, else nothing."""
     if values and all(isinstance(value, str) for value in values):
         return f" ({sum(map(len, values)):,} characters in total)"
     return ""
@@ -216,7 +216,7 @@ def _type_name(value: Any) -> str:
 
 
 def _one_line(phrase: str, remark: str) -> str:
-    """Return a description as one bounded line; a foreign object's own text may be anything."""
+    """Return a description as one bounded line: an object's names may be anything."""
     phrase, remark = (
         "".join(c if c.isprintable() else "?" for c in text[: 2 * _DESCRIPTION])
         for text in (phrase, remark)

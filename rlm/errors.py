@@ -1,4 +1,4 @@
-"""Every error that a user of `rlm` can meet, under one root.
+"""Every error that `rlm` raises to its users, under one root.
 
 The limit errors have the reference's names, attributes and argument order, so
 that `except` clauses written for it work unchanged.
@@ -40,11 +40,11 @@ __all__ = [
 
 
 class ConfigurationError(RLMError, ValueError):
-    """A value that a user gave is not one of those allowed."""
+    """An argument has a value that is not allowed."""
 
 
 class ArgumentError(RLMError, TypeError):
-    """A keyword that a user gave is not one that is taken."""
+    """An argument is unknown, missing, or of the wrong type."""
 
 
 class MissingPackageError(RLMError, ImportError):
@@ -56,7 +56,7 @@ class MissingKeyError(ConfigurationError):
 
 
 class UnknownCostError(ConfigurationError):
-    """A reply's cost is known to nobody, so `max_budget` cannot be kept; give `prices`."""
+    """The cost of a reply is unknown, so `max_budget` cannot be kept; give `prices`."""
 
 
 class BackendError(RLMError):
@@ -66,7 +66,7 @@ class BackendError(RLMError):
         backend: The backend's name, such as ``"openai"``.
         model: The model that was asked.
         status: The HTTP status, or None when there was no HTTP reply.
-        retryable: Whether the same request may well succeed a little later.
+        retryable: Whether the same request may succeed a little later.
         retry_after: Seconds that the provider asked to wait, or None.
     """
 
@@ -89,26 +89,26 @@ class BackendError(RLMError):
 
 
 class ContextWindowError(BackendError):
-    """The provider says, or we know, that the prompt is longer than the model's window."""
+    """The prompt is longer than the model's window, as the provider says or we know."""
 
 
 class ReplayMissError(RLMError):
-    """A run that is played again asks what its log has no reply to; the message says what differs.
+    """A replayed run makes a call that its log has no reply to; the message says what differs.
 
     `on_miss` of `RLM.from_notebook` decides whether this ends the run.
     """
 
 
 class ReplayWarning(UserWarning):
-    """Cells that were executed again gave other output than recorded."""
+    """Something about a replay differs from the log, such as the output of a cell."""
 
 
 class ContextMismatchError(ContextError, ValueError):
-    """The context that is given for a recorded run is not the one it was about.
+    """The context that was given for a recorded run is not the one that the run had.
 
     Attributes:
         expected: The recorded context's SHA-256.
-        found: That of the one given.
+        found: The SHA-256 of the one given.
     """
 
     def __init__(self, message: str, *, expected: str = "", found: str = "") -> None:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ModelUsageSummary:
-    """What was asked of one model, over a whole tree.
+    """The calls, tokens and cost of one model, over a whole tree.
 
     Attributes:
         total_calls: Number of requests.
@@ -52,7 +52,7 @@ class ModelUsageSummary:
 
 @dataclass(slots=True)
 class UsageSummary:
-    """What was asked of every model, over a whole tree.
+    """The calls, tokens and cost of every model, over a whole tree.
 
     Attributes:
         model_usage_summaries: Model name to its summary.
@@ -72,7 +72,7 @@ class UsageSummary:
 
     @property
     def cost_is_partial(self) -> bool:
-        """Whether `total_cost` is known and leaves calls out whose cost is not: it is a minimum."""
+        """Whether `total_cost` leaves out calls of unknown cost, so that it is a minimum."""
         return self.total_cost is not None and any(
             s.uncosted_calls or (s.total_cost is None and s.total_calls)
             for s in self.model_usage_summaries.values()

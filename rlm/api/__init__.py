@@ -1,1 +1,1 @@
-"""The public objects: `RLM` and its handles, sync, async and in the background."""
+"""What users call: `RLM`, its runs in the background, its readers, and who answers a notebook."""

@@ -1,4 +1,4 @@
-"""Asking a person before each cell: `RLM(approve=ask)`, and `%%rlm --step`."""
+"""Asks a person before each cell: `RLM(approve=ask)`, and `%%rlm --step`."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _STOP = {"s", "stop", "n", "no", "q", "quit"}
 
 
 def ask(code: str, turn: int) -> str | None:
-    """Show a cell and ask through `input()` whether to run it, to edit it first, or to stop.
+    """Show a cell, and ask through `input()` whether to run it, edit it first, or stop.
 
-    It asks on the thread that waits for the run, where Ctrl-C stops the run as ever.
+    It asks on the thread that waits for the run, where Ctrl-C stops the run as usual.
 
     Args:
         code: What the model wants to run.
@@ -24,8 +24,10 @@ def ask(code: str, turn: int) -> str | None:
     Returns:
         The code to run; None to stop the run.
     """
-    desk = main_thread_here()
-    return _decided(code, turn) if desk is None else desk.call(_decided, code, turn)
+    main_thread = main_thread_here()
+    if main_thread is None:
+        return _decided(code, turn)
+    return main_thread.call(_decided, code, turn)
 
 
 def _decided(code: str, turn: int) -> str | None:
@@ -45,7 +47,7 @@ def _decided(code: str, turn: int) -> str | None:
 
 
 def _show(code: str, turn: int) -> None:
-    # All of it, however long: what is not seen cannot be approved.
+    # All of it, however long: nobody can approve what they have not seen.
     lines = "".join(f"  | {line}\n" for line in safe_text(code).rstrip("\n").split("\n"))
     sys.stdout.write(f"Turn {turn} wants to run:\n{lines}")
     sys.stdout.flush()

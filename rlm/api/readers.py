@@ -45,7 +45,7 @@ def checked_readers(logger: Any) -> tuple[Any, ...]:
 
 
 class ReaderSet:
-    """The readers of one `RLM`, and their delivery, which is made anew after a close or a fork.
+    """The readers of one `RLM`, and the delivery to them, a new one after a close or a fork.
 
     Only the `RLM` refers to it: a callback is often a method of an object that has the `RLM`, and
     any other reference would keep both alive.
@@ -100,7 +100,7 @@ class ReaderSet:
     def close(self) -> None:
         """Deliver what is left and end the threads; a later run starts new ones.
 
-        On the engine's thread, which must not wait, the delivery does so by itself.
+        The engine's thread must not wait: there the delivery goes on by itself.
         """
         delivery, self._delivery = self._delivery, None
         if delivery is None:

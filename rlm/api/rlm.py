@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 class RLM:
     """Recursive language model completions: the model works on its context in a REPL.
 
-    `environment="local"` is a Jupyter kernel process of its own on this machine. It gets no key,
-    but it is no boundary against hostile code: it runs as the same user, with the same files.
+    `environment="local"` runs a Jupyter kernel process on this machine. The kernel gets no key, but
+    it is no boundary against hostile code: it runs as the same user, with the same files.
 
     ::
 
@@ -54,7 +54,7 @@ class RLM:
     Completions of one object may run at once, from any threads and tasks.
 
     Attributes:
-        config: Everything it was made with, checked and frozen.
+        config: Its arguments, checked and frozen.
     """
 
     def __init__(
@@ -187,7 +187,7 @@ class RLM:
         messages: str | list[Message] | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Make an RLM of a recorded run: to play it again, to resume it, or to fork it.
+        """Make an RLM from a recorded run, to replay, resume or fork it.
 
         ::
 
@@ -195,23 +195,22 @@ class RLM:
             RLM.from_notebook("risks.ipynb").completion()                         # resume
             RLM.from_notebook("risks.ipynb", turn=3, model="gpt-5").completion()  # fork
 
-        What the log answers is executed again in a new kernel; see docs/replay.md.
+        The code of recorded turns runs again in a new kernel; see docs/replay.md.
 
         Args:
-            path: The log: a file that `Trajectory.load` reads, or a trajectory; of a persistent
+            path: The log: a file that `Trajectory.load` reads, or a trajectory; for a persistent
                 RLM a list of them, one for each completion.
-            context: The context, where the log does not hold it: the value, or a `pathlib.Path`,
-                which is read as what the context was (text, JSON or bytes).
-            turn: The first that a model is asked in. None: the one after the last whole turn, or
-                after the first cell that was edited in the notebook.
+            context: The context, if the log does not hold it: the value, or a `pathlib.Path`, which
+                is read in the form that the context had (text, JSON or bytes).
+            turn: The first turn in which a model is asked. None: the turn after the last complete
+                one, or after the first cell that was edited in the notebook.
             replay: Whether the log answers everything, to its end.
-            on_miss: What is done about a call that the log has no reply to: ``"error"`` ends the
-                run and says what differs, ``"live"`` asks the model, ``"nearest"`` takes the reply
-                to the most similar prompt. The default is ``"error"`` for a replay, else
-                ``"live"``.
+            on_miss: What to do about a call that the log has no reply to: ``"error"`` ends the run
+                and says what differs, ``"live"`` asks the model, ``"nearest"`` takes the reply to
+                the most similar prompt. The default is ``"error"`` for a replay, else ``"live"``.
             model: Another root model; short for ``backend_kwargs={"model_name": ...}``.
-            messages: What is said to the model before the first live turn.
-            kwargs: Arguments of `RLM` that are to differ from the recorded ones.
+            messages: Messages to add before the first live turn.
+            kwargs: Arguments of `RLM` that differ from the recorded ones.
 
         Raises:
             ConfigurationError: The log cannot be left at `turn`, or a value is not allowed.
@@ -233,14 +232,13 @@ class RLM:
     def completion(
         self, prompt: Any = NOT_GIVEN, root_prompt: str | None = None
     ) -> RLMChatCompletion:
-        """Answer a question about a context; also inside a running event loop.
+        """Answer a question about a context; this also works inside a running event loop.
 
         Args:
             prompt: The context: text, JSON values, bytes, any object that can be pickled, or a
                 `pathlib.Path` to a file or folder. It becomes `context` in the REPL and never
-                enters the root model's messages. After `from_notebook` the recorded one may be
-                left out.
-            root_prompt: The question, which only the root model is shown.
+                enters the root model's messages. After `from_notebook` it may be left out.
+            root_prompt: The question, which only the root model sees.
 
         Returns:
             The answer, with its usage and trajectory.
@@ -248,9 +246,9 @@ class RLM:
         Raises:
             LimitExceededError: A limit was reached.
             CancellationError: The user pressed Ctrl-C, or `approve` refused a cell.
-            ContextError: The context cannot be brought into the REPL.
+            ContextError: The context cannot be loaded into the REPL.
             BackendError: The provider failed.
-            RLMError: Root of all these; has the `trajectory` and the `partial_answer` so far.
+            RLMError: Root of all these; it has the `trajectory` and the `partial_answer` so far.
         """
         with serve_main_thread() as main_thread:
             job, recorder = self._prepare(prompt, root_prompt)
@@ -268,10 +266,10 @@ class RLM:
     ) -> RLMChatCompletion:
         """Answer a question about a context; cancelling the task cancels the run.
 
-        A Ctrl-C under `asyncio.run` is such a cancellation, of the main task: asyncio turns it
-        into a bare `KeyboardInterrupt`, never our `CancellationError`. The record so far is on
-        the `CancelledError`, as `trajectory` and `partial_answer`; of asyncio's own
-        `KeyboardInterrupt` that error is the `__context__`.
+        A Ctrl-C under `asyncio.run` cancels the main task; asyncio turns this into a bare
+        `KeyboardInterrupt`, never our `CancellationError`. The `CancelledError` has the record so
+        far as `trajectory` and `partial_answer`; it is the `__context__` of that
+        `KeyboardInterrupt`.
 
         Args:
             prompt: As for `completion`.
@@ -286,7 +284,7 @@ class RLM:
         try:
             outcome = await job.wait_async()
         except asyncio.CancelledError as error:
-            # It has to stay what it is: timeouts and task groups count on their own error.
+            # It must stay this very error: timeouts and task groups compare it with theirs.
             stopped = cancelled(recorder)
             vars(error).update(trajectory=stopped.trajectory, partial_answer=stopped.partial_answer)
             raise
@@ -300,18 +298,18 @@ class RLM:
         *,
         at_end: AtEnd | None = None,
     ) -> RunHandle:
-        """Begin a run in the background and return at once.
+        """Start a run in the background and return at once.
 
-        It goes on until it is over, also when nobody keeps the handle; `close` (so also the end
-        of a `with` block) cancels it.
+        The run goes on to its end even if nobody keeps the handle. `close`, which also happens at
+        the end of a `with` block, cancels it.
 
         Args:
             prompt: As for `completion`.
             root_prompt: As for `completion`.
-            at_end: Awaited with the result or error before the run is `done`; must not block.
+            at_end: Awaited with the result or error before the run is `done`; it must not block.
 
         Returns:
-            The run: to watch, to wait for, to stop.
+            A handle to watch the run, wait for it, or stop it.
         """
         from rlm.api.run_handle import RunHandle
 
@@ -321,7 +319,7 @@ class RLM:
     def stream(
         self, prompt: Any = NOT_GIVEN, root_prompt: str | None = None
     ) -> AsyncGenerator[Event, None]:
-        """Watch a run: yield its events as they happen; leaving the loop cancels the run.
+        """Yield a run's events as they happen; leaving the loop cancels the run.
 
         Args:
             prompt: As for `completion`.
@@ -335,10 +333,10 @@ class RLM:
         )
 
     def close(self) -> None:
-        """Free everything the object holds: kernels, connections, threads; safe to call again.
+        """Free the kernels, connections and threads; safe to call again.
 
-        Runs that go on are cancelled first: they end with a `CancellationError`. A completion
-        asked for later makes everything anew.
+        Running runs are cancelled first and end with a `CancellationError`. A later completion
+        starts everything again.
         """
         resources, self._resources = self._resources, None
         try:

@@ -1,4 +1,4 @@
-"""A run in the background: to watch, to wait for from anywhere, to stop."""
+"""A run in the background, which any thread can watch, wait for and stop."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ if TYPE_CHECKING:
 
 
 class RunHandle:
-    """A run that goes on by itself; `RLM.start` returns it.
+    """A run in the background; `RLM.start` returns it.
 
     ::
 
         handle = rlm.start(text, root_prompt="Who is the narrator?")
-        handle.trajectory  # as far as it is
+        handle.trajectory  # the record so far
         result = handle.result()  # or: await handle
 
-    It may be used from any thread. Whoever waits for it only waits: a timeout, a Ctrl-C or a
-    cancelled task ends the waiting, and `stop` ends the run.
+    It may be used from any thread. A timeout, a Ctrl-C or a cancelled task ends only the waiting;
+    `stop` ends the run.
 
     Attributes:
-        id: What the ids of all its events begin with.
-        trajectory: The record of the tree; it grows while the run goes on.
+        id: The prefix of the ids of all its events.
+        trajectory: The record of the tree; it grows while the run is going.
     """
 
     def __init__(
@@ -52,14 +52,7 @@ class RunHandle:
         readers: ReaderSet,
         owner: object,
     ) -> None:
-        """Start the run.
-
-        Args:
-            job: The run.
-            recorder: Its record.
-            readers: The readers of its `RLM`.
-            owner: The `RLM`, kept alive until the run is over: the run needs its resources.
-        """
+        """Start the run, and keep its `RLM`, the owner, alive until it is over."""
         self.id = recorder.tree_id
         self.trajectory: Trajectory = recorder.trajectory
         self._job = job
@@ -79,7 +72,7 @@ class RunHandle:
 
     @property
     def error(self) -> RLMError | None:
-        """Why the run ended without an answer; None while it goes on, or when it has one."""
+        """Why the run ended without an answer; None while it is running, or when it has one."""
         outcome = self._outcome if self.done else None
         return outcome if isinstance(outcome, RLMError) else None
 
@@ -90,34 +83,34 @@ class RunHandle:
 
     @property
     def usage(self) -> UsageSummary:
-        """What the whole tree took so far."""
+        """Usage of the whole tree so far."""
         return self.trajectory.usage or UsageSummary()
 
     def stop(self) -> None:
         """Cancel the run and return at once; it ends with a `CancellationError`.
 
-        It frees what it holds before it is `done`. A run that is over stays as it ended.
+        It frees its resources before it is `done`. A run that is over does not change.
         """
         self._job.cancel()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the run is over, and return whether it is; never raises what it ended in.
+        """Wait until the run is over, and return whether it is; never raises the run's error.
 
         Args:
-            timeout: How long at most, in seconds; None for as long as it takes.
+            timeout: The most seconds to wait; None waits without limit.
         """
         concurrent.futures.wait([self._job.future], timeout)
         return self.done
 
     def result(self, timeout: float | None = None) -> RLMChatCompletion:
-        """Wait for the run and return what `RLM.completion` would have.
+        """Wait for the run, and return or raise what `RLM.completion` would.
 
         Args:
-            timeout: How long at most, in seconds; None for as long as it takes.
+            timeout: The most seconds to wait; None waits without limit.
 
         Raises:
-            TimeoutError: It is not over yet; it goes on.
-            RLMError: What the run ended in, as `RLM.completion` raises it.
+            TimeoutError: The run is not over yet; it goes on.
+            RLMError: The run's error, as `RLM.completion` raises it.
         """
         if not self.wait(timeout):
             raise TimeoutError(f"The run is not over after {timeout} s; it goes on.")
@@ -129,33 +122,33 @@ class RunHandle:
         return self._awaited().__await__()
 
     def add_reader(self, reader: Reader) -> None:
-        """Tell one more reader: first of all that happened so far, then of each event as it comes.
+        """Add a reader: it gets all events so far, then each new one.
 
-        It is called in order on a thread of its own, and closed by nobody but its owner.
+        It is called in order, on a separate thread. Only its owner closes it.
 
         Args:
             reader: An object with `on_event(event)`.
 
         Raises:
-            ArgumentError: It is none.
+            ArgumentError: The object is not a reader.
         """
         from rlm.logger.delivery import QUEUE_LIMIT, Delivery
 
         checked_readers(reader)
-        # What has happened already must find room, however much it is.
+        # All past events must fit, however many they are.
         delivery = Delivery((reader,), queue_limit=QUEUE_LIMIT + len(self.trajectory))
         with self._lock:
             if id(reader) in self._deliveries:
                 return
             self._deliveries[id(reader)] = delivery
-        # On the engine's loop, where events happen, none comes between the past and the next.
+        # Events are emitted on the engine's loop: there, none is lost between past and next.
         self._job.on_loop(lambda: self._attach(delivery))
 
     def remove_reader(self, reader: Reader) -> None:
-        """Tell a reader nothing more.
+        """Remove a reader.
 
         Args:
-            reader: One that was added; any other is ignored.
+            reader: One that was added; others are ignored.
         """
         with self._lock:
             delivery = self._deliveries.pop(id(reader), None)
@@ -163,15 +156,15 @@ class RunHandle:
             delivery.forget()
 
     def add_done_callback(self, callback: Callable[[RunHandle], object]) -> None:
-        """Call a function when the run is over, or now when it is.
+        """Call a function when the run is over, or at once if it is over already.
 
         Args:
-            callback: Called with the handle, on the engine's thread: it must not wait.
+            callback: Called with the handle, on the engine's thread; it must not block.
         """
         self._job.future.add_done_callback(lambda _: callback(self))
 
     def save(self, path: str | Path) -> Path:
-        """Write the trajectory, as far as it is, to a file; the suffix decides the format.
+        """Write the trajectory so far to a file; the suffix decides the format.
 
         Args:
             path: The file, ending in one of `rlm.trajectory.SUFFIXES`.
@@ -183,18 +176,18 @@ class RunHandle:
         return self.trajectory.save(path)
 
     def view(self) -> None:
-        """Show the run as far as it is: in the viewer in a notebook, as a tree in a terminal."""
+        """Show the run so far: in the viewer in a notebook, as a tree in a terminal."""
         self.trajectory.view()
 
     def __repr__(self) -> str:
         from rlm.render.outline import summary
 
         root = self.trajectory.root
-        told = summary(root) if root is not None else ""
+        figures = summary(root) if root is not None else ""
         state = "" if self.done else "running"
         if self.done and (root is None or root.finished is None):
             state = type(self.error).__name__
-        return f"<RunHandle {self.id}: {' · '.join(filter(None, [state, told])) or 'starting'}>"
+        return f"<RunHandle {self.id}: {' · '.join(filter(None, [state, figures])) or 'starting'}>"
 
     @cached_property
     def _outcome(self) -> Outcome:
@@ -208,11 +201,11 @@ class RunHandle:
         loop = asyncio.get_running_loop()
         over = asyncio.Event()
 
-        def tell(_: object) -> None:
+        def on_done(_: object) -> None:
             with suppress(RuntimeError):  # The loop is closed: nobody waits.
                 loop.call_soon_threadsafe(over.set)
 
-        self._job.future.add_done_callback(tell)
+        self._job.future.add_done_callback(on_done)
         await over.wait()
         await asyncio.to_thread(self._readers.flush, FLUSH_SECONDS)
         return raise_or_return(self._outcome, self._readers)
@@ -221,14 +214,14 @@ class RunHandle:
         for event in self.trajectory.events:
             delivery.emit(event)
         self._recorder.listen(delivery.emit)
-        # Not before the past is told: the run may have ended since the reader came.
+        # After the past events: the run may have ended since the reader was added.
         self._job.future.add_done_callback(lambda _: delivery.forget())
 
     def _release(self, _: object) -> None:
-        """Let go of what only a run that goes on needs; on the engine's thread."""
+        """Release what only a running run needs; on the engine's thread."""
         _running.discard(self)
         self._owner = None
 
 
 _running: set[RunHandle] = set()
-"""The runs of this process that go on: nobody has to keep a handle for that."""
+"""The running runs of this process, so that nobody has to keep a handle."""

@@ -1,8 +1,8 @@
-"""Answers `llm_query` and `rlm_query` of a person's notebook: a run whose model is the person.
+"""Answers `llm_query` and `rlm_query` of a person's notebook, where the person writes the code.
 
-`rlm_kernel.subcall_server` finds it by the entry-point group of that name and runs it in a process
-beside the kernel: keys and limits are here, outside the sandbox. Children are ordinary runs, with
-their kernels in one sandbox of the notebook's environment.
+`rlm_kernel.subcall_server` finds it by the entry-point group of that name, and runs it in a process
+beside the kernel: keys and limits stay here, outside the sandbox. Children are ordinary runs; their
+kernels share one sandbox of the notebook's environment.
 """
 
 from __future__ import annotations
@@ -46,17 +46,17 @@ _TAKEN = (
 """Arguments of `RLM` that make sense for a notebook; a time limit on all of it does not."""
 
 MAX_DEPTH = 2
-"""Unless told otherwise a person's `rlm_query` starts a child, whose own is one plain call."""
+"""By default a person's `rlm_query` starts a child, whose `rlm_query` is one plain call."""
 
 
 @asynccontextmanager
 async def subcall_server(settings: dict[str, Any]) -> AsyncIterator[CallHandler]:
-    """Open what answers one notebook's calls.
+    """Yield the handler of one notebook's calls.
 
     Args:
         settings: `environment` and `environment_kwargs`, as `RLM` takes them, and `rlm`: further
-            arguments of `RLM` (JSON). What that does not say of the model, the environment
-            variables RLM_BACKEND, RLM_MODEL and RLM_BASE_URL do.
+            arguments of `RLM` (JSON). The environment variables RLM_BACKEND, RLM_MODEL and
+            RLM_BASE_URL supply the model where these do not.
     """
     try:
         config = notebook_config(settings)
@@ -72,7 +72,7 @@ async def subcall_server(settings: dict[str, Any]) -> AsyncIterator[CallHandler]
 
 
 def notebook_config(settings: dict[str, Any]) -> RunConfig:
-    """Make the configuration of a notebook's children and plain calls.
+    """Return the configuration of a notebook's children and plain calls.
 
     Args:
         settings: As for `subcall_server`.
@@ -104,7 +104,7 @@ def notebook_config(settings: dict[str, Any]) -> RunConfig:
 
 
 class _Refusal:
-    """Answers every call with what is wrong."""
+    """Answers every call with the problem."""
 
     def __init__(self, problem: str) -> None:
         self._problem = problem
@@ -117,8 +117,8 @@ class _Refusal:
 class Notebook:
     """Answers the calls of one notebook's kernels.
 
-    Each call is a tree of its own: what it told is forgotten with it, or a notebook that is open
-    for a week would keep all prompts in memory. The limits are those of the whole notebook.
+    Each call is a separate tree, whose record is dropped with it: a notebook that is open for a
+    week must not keep all prompts in memory. The limits apply to the whole notebook.
 
     Args:
         config: The configuration; its root model is the default of calls.
@@ -153,7 +153,7 @@ class Notebook:
         self._clients.prepare(config.root)
 
     async def __call__(self, call: Call) -> CallAnswer:
-        """Answer one call; runs as a task of its own."""
+        """Answer one call; the caller runs each in a new task."""
         if call.kind == "chat":
             return CallAnswer(value=json.dumps(await self._chat(call)))
         recorder = Recorder()
@@ -185,7 +185,7 @@ class Notebook:
         return await run(tree, spec)
 
     async def _open(self) -> Sandbox:
-        """Return the children's sandbox: opened for the first of them, and kept."""
+        """Return the children's sandbox, which the first of them opens."""
         async with self._opening:
             if self._sandbox is None:
                 sandbox = new_sandbox(self._config.environment, self._config.environment_kwargs)

@@ -1,1 +1,1 @@
-"""The engine: one run is a loop over a kernel, told in events."""
+"""The engine: `completion` builds a tree of runs, and `run` is the paper's loop."""

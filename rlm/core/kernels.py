@@ -40,16 +40,11 @@ async def forked_kernel(
 ) -> AsyncIterator[Session]:
     """Fork a kernel for one run, with its context and tools in it; it ends with the run.
 
-    Args:
-        config: The run's configuration.
-        sandbox: Where the kernel will live.
-        spec: The run's context and tools.
-        on_call: Answers the cells' calls.
-        on_context: Called with the context when it is ready to travel.
+    `on_context` is called with the context when it is ready to travel.
 
     Raises:
-        ContextError: The context cannot be brought into it.
-        SandboxError: It cannot be started.
+        ContextError: The context cannot be loaded into the kernel.
+        SandboxError: The kernel cannot be started.
     """
     async with _placed(sandbox, spec.context, on_context) as placing:
         session = await open_session(sandbox, _options(config, spec.tools), on_call)
@@ -100,18 +95,7 @@ class KeptKernel:
         on_call: CallHandler,
         on_context: Callable[[ContextValue], None],
     ) -> AsyncIterator[Session]:
-        """Lend the kernel to one run; its context becomes one more.
-
-        Args:
-            config: The run's configuration.
-            spec: The run's context and tools.
-            on_call: Answers the cells' calls.
-            on_context: Called with the context when it is ready to travel.
-
-        Raises:
-            ContextError: The context cannot be brought into it.
-            SandboxError: It cannot be started.
-        """
+        """Lend the kernel to one run and add its context; otherwise like `forked_kernel`."""
         self._handler = on_call  # Before the kernel starts: its `setup_code` may call.
         try:
             yield await self._ready(config, spec, on_context)

@@ -1,7 +1,7 @@
-"""The limits of a whole tree: one object, asked before anything is sent.
+"""The limits of a whole tree: one object, checked before anything is sent.
 
-An estimate reserves, the provider's count is committed. So a fan-out of calls cannot
-overspend together what each alone could have afforded.
+Each call first reserves an estimate and then commits the provider's count, so that many calls at
+once cannot overspend together.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from rlm.errors import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """What a call that is under way may take.
+    """An estimate of what a call that is under way will take.
 
     Attributes:
-        tokens: Input and output together, estimated.
-        cost: USD, estimated.
+        tokens: Input and output together.
+        cost: USD.
     """
 
     tokens: float
@@ -41,11 +41,11 @@ class Limits:
         max_budget: USD; None is no limit.
         max_tokens: Input and output together; None is no limit.
         max_timeout: Seconds from `started`; None is no limit.
-        started: When the run was asked for (`time.perf_counter`).
+        started: When `completion()` was called (`time.perf_counter`).
         spent: USD so far.
         tokens: Tokens so far.
-        cost_unknown: Why `max_budget` cannot be kept any more: a call's cost is not known.
-        exceeded_by: What ended the tree; from then on nothing may be sent.
+        cost_unknown: Why `max_budget` can no longer be kept: the cost of a call is not known.
+        exceeded_by: The error that ended the tree; after it nothing may be sent.
     """
 
     max_budget: float | None = None
@@ -66,7 +66,7 @@ class Limits:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the run was asked for."""
+        """Seconds since `started`."""
         return time.perf_counter() - self.started
 
     @property
@@ -80,11 +80,11 @@ class Limits:
         Args:
             tokens: Input and output together.
             cost: USD.
-            sure: The part of the estimate that the call takes at the very least. It alone must be
-                there, so that a bad guess does not refuse what could fit.
+            sure: The part of the estimate that the call takes at least. Only this part must be
+                left, so that a bad guess refuses no call that could fit.
 
         Raises:
-            LimitExceededError: It is not there any more; nothing must be sent.
+            LimitExceededError: Not enough is left; nothing must be sent.
             UnknownCostError: There is a budget, and nobody knows what is left of it.
         """
         self.check()
@@ -112,20 +112,14 @@ class Limits:
         return Reservation(tokens=tokens, cost=cost)
 
     def commit(self, reservation: Reservation, *, tokens: int = 0, cost: float = 0.0) -> None:
-        """Replace an estimate by what the call took; nothing, when it failed.
-
-        Args:
-            reservation: What `reserve` returned.
-            tokens: Input and output together.
-            cost: USD.
-        """
+        """Replace an estimate by the tokens and USD that the call took; none if it failed."""
         self._reserved_tokens = max(0.0, self._reserved_tokens - reservation.tokens)
         self._reserved_cost = max(0.0, self._reserved_cost - reservation.cost)
         self.tokens += tokens
         self.spent += cost
 
     def check(self) -> None:
-        """Make sure that no limit has been exceeded.
+        """Check that no limit has been exceeded.
 
         Raises:
             LimitExceededError: One has.
@@ -143,28 +137,25 @@ class Limits:
             raise self.timeout_error()
 
     def timeout_error(self) -> LimitExceededError:
-        """Return the error that says that the time is up."""
+        """Return the error for a tree whose time is up."""
         assert self.max_timeout is not None
         return TimeoutExceededError(max(self.elapsed, self.max_timeout), self.max_timeout)
 
 
 @dataclass(slots=True, kw_only=True)
 class ErrorStreak:
-    """Counts the failing turns of one run that follow each other.
+    """Counts the consecutive failing turns of one run.
 
     Attributes:
         threshold: How many end the run; None is no limit.
-        count: How many it has been.
+        count: How many there have been.
     """
 
     threshold: int | None = None
     count: int = 0
 
     def turn(self, error: str | None) -> None:
-        """Take note of a turn.
-
-        Args:
-            error: How it failed; None when it did not.
+        """Count a turn; `error` says how it failed, None that it did not.
 
         Raises:
             ErrorThresholdExceededError: It was one failure too many.

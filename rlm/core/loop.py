@@ -1,8 +1,8 @@
-"""The one background event loop on which every run of this process lives.
+"""The background event loop on which every run of this process lives.
 
-The engine is asynchronous inside and synchronous at its edge: `completion()` waits
-here for a job, whether or not the caller has a running loop of its own (a notebook
-has), and `acompletion()` awaits the same job from the caller's loop.
+The engine is asynchronous inside and synchronous at its edge: `completion()` waits here for a job,
+whether or not the caller has a running loop (a notebook has one), and `acompletion()` awaits the
+same job from the caller's loop.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _CANCEL_GRACE = 5.0
-"""Seconds that a cancelled job has to free what it holds before we stop waiting for it."""
+"""Seconds that a cancelled job has to free its resources before we stop waiting for it."""
 
 
 class Job(Generic[T]):
-    """A coroutine on the engine's loop, which can be waited for and cancelled from any thread.
+    """A coroutine on the engine's loop, which any thread can wait for and cancel.
 
-    It exists before anything is scheduled, so that a Ctrl-C at any moment finds it.
+    It exists before it is scheduled, so that a Ctrl-C at any moment can cancel it.
 
     Attributes:
-        future: What becomes of it.
+        future: Its result or error.
         interrupted: Whether a Ctrl-C ended the wait for it.
     """
 
@@ -55,17 +55,14 @@ class Job(Generic[T]):
         self._loop.call(function)
 
     def cancel(self) -> None:
-        """Cancel the job; it frees what it holds before its future is done."""
+        """Cancel the job; it frees its resources before its future is done."""
         self._loop.call(self._cancel)
 
     def wait(self, main_thread: MainThreadCalls | None = None) -> T:
-        """Start the job and wait for it; a Ctrl-C cancels it.
-
-        Args:
-            main_thread: Calls to serve meanwhile.
+        """Start the job, wait for it, and serve `main_thread` meanwhile; a Ctrl-C cancels it.
 
         Raises:
-            KeyboardInterrupt: The user pressed Ctrl-C and the job had nothing to say about it.
+            KeyboardInterrupt: The user pressed Ctrl-C, and the job returned nothing.
         """
         try:
             self.start()
@@ -91,7 +88,7 @@ class Job(Generic[T]):
             self.cancel()
             await asyncio.wait({waiter}, timeout=_CANCEL_GRACE)
             if waiter.done() and not waiter.cancelled():
-                waiter.exception()  # It was cancelled: nobody will ask what became of it.
+                waiter.exception()  # It was cancelled: nobody will ask for its outcome.
             raise
 
     def _start(self) -> None:
@@ -118,11 +115,11 @@ class Job(Generic[T]):
 
 
 class EngineLoop:
-    """An event loop on a daemon thread of its own.
+    """An event loop on a daemon thread.
 
     Attributes:
-        lock: Held while a thread makes what is to live on the loop and be made once. A forked
-            child has another loop, so it never meets a lock that a thread it lost has taken.
+        lock: Held while a thread makes an object that is made once for this loop. A forked child
+            has another loop, so it never meets a lock that is held by a thread it does not have.
     """
 
     def __init__(self) -> None:
@@ -133,12 +130,12 @@ class EngineLoop:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it runs in this process: a forked child has its parent's without the thread."""
+        """Whether it runs in this process: a forked child only has a copy without the thread."""
         return _Current.loop is self
 
     @property
     def is_here(self) -> bool:
-        """Whether this is its own thread, which must not wait for it."""
+        """Whether this is the loop's thread, which must not wait for it."""
         return self.is_ours and threading.current_thread() is self._thread
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
@@ -157,7 +154,7 @@ class EngineLoop:
 
 
 class _Current:
-    """The process's loop; a forked child forgets its parent's, whose thread it does not have."""
+    """The loop of this process; a forked child drops its parent's, whose thread it lacks."""
 
     loop: EngineLoop | None = None
     lock = threading.Lock()
@@ -172,7 +169,7 @@ after_fork_in_child(_Current.forget)
 
 
 def engine_loop() -> EngineLoop:
-    """Return the loop of this process, started at the first use."""
+    """Return the loop of this process; the first call starts it."""
     with _Current.lock:
         if _Current.loop is None:
             _Current.loop = EngineLoop()
@@ -186,7 +183,7 @@ def on_engine_thread() -> bool:
 
 
 async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Await clean-up to its end even when cancelled meanwhile; the cancellation comes after."""
+    """Await clean-up to its end even when cancelled meanwhile; then raise the cancellation."""
     task = asyncio.ensure_future(coroutine)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
@@ -196,7 +193,7 @@ async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:
             if task.cancelled():
                 raise
             cancelled = error
-        except BaseException:  # noqa: BLE001 - told by `task.result()` below
+        except BaseException:  # noqa: BLE001 - raised by `task.result()` below
             break
     if cancelled is not None:
         if not task.cancelled():

@@ -30,10 +30,6 @@ class MainThreadCalls:
     def call(self, function: Callable[..., T], *args: Any) -> T:
         """Call a function on the serving thread, and return what it returns.
 
-        Args:
-            function: It may wait for a person.
-            args: Its arguments.
-
         Raises:
             RLMError: No thread serves any more.
         """
@@ -45,11 +41,7 @@ class MainThreadCalls:
         return value
 
     def serve(self, timeout: float | None = None) -> None:
-        """Make one call, or wait for one until `wake` is called.
-
-        Args:
-            timeout: How long to wait, in seconds; None waits without limit.
-        """
+        """Make one call, or wait for one (`timeout` in seconds) until `wake` is called."""
         try:
             call = self._calls.get(timeout=timeout)
         except Empty:

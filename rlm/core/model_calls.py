@@ -1,4 +1,4 @@
-"""Asking models: which one a sub-call goes to, whether it may be sent, and what it took."""
+"""Asks models: routes a sub-call, checks the limits before it is sent, and counts its usage."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class ClientSource(Protocol):
 
 
 class Clients:
-    """The clients of one `RLM` object: made when first asked, alive as long as it."""
+    """The clients of one `RLM`: each is made when it is first needed, and lives until `close`."""
 
     def __init__(self) -> None:
         self._tasks: dict[ModelSpec, asyncio.Task[LMClient]] = {}
@@ -76,17 +76,17 @@ class Clients:
 
 
 def _look_at(task: asyncio.Task[Any]) -> None:
-    """Take note of a failure, which whoever asks next is told; nobody may ask."""
+    """Retrieve a failure, so that asyncio does not warn if nobody asks for the client again."""
     if not task.cancelled():
         task.exception()
 
 
 @dataclass(slots=True)
 class _Meter:
-    """What the calls so far tell about the next ones.
+    """Measures of the calls so far, from which the next ones are estimated.
 
-    `measured_*` is of calls that the provider counted; the rest is of all calls, with our
-    estimates where it did not.
+    `measured_*` covers the calls that the provider counted; the rest covers all calls, with our
+    estimates for the others.
     """
 
     measured_characters: int = 0
@@ -108,7 +108,7 @@ class _Meter:
 
     @property
     def characters_per_token(self) -> float:
-        """0 when nobody has counted yet."""
+        """0 when no provider has counted yet."""
         return self.measured_characters / self.measured_tokens if self.measured_tokens else 0.0
 
     @property
@@ -130,7 +130,7 @@ class Models:
         prices: Model to USD per 1M input tokens and per 1M output tokens.
         context_windows: Model to tokens, where the user knows better.
         clients: Where the clients come from.
-        limiter: How many calls run at once, and what is tried again.
+        limiter: Limits the calls at once, and repeats failed ones.
         limits: What may be spent.
     """
 
@@ -148,11 +148,11 @@ class Models:
         """Return the model that a sub-call goes to.
 
         Args:
-            name: What the code asked for; None leaves it to us: the first of `other_backends`,
-                else the root's backend.
+            name: The model that the code asked for; None: the first of `other_backends`, else the
+                root's backend.
 
         Raises:
-            UnknownModelError: There is no such model; the message lists those there are.
+            UnknownModelError: There is no such model; the message lists the known ones.
         """
         if name is None:
             return self.subs[0]
@@ -167,12 +167,12 @@ class Models:
         return self.context_windows.get(spec.name) or context_window(spec.name)
 
     def tokens(self, characters: int) -> int:
-        """Estimate the tokens of a text by this run's own characters per token."""
+        """Estimate the tokens of a text by this tree's measured characters per token."""
         measured = self._all.characters_per_token or _FIRST_GUESS
         return round(characters / min(max(measured, 1.0), _AT_MOST))
 
     def require_fit(self, spec: ModelSpec, characters: int) -> None:
-        """Make sure that a prompt may fit into the model's window.
+        """Check that a prompt may fit into the model's window.
 
         Raises:
             ContextWindowError: It cannot, however it is counted.
@@ -201,14 +201,14 @@ class Models:
             spec: The model.
             messages: The chat.
             stream: Whether to have the reply streamed.
-            on_retry: Told of each retry.
+            on_retry: Called before each retry.
 
         Returns:
             The reply; its usage has the cost that the provider or the user's prices give.
 
         Raises:
             LimitExceededError: A limit is reached; nothing was sent.
-            UnknownCostError: An earlier call's cost is unknown, and there is a budget to keep.
+            UnknownCostError: There is a budget, and the cost of an earlier call is unknown.
             BackendError: The provider failed, retries included.
         """
         characters = count_characters(messages)
@@ -217,7 +217,7 @@ class Models:
         tokens = 0
         try:
             if self.limits.bounded:
-                # Let the other calls of a fan-out reserve before the first of them is sent.
+                # Let all calls of a batch reserve before the first of them is sent.
                 await asyncio.sleep(0)
                 self.limits.check()
             client = await self.clients.get(spec, messages)
@@ -236,7 +236,7 @@ class Models:
         return replace(reply, usage=usage)
 
     def _reserve(self, spec: ModelSpec, characters: int) -> Reservation:
-        """Set aside what a call will take: by this run's own measures, at first by a guess."""
+        """Reserve an estimate of what a call will take: measured, or guessed at first."""
         if not self.limits.bounded:
             return self.limits.reserve(0.0, 0.0)
         measured = self._all.characters_per_token

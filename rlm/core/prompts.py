@@ -1,4 +1,4 @@
-"""Every word that we say to the root model; the protocol is the reference's, the words are ours."""
+"""Every text that we send to the root model: the reference's protocol in our words."""
 
 from __future__ import annotations
 
@@ -110,10 +110,10 @@ def system_prompt(
     """Return the system message.
 
     Args:
-        custom: The user's own prompt instead of ours. Of its braces only
-            ``{custom_tools_section}`` means something.
+        custom: The user's prompt instead of ours. Of its braces only ``{custom_tools_section}`` is
+            replaced.
         tools_section: The lines that describe the custom tools; appended when the prompt has no
-            place for them.
+            placeholder for them.
         orchestrator: Whether to add the part on delegating work.
         compaction: Whether to say that the history may be compacted.
     """
@@ -141,9 +141,9 @@ def opening(
 
     Args:
         system: The system message.
-        description: What the context is (`ContextInfo.description`).
-        root_prompt: The question, when there is one apart from the context.
-        user_prologue: A message of the user's own to follow it.
+        description: `ContextInfo.description`.
+        root_prompt: The question, if it is not in the context.
+        user_prologue: A user message that follows it.
     """
     if root_prompt:
         body = f"Answer the following: {root_prompt}\n\nYour context is {description}."
@@ -185,11 +185,7 @@ def turn(number: int, of: int, *, contexts: int = 1, histories: int = 0, hint: s
 
 
 def repl_output(shown: Sequence[tuple[str, Sequence[str]]]) -> Message:
-    """Return the message that shows what the blocks of a reply did.
-
-    Args:
-        shown: For each block its text and its images (`data:` URLs).
-    """
+    """Return the message with each block's text and images (`data:` URLs)."""
     several = len(shown) > 1
     text = "\n\n".join(
         f"REPL output{f' (block {number})' if several else ''}:\n{body}"
@@ -208,12 +204,12 @@ def repl_output(shown: Sequence[tuple[str, Sequence[str]]]) -> Message:
 
 
 def compacted(messages: Sequence[Message], summary: str, count: int) -> list[Message]:
-    """Return the messages that go on from a summary.
+    """Return the messages that continue from a summary, which replaces all but the first two.
 
     Args:
-        messages: The conversation until now; its first two messages stay.
+        messages: The chat until now.
         summary: The model's summary.
-        count: How many times the conversation has been compacted, this time included.
+        count: The number of this compaction in the run; 1 for the first.
     """
     times = "once" if count == 1 else f"{count} times"
     note = (

@@ -129,7 +129,7 @@ class Resources:
             end_readers()
 
     async def _close(self) -> None:
-        """Cancel the runs first, because they would open again what is closed."""
+        """Cancel the runs first, because they would reopen what is closed here."""
         self.closed = True
         for run_task in self._runs:
             run_task.cancel()

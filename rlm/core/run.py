@@ -42,11 +42,8 @@ async def run(tree: Tree, spec: RunSpec, *, kept: KeptKernel | None = None) -> s
         spec: The run's context, question and model.
         kept: The kernel of a persistent RLM, instead of a new one.
 
-    Returns:
-        The final answer.
-
     Raises:
-        RLMError: The run ended without one.
+        RLMError: The run ended without an answer.
     """
     chat = Chat(tree, spec, kept)
     failures = ErrorStreak(threshold=tree.config.max_errors)
@@ -82,10 +79,6 @@ async def run(tree: Tree, spec: RunSpec, *, kept: KeptKernel | None = None) -> s
 
 async def run_single_call(tree: Tree, spec: RunSpec) -> str:
     """Ask the model once, with the context as its prompt: a run at `depth >= max_depth`.
-
-    Args:
-        tree: The run's tree, which needs no sandbox.
-        spec: The run's context, question and model.
 
     Raises:
         RLMError: The model failed, or a limit was reached.
@@ -128,12 +121,8 @@ def run_events(
     """Emit a run's first and last event, however it ends.
 
     Yields a function that takes the status (`answered` or `exhausted`) and the final answer of a
-    run that ends well. Of any other run the exception says how it ended.
-
-    Args:
-        tree: The run's tree.
-        spec: The run's context, question and model.
-        best_answer: Returns the best answer so far, for a run that ends without a final one.
+    run that ends well. For any other run the exception says how it ended, and `best_answer` is
+    asked for the answer so far.
     """
     recorder, began = tree.recorder, time.perf_counter()
     status: RunStatus = "error"

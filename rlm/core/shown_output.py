@@ -1,4 +1,4 @@
-"""What the model is shown of a cell: bounded text, and images when it takes them."""
+"""What the model sees of a cell's output: bounded text, and images if it takes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _IMAGES = ("image/png", "image/jpeg")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelView:
-    """What the model is shown of one cell.
+    """What the model sees of one cell.
 
     Attributes:
         text: The text.
@@ -38,14 +38,14 @@ def model_view(
     remarks: Sequence[str] = (),
     head_only: bool = False,
 ) -> ModelView:
-    """Say what a cell did, as the model reads it.
+    """Return a cell's output, our remarks and the variables' names, as the model reads them.
 
     Args:
         outputs: The cell's outputs (nbformat 4).
-        variables: Names of the model's variables after it.
-        dropped: Characters that the cell wrote beyond what a cell may write.
-        remarks: Our own sentences about the cell, such as that it ran out of time.
-        head_only: Whether a long output keeps its beginning only; else head and tail are kept.
+        variables: Names of the model's variables after the cell.
+        dropped: Characters that the cell wrote beyond the limit for one cell.
+        remarks: Our sentences about the cell, such as that it ran out of time.
+        head_only: Whether a long output keeps only its beginning; else its beginning and end.
     """
     parts = []
     if text := "".join(_texts(outputs)).rstrip("\n"):
@@ -61,7 +61,7 @@ def model_view(
 
 
 def _texts(outputs: Sequence[dict[str, Any]]) -> Iterable[str]:
-    """Yield the text of each output; results and errors begin and end on lines of their own."""
+    """Yield the text of each output; results and errors start and end with a line break."""
     fresh_line = True
     for output in outputs:
         kind = output.get("output_type")

@@ -215,11 +215,7 @@ class SubCalls:
 
 
 def as_messages(prompt: Any) -> list[Message]:
-    """Return a prompt as a chat: text is one user message, a chat stays one.
-
-    Args:
-        prompt: Text, a message, a list of messages, or any other JSON value.
-    """
+    """Return text, a message, a list of messages or any other JSON value as a chat."""
     if isinstance(prompt, str):
         return [{"role": "user", "content": prompt}]
     if isinstance(prompt, dict) and "role" in prompt and "content" in prompt:

@@ -1,4 +1,4 @@
-"""The user's own tools: named in the prompt, called from cells, run on threads of the host."""
+"""The user's tools: described in the prompt, called from cells, run on threads of the host."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Tool:
     Attributes:
         name: Its name in the REPL.
         value: A callable of the host, or a value that becomes a variable.
-        description: What the model is told of it.
+        description: What the model is told about it.
     """
 
     name: str
@@ -55,11 +55,7 @@ class Tool:
 
 
 def parse_tools(tools: Mapping[str, Any] | None, argument: str) -> tuple[Tool, ...]:
-    """Check and read `custom_tools` or `custom_sub_tools`.
-
-    Args:
-        tools: ``{"name": value}`` or ``{"name": {"tool": value, "description": text}}``.
-        argument: The argument's name, for errors.
+    """Check and read `custom_tools` or `custom_sub_tools`, whose name is `argument`.
 
     Raises:
         ConfigurationError: A name is reserved or cannot be a variable's.
@@ -83,19 +79,10 @@ def tools_section(tools: tuple[Tool, ...]) -> str:
 
 
 async def call_tool(tool: Tool | None, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Call a host callable, sync or async, on a thread of its own.
-
-    Args:
-        tool: The tool; None when there is none of that name.
-        name: The name that was called.
-        args: Positional arguments (JSON).
-        kwargs: Keyword arguments (JSON).
-
-    Returns:
-        What it returned, known to be JSON.
+    """Call a tool, sync or async, on a new thread, and return its value, which is checked JSON.
 
     Raises:
-        ToolFailedError: It raised, or returned what is not JSON; the message names it.
+        ToolFailedError: It raised, or its value is not JSON; the message names the tool.
     """
     if tool is None:
         raise ToolFailedError(f"There is no tool {name!r}.")
@@ -122,8 +109,8 @@ class ToolFailedError(Exception):
 async def on_host_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a user's function, sync or async, on a new thread with the caller's context variables.
 
-    A thread of its own, not one of a pool: the function may itself wait for a completion, and a
-    pool of waiting threads would be a deadlock. When we are cancelled the thread is left behind.
+    The thread is not one of a pool: the function may itself wait for a completion, and a pool of
+    waiting threads would be a deadlock. A cancellation leaves the thread behind.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
@@ -182,7 +169,7 @@ def _tool(name: object, entry: Any, argument: str) -> Tool:
 
 
 def _signature(function: Callable[..., Any]) -> str:
-    """Return what a function says of itself: its signature, and its docstring's first line."""
+    """Return a function's signature and the first line of its docstring."""
     try:
         signature = f" {getattr(function, '__name__', '')}{inspect.signature(function)}"
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""What a completion returns: the answer with its usage, in the reference's shape."""
+"""The result of a completion: the answer with its usage, in the reference's shape."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ __all__ = ["ModelUsageSummary", "RLMChatCompletion", "UsageSummary"]
 
 @dataclass(slots=True)
 class RLMChatCompletion:
-    """The result of a completion: the answer, and what it took.
+    """The result of a completion: the answer and its usage.
 
     Attributes:
         root_model: Name of the root model.
-        prompt: What was asked: the context, unchanged.
+        prompt: The context, unchanged.
         response: The final answer.
         usage_summary: Usage of the whole tree, children and leaf calls included.
         execution_time: Seconds.
         metadata: The reference's trajectory (`run_metadata`, `iterations`) when an
             `RLMLogger` was given.
-        error: Why this single call failed; None when it did not.
+        error: Why this single call failed; None when it succeeded.
         trajectory: The record of the tree; always there for a completion.
     """
 
@@ -76,7 +76,7 @@ class RLMChatCompletion:
         return self.trajectory
 
     def __repr__(self) -> str:
-        """Return it without prompt and record: a notebook keeps what it shows of a result."""
+        """Return a text without prompt and record: a notebook saves what it shows of a result."""
         from rlm.redaction import Redaction
 
         error = "" if self.error is None else f", error={self.error!r}"
@@ -86,12 +86,12 @@ class RLMChatCompletion:
         )
 
     def _repr_markdown_(self) -> str:
-        """Return the answer, made safe for a page that trusts it, and what it took."""
+        """Return the answer and its usage, made safe for a page that trusts them."""
         from rlm.render.safe_markdown import plain_as_markdown
         from rlm.render.view import answer_as_markdown
 
-        told = answer_as_markdown(self.response, self.trajectory)
-        return told if self.error is None else f"**{plain_as_markdown(self.error)}**\n\n{told}"
+        text = answer_as_markdown(self.response, self.trajectory)
+        return text if self.error is None else f"**{plain_as_markdown(self.error)}**\n\n{text}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the reference's dictionary; `metadata` and `error` are left out when None."""

@@ -1,1 +1,1 @@
-"""Runs again: the log of a run answers its calls, wholly or up to a turn from which it is live."""
+"""Replays runs: a log answers a run's calls, all of them or up to the turn where it goes live."""

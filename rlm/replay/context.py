@@ -1,4 +1,4 @@
-"""The context of a recorded run: from the log when it is small, else given and checked."""
+"""Finds the context of a recorded run: in the log if it is small, else given and checked."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _ADVICE = {
 }
 
 _UNSAID = (None, "", 0, "unknown")
-"""What stands for what the reference's log does not say of a context."""
+"""Values that the reference's log has where it does not describe a context."""
 
 _BEGINNING = 60
 """Characters of a context that a message shows."""
@@ -49,17 +49,17 @@ _BEFORE = 20
 
 
 def context_of(run: RunNode, given: Any, log: Path | None = None) -> tuple[Any, ContextInfo]:
-    """Return a recorded run's context, and what the model was told of it.
+    """Return a recorded run's context, and its description as the model saw it.
 
     Args:
         run: The recorded run.
-        given: What was given in its place; `NOT_GIVEN` takes the log's own. A `Path` is read as
-            what the context was: text, bytes, or JSON.
+        given: The context; `NOT_GIVEN` takes the log's own. A `Path` is read in the form that the
+            context had: text, bytes, or JSON.
         log: The log's file: the context may be in a file beside it.
 
     Raises:
         ContextError: The log does not hold its context, and none was given.
-        ContextMismatchError: What was given is not what the run was about.
+        ContextMismatchError: Another context was given.
     """
     about = run.context
     if given is NOT_GIVEN:
@@ -80,7 +80,7 @@ def context_of(run: RunNode, given: Any, log: Path | None = None) -> tuple[Any, 
 
 
 def _beside(file: Path, form: str) -> Any:
-    """Return the context that is in a file beside the log; a damaged one's bytes."""
+    """Return the context from the file beside the log; the bytes of a damaged file."""
     try:
         return load(str(file), form)
     except (ValueError, RecursionError):
@@ -101,7 +101,7 @@ def _inline(about: dict[str, Any]) -> Any:
 
 
 def _asked_for(about: Mapping[str, Any]) -> str:
-    """Say which context a log does not hold, and how to give it."""
+    """Return the error text for a context that the log does not hold, and how to give it."""
     preview, digest, form = about.get("preview"), about.get("sha256"), form_of(about)
     what = f"It was {_named(about)}"
     what += f"; it begins {_beginning(preview)}" if preview else ""
@@ -122,7 +122,7 @@ def _asked_for(about: Mapping[str, Any]) -> str:
 
 
 def _is_recorded(about: Mapping[str, Any], value: Any) -> bool:
-    """Whether a value is what a log says that its run was about."""
+    """Whether a value is the context that a log describes."""
     expected = about.get("sha256")
     if expected is not None:
         return hash_context(context_value(value)).sha256 == str(expected)
@@ -133,7 +133,7 @@ def _is_recorded(about: Mapping[str, Any], value: Any) -> bool:
 
 
 def _mismatch(about: Mapping[str, Any], value: Any, origin: str) -> ContextMismatchError:
-    """Say how a value differs from what a run was about."""
+    """Return the error for a value that is not the run's context."""
     now, expected = describe(value, origin), about.get("sha256")
     text = (
         f"The context given is not the one that the run was about: it is {now.description}, and "
@@ -154,7 +154,7 @@ def _mismatch(about: Mapping[str, Any], value: Any, origin: str) -> ContextMisma
 
 
 def _difference(recorded: str, now: str) -> str:
-    """Say where the beginnings of two contexts part."""
+    """Say where the beginnings of two contexts differ."""
     if recorded == now:
         return "Both begin alike."
     pairs = zip(recorded, now, strict=False)
@@ -168,7 +168,7 @@ def _named(about: Mapping[str, Any]) -> str:
 
 
 def _line(text: object) -> str:
-    """Return a log's text for a message: the log may be anybody's, and say anything."""
+    """Return a log's text for a message: the log may be hostile."""
     shown = text[:_LINE] if isinstance(text, str) else ""
     return "".join(c if c.isprintable() else "?" for c in shown)
 

@@ -1,4 +1,4 @@
-"""Which run, turn and cell of a log stands for which of the run that is going on."""
+"""Finds the run, turn, cell and sub-call of a log that match those of the run going on."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from rlm.trajectory import Node, Trajectory
 
 Container = CellNode | RunNode
-"""What sub-calls hang on: a cell, or a run whose `setup_code` called."""
+"""The parent of a sub-call: a cell, or a run whose `setup_code` called."""
 
 
 class RecordedRuns:
-    """Finds in a log what belongs to a node of the run that goes on.
+    """Finds the node of a log that matches a node of the run going on.
 
-    A root run belongs to the root run, a turn to the turn of the same number, a cell to the cell
-    of the same number, and a child to the child that an equal call of the same cell started.
+    A root run matches the root run, a turn or a cell the one of the same number, and a child the
+    child that an equal call of the same cell started.
 
     Args:
         root: The log's root run.
-        live: The record of the run that goes on.
+        live: The record of the run going on.
     """
 
     def __init__(self, root: RunNode, live: Trajectory) -> None:
@@ -60,9 +60,9 @@ class RecordedRuns:
         return None if turn is None else cell_numbered(turn, node.started.number)
 
     def match(self, call: SubCallNode) -> RecordedCall | None:
-        """Return the recorded call that a sub-call is; None when there is none left.
+        """Return the recorded call that equals a sub-call; None when none is left.
 
-        Asked again about the same sub-call it says the same.
+        Repeated calls about one sub-call return the same.
         """
         key = call.started.id
         if key not in self._matched:
@@ -71,12 +71,12 @@ class RecordedRuns:
         return self._matched[key]
 
     def use(self, call: SubCallNode, match: RecordedCall) -> None:
-        """Have a sub-call answered by a recorded call that is not its equal, or not there."""
+        """Answer a sub-call by a recorded call that is not equal, or stands elsewhere."""
         self._matched[call.started.id] = match
         self._used.add(id(match))
 
     def calls_beside(self, call: SubCallNode) -> RecordedCalls | None:
-        """Return the recorded calls of the place where a sub-call was made."""
+        """Return the recorded calls of the cell or run that made a sub-call."""
         above = self._live.node(call.started.parent_id or "")
         place: Container | None = None
         if isinstance(above, CellNode):
@@ -91,7 +91,7 @@ class RecordedRuns:
         return self._places[key]
 
     def everywhere(self) -> RecordedCalls:
-        """Return the calls of the whole log, for who takes a reply wherever it is."""
+        """Return the calls of the whole log, for taking a reply from anywhere."""
         if self._everywhere is None:
             places: list[Container] = []
             for run in self._root.walk():
@@ -151,7 +151,7 @@ def cell_numbered(turn: TurnNode, number: int) -> CellNode | None:
 
 
 def where(node: Node, live: Trajectory) -> str:
-    """Return the name of a place in the run that goes on: ``"turn 2, cell 1"``."""
+    """Return the name of a place in the run going on: ``"turn 2, cell 1"``."""
     if isinstance(node, CellNode):
         above = live.node(node.started.parent_id or "")
         turn = f"turn {above.started.number}, " if isinstance(above, TurnNode) else ""

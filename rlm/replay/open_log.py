@@ -1,4 +1,4 @@
-"""`RLM.from_notebook`: an `RLM` made of a log, which plays it again, resumes or forks it."""
+"""`RLM.from_notebook`: the arguments of an `RLM` that replays, resumes or forks a log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RecordedCompletions:
     """The logs that answer the completions of one `RLM`.
 
     Args:
-        plan: What they take from the logs.
+        plan: What to take from the logs.
     """
 
     def __init__(self, plan: ReplayPlan) -> None:
@@ -139,7 +139,7 @@ def _first_live_turn(
     """
     whole = [t.started.number for t in finished_turns(root)]
     answered = root.finished is not None and root.finished.status == "answered"
-    # The turn that asks for the answer outright gives way when there are turns left.
+    # The turn that demanded the answer is dropped when there are turns left.
     reach = [number for number in whole if number <= max_iterations]
     if len(reach) == len(whole) - 1 and whole[-1] == max_iterations + 1:
         reach = whole
@@ -178,7 +178,7 @@ def _edits(path: str | Path) -> dict[str, str]:
 
 
 def _subs(root: RunNode, recorded: dict[str, Any]) -> tuple[ModelSpec, ...]:
-    """Return the models that sub-calls went to; of an older log those that are met in it."""
+    """Return the models that sub-calls could go to; for an older log those that it mentions."""
     settings = root.started.config.get("settings")
     names = settings.get("models") if isinstance(settings, dict) else None
     if not isinstance(names, list) or not names:

@@ -1,4 +1,4 @@
-"""What a run takes from the log of an earlier one, and where it goes on by itself."""
+"""What a run takes from the log of an earlier one, and from which turn it is live."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 OnMiss = Literal["error", "live", "nearest"]
 
 ON_MISS: tuple[OnMiss, ...] = ("error", "live", "nearest")
-"""What may be done about a call that the log has no reply to: end the run with an error that says
-what differs, ask the model, or take the reply to the prompt that is most alike."""
+"""What to do about a call that the log has no reply to: end the run with an error that says what
+differs, ask the model, or take the reply to the most similar prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,16 +25,16 @@ class ReplayPlan:
     """How the completions of one `RLM` are answered from logs.
 
     Attributes:
-        trajectories: The logs; of a persistent RLM one for each completion, in order.
-        files: The file of each; None of one that comes from none.
+        trajectories: The logs; for a persistent RLM one for each completion, in order.
+        files: The file of each; None for a log that was given as a trajectory.
         root: The model that the first log's root run asked.
         subs: The models that its sub-calls could go to, the default first.
-        on_miss: What is done about a call that the log has no reply to.
+        on_miss: What to do about a call that the log has no reply to.
         live_from: The first turn of the root run that is not answered from the log; None: all are.
-        messages: What is said to the model before that turn.
-        edits: Cells whose code was changed since: the id of the recorded cell, and the new code.
+        messages: Messages to add before that turn.
+        edits: Recorded cells whose code was edited since: cell id to new code.
         keep_system_prompt: Whether runs open with the log's own system prompt.
-        context: The context that was given in place of the log's own; `NOT_GIVEN` when none was.
+        context: The context that was given instead of the log's; `NOT_GIVEN` without one.
     """
 
     trajectories: tuple[Trajectory, ...]
@@ -55,7 +55,7 @@ class ReplayPlan:
 
     @property
     def strict(self) -> bool:
-        """Whether the run is to say and be told what the log says: it is no fork."""
+        """Whether the log answers every turn: the run is no fork."""
         return self.live_from is None
 
     @property

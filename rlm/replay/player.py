@@ -37,13 +37,13 @@ _LIMIT_PATIENCE = 2.0
 
 
 class ReplayClient:
-    """Stands between a tree and its models for one completion.
+    """Answers a tree's calls from a log, in the models' place, for one completion.
 
     Args:
-        plan: What is taken from the logs.
-        number: Which of them it is.
-        models: The tree's models. Until the first live turn they are the log's.
-        recorder: The record of the run that goes on.
+        plan: What to take from the logs.
+        number: The index of the log.
+        models: The tree's models. Until the first live turn the log's models replace them.
+        recorder: The record of the run that is going on.
     """
 
     def __init__(
@@ -75,39 +75,32 @@ class ReplayClient:
         return self._root.started.root_prompt
 
     def context(self, given: Any) -> tuple[Any, ContextInfo]:
-        """Return the recorded context, or the same as the user gave it, and its description.
-
-        Args:
-            given: What `completion` was given; `NOT_GIVEN` when nothing.
+        """Return the recorded context, from the log or as given, and its description.
 
         Raises:
-            ContextError: The log does not hold it, and nobody gave it.
-            ContextMismatchError: It is another one.
+            ContextError: The log does not hold the context, and it was not given.
+            ContextMismatchError: Another context was given.
         """
         given = self._plan.context if given is NOT_GIVEN else given
         return context_of(self._root, given, self._log)
 
     @property
     def _caches(self) -> bool:
-        """Whether the log saves calls that would be made else: then failures are worth nothing."""
+        """Whether the log only saves calls: then what failed in it is asked again."""
         return self._plan.strict and self._plan.on_miss == "live"
 
-    # What the engine asks of its clients
+    # In the place of the tree's clients
 
     def prepare(self, spec: ModelSpec) -> None:
-        """Begin to make the client of a run that goes on live."""
+        """Start making the client of a run that will go live."""
         if self._plan.live_from is not None:
             self._clients.prepare(self._live_model(spec))
 
     async def get(self, spec: ModelSpec, messages: Sequence[Message]) -> LMClient:
-        """Return who answers this call: the log, or a model's client.
-
-        Args:
-            spec: The model that is asked.
-            messages: What it is asked.
+        """Return what answers this call: the log, or a model's client.
 
         Raises:
-            ReplayMissError: The log has no reply to it, and no model is to be asked.
+            ReplayMissError: The log has no reply, and no model may be asked.
             RLMError: The call failed when it was recorded.
         """
         if self._live:
@@ -119,10 +112,10 @@ class ReplayClient:
             answer = self._turn(node, messages)
         return answer or await self._clients.get(self._live_model(spec), messages)
 
-    # What the engine asks beside it
+    # What the engine asks besides
 
     def system_prompt(self) -> str | None:
-        """Return the system prompt with which the current run was opened when it was recorded."""
+        """Return the recorded system prompt of the run that is about to begin."""
         if not self._plan.keep_system_prompt:
             return None
         run = self._recorded_run_here()
@@ -132,12 +125,7 @@ class ReplayClient:
         return content if isinstance(content, str) else None
 
     def begin_turn(self, number: int, spec: ModelSpec) -> tuple[ModelSpec, tuple[Message, ...]]:
-        """Return whom a turn of the current run asks, and what it is told before.
-
-        Args:
-            number: The turn's.
-            spec: The run's model.
-        """
+        """Return the model that a turn of the current run asks, and messages to add before it."""
         span = self._recorder.here()
         if span is None or span.parent_id is not None:
             return spec, ()
@@ -148,11 +136,7 @@ class ReplayClient:
         return (self._root_model if self._live else self._plan.root), ()
 
     def code(self, number: int) -> str | None:
-        """Return the code of the current turn's next cell; None when the model decides.
-
-        Args:
-            number: The cell's number in its turn.
-        """
+        """Return the recorded code of the turn's cell of this number; None: the reply's own."""
         node = self._node_here()
         if not isinstance(node, TurnNode) or node.started.id not in self._played:
             return None
@@ -184,13 +168,10 @@ class ReplayClient:
             )
 
     async def tool(self, call: Callable[[], Awaitable[Any]]) -> tuple[Any, str | None]:
-        """Return what a tool returned when it was recorded, and how it failed.
-
-        Args:
-            call: Calls the tool itself.
+        """Return a tool's recorded value and error; `call` calls the tool itself.
 
         Raises:
-            ReplayMissError: The log has no such call, and the tool is not to be called.
+            ReplayMissError: The log has no such call, and the tool must not be called.
         """
         node = self._node_here()
         match = self._match(node) if isinstance(node, SubCallNode) and not self._live else None
@@ -225,7 +206,7 @@ class ReplayClient:
         return RecordedReply.of_call(recorded)
 
     def _match(self, node: SubCallNode) -> RecordedCall | None:
-        """Return the recorded call that answers a sub-call; None when it is made in earnest.
+        """Return the recorded call that answers a sub-call; None when it is made live.
 
         Raises:
             ReplayMissError: There is none.
@@ -278,7 +259,7 @@ class ReplayClient:
         return RecordedReply.of_turn(reply)
 
     def _after_the_end(self, node: TurnNode, run: RunNode | None) -> LMClient | None:
-        """End as the recorded run ended; what it ended without is asked, or missing."""
+        """Raise the error that ended the recorded run; without one, go live or miss."""
         end = recorded_end(run) if run is not None else None
         if end is not None and not self._caches:
             raise end
@@ -294,8 +275,8 @@ class ReplayClient:
     ) -> str | None:
         """Say how a prompt differs from the recorded one, as far as that matters.
 
-        What follows a run's opening are the log's own replies and what cells print. Those are
-        compared cell by cell; only who asks models for what is not in the log wants them equal.
+        After a run's opening come the log's own replies and the cells' output, which is compared
+        cell by cell. Only when models answer what the log lacks must they be equal too.
         """
         if not self._plan.strict or messages[-1].get("content") == SUMMARY_REQUEST:
             return None
@@ -309,11 +290,11 @@ class ReplayClient:
         return None if len(recorded) == len(now) else "its prompt has another number of messages"
 
     def _asks_again(self, recorded: SubCallNode) -> bool:
-        """Whether a call that failed, or was stopped, is made again."""
+        """Whether to repeat a call that failed or was stopped."""
         return self._caches and (recorded.finished is None or recorded.finished.error is not None)
 
     def _cell_went_on(self, recorded: SubCallNode) -> bool:
-        """Whether the cell itself, or its own time limit, cancelled a call."""
+        """Whether the cell, or its time limit, cancelled the call."""
         place = self._cell_of(recorded)
         status = place.finished.status if place is not None and place.finished else None
         return status in {"ok", "error", "timeout"}

@@ -23,11 +23,7 @@ def was_cancelled(call: SubCallNode) -> bool:
 
 
 def recorded_end(run: RunNode) -> RLMError | None:
-    """Return the error in which a recorded run ended, made anew; None when it ended in none.
-
-    Args:
-        run: A run of the log.
-    """
+    """Return the error that ended a recorded run, rebuilt; None when it ended without one."""
     if run.finished is None or run.finished.error is None or run.finished.status == "cancelled":
         return None
     name, message = run.finished.error.get("type", ""), run.finished.error.get("message", "")
@@ -40,21 +36,17 @@ def recorded_end(run: RunNode) -> RLMError | None:
 
 
 def _limit_error(kind: type[LimitExceededError], message: str, run: RunNode) -> LimitExceededError:
-    """Return a limit's error with its figures, which the note of the limit has."""
+    """Return a limit's error, with the figures from the limit's note."""
     figures = next((dict(note.data) for note in run.notes if note.kind == "limit"), {})
     make: Callable[..., LimitExceededError] = kind
     try:
         return make(**figures, message=message)
-    except TypeError:  # A log that was edited, or of a limit that we do not have.
+    except TypeError:  # An edited log, or a limit that this version does not have.
         return LimitExceededError(message)
 
 
 def finished_turns(run: RunNode) -> list[TurnNode]:
-    """Return the turns that are whole: replied to, and every cell executed to its end.
-
-    Args:
-        run: A run of the log.
-    """
+    """Return the leading turns of a run that have a reply and whose cells all ran to their end."""
     turns = list(run.turns)
     while turns and not _is_whole(turns[-1], run):
         turns.pop()

@@ -1,4 +1,4 @@
-"""Clients that need no network: each knows one reply, as the log has it."""
+"""Clients that need no network: each gives one recorded reply."""
 
 from __future__ import annotations
 
@@ -19,16 +19,11 @@ if TYPE_CHECKING:
 
 
 class RecordedCallError(RLMError):
-    """A call failed when it was recorded; the text is what the cell got of it."""
+    """A call failed when it was recorded; the text is what the cell received."""
 
 
 class RecordedReply:
-    """Gives the reply to one call, or fails as the call did; counts and cost are the log's.
-
-    Args:
-        reply: What the model replied.
-        error: How the call failed instead.
-    """
+    """Gives the reply to one call, or fails with `error` as the call did; with the log's usage."""
 
     backend = "replay"
     reports_cost = True
@@ -63,7 +58,7 @@ class RecordedReply:
     async def complete(
         self, messages: Sequence[Message], *, model: str | None = None, stream: bool = False
     ) -> LMReply:
-        """Reply as it is recorded.
+        """Return the recorded reply.
 
         Raises:
             RecordedCallError: The call failed when it was recorded.
@@ -80,8 +75,7 @@ class RecordedReply:
 class PendingReply(RecordedReply):
     """Waits for what cancelled the call when it was recorded: its own cell, or a limit.
 
-    Args:
-        patience: Seconds after which it fails instead; None waits for ever.
+    It fails after `patience` seconds instead; None waits without limit.
     """
 
     def __init__(self, patience: float | None) -> None:
