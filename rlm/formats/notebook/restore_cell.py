@@ -25,7 +25,7 @@ MAX_CELL = 1_000_000
 """Characters that the cell's payload has at most; a longer one goes into a side file."""
 
 _LINE = 4_000
-"""Characters of one line of the payload: few long lines, which front ends and `git diff` like better."""
+"""Characters of one line of the payload: a notebook is not to have thousands of lines of it."""
 
 _CONTEXT_ARGUMENT = """,
     # context=pathlib.Path("FILE"),  # the notebook does not hold it: give it here"""
