@@ -5,11 +5,12 @@ its file browser: one that wrote much (526 turns with a cell and its outputs), a
 much (29 turns with 4,700 sub-calls, in 29 children too). An empty notebook is opened beside them:
 that much of the time is Lab's own.
 
-    python benchmarks/open_notebook.py [/usr/bin/chromium]
+    python benchmarks/open_notebook.py [--chromium /usr/bin/chromium] [OTHER.ipynb ...]
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import sys
 import tempfile
@@ -110,26 +111,35 @@ def opened(browser: Browser, server: JupyterServer, name: str) -> tuple[float, i
 
 def main() -> None:
     """Print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("notebooks", nargs="*", type=Path, help="others to open, in turn with ours")
+    parser.add_argument("--chromium", default="/usr/bin/chromium")
+    options = parser.parse_args()
     runs = {"much written": much_written(), "much asked": much_asked()}
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = JupyterServer(Path(folder))
         chromium = playwright.chromium.launch(
-            executable_path=sys.argv[1] if len(sys.argv) > 1 else "/usr/bin/chromium",
-            args=["--no-sandbox", "--disable-gpu"],
+            executable_path=options.chromium, args=["--no-sandbox", "--disable-gpu"]
         )
         try:
             server.write("empty.ipynb", "%%md\nnothing")
             files = {"an empty notebook": "empty.ipynb"}
-            for name, run in runs.items():
-                file = f"{name.replace(' ', '-')}.ipynb"
-                content = notebook_bytes(run)
+            contents = {
+                f"{name}: {len(run):,} events": notebook_bytes(run) for name, run in runs.items()
+            }
+            contents |= {str(path): path.read_bytes() for path in options.notebooks}
+            for number, (name, content) in enumerate(contents.items()):
+                file = f"{number}.ipynb"
                 (server.root / file).write_bytes(content)
-                files[f"{name}: {len(run):,} events, {len(content) / 1e6:.1f} MB"] = file
-            for told, file in files.items():
-                figures = [opened(chromium, server, file) for _ in range(ROUNDS)]
-                times = [seconds for seconds, _ in figures]
+                files[f"{name}, {len(content) / 1e6:.1f} MB"] = file
+            figures: dict[str, list[tuple[float, int]]] = {name: [] for name in files}
+            for _ in range(ROUNDS):  # In turn: other work on the machine slows all of them.
+                for name, file in files.items():
+                    figures[name].append(opened(chromium, server, file))
+            for name, found in figures.items():
+                times = [seconds for seconds, _ in found]
                 print(
-                    f"{told}, {figures[0][1]:,} cells: {statistics.median(times):.2f} s "
+                    f"{name}, {found[0][1]:,} cells: {statistics.median(times):.2f} s "
                     f"({min(times):.2f}-{max(times):.2f}, target {TARGET:g})",
                     flush=True,
                 )

@@ -40,13 +40,13 @@ _INTERVAL = 0.25
 """Seconds between two writes of one notebook at least."""
 
 _REST = 50
-"""How many times as long as a write took nothing is written after it: 2 % of the time, at most."""
+"""A write is followed by a pause of this many times its duration, so it takes 2 % at most."""
 
 _SLUG = 40
-"""Characters of the question in a notebook's name."""
+"""Characters of the question that a notebook's name has at most."""
 
 _AFTER_FAILURE = 5.0
-"""Seconds until it is tried again after the file system refused."""
+"""Seconds between tries after the file system refused."""
 
 _log = logging.getLogger("rlm")
 
@@ -130,7 +130,7 @@ class NotebookLog:
         """
         with self._lock:
             self._waiting.append(event)
-            # Events are written down many at a time, which takes a third of the time.
+            # Taking many events at a time needs a third of the CPU time.
             if isinstance(event, RunStarted | RunFinished):
                 self._catch_up()
             if self._timer is None and (self._waiting or self._changed()):
@@ -184,7 +184,7 @@ class NotebookLog:
         return f"NotebookLog({str(self.folder)!r})"
 
     def _begin(self) -> None:
-        """Begin with no run under way; a fork may have copied us amid an event."""
+        """Start with no run under way; also after a fork, which may have come amid an event."""
         self._lock = threading.RLock()
         self._forest = Forest()
         self._books: dict[int, OpenNotebook] = {}
@@ -194,7 +194,7 @@ class NotebookLog:
         self._reported = self._told_of_context = False
 
     def _catch_up(self) -> None:
-        """Write down the events that wait; a run that begins or ends is written at once."""
+        """Take the waiting events; write the notebook of a run that begins or ends at once."""
         while self._waiting:
             event = redacted_event(self._waiting.popleft(), self._redact)
             if self._context == "hash" and isinstance(event, RunStarted):
@@ -223,7 +223,7 @@ class NotebookLog:
         if wait <= 0:
             self._write_all()
             return
-        # It must not keep us alive: whoever forgets a log ends its threads.
+        # The thread must not keep the log alive: dropping a log ends its threads.
         timer = threading.Timer(wait, _write_later, (weakref.ref(self),))
         timer.name, timer.daemon = "rlm-notebook", True
         self._timer = timer
@@ -278,8 +278,8 @@ class NotebookLog:
         if not self._told_of_context:
             self._told_of_context = True
             _log.warning(
-                "The context of the run in %s is not kept: it holds a secret, or what redact= "
-                "takes out. To play that run again, give the context. This is said once.",
+                "The context of the run in %s is not kept: it holds a secret, or text that redact= "
+                "removes. To play that run again, give the context. This is said once.",
                 notebook,
             )
 
@@ -306,7 +306,7 @@ after_fork_in_child(_begin_all)
 
 
 def _write_later(log: weakref.ref[NotebookLog]) -> None:
-    """Write what has waited, unless it was written since."""
+    """Write the waiting events, unless they were written since."""
     alive = log()
     if alive is None:
         return
@@ -320,7 +320,7 @@ def _write_later(log: weakref.ref[NotebookLog]) -> None:
 
 
 def _name(event: Event) -> str:
-    """Return a name for a run's notebook, without the suffix, that no other run has."""
+    """Return a unique name for a run's notebook, without the suffix."""
     question = event.root_prompt if isinstance(event, RunStarted) else None
     words = re.sub(r"[\W_]+", "-", unicodedata.normalize("NFC", question or "").lower())
     slug = words[:_SLUG].strip("-") or "run"

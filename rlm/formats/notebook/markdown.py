@@ -38,22 +38,12 @@ _UNDERLINE = re.compile(r"^ {0,3}(=+|-+)[ \t]*$")
 
 
 def heading(depth: int, text: str, *, turn: bool = False) -> str:
-    """Return the heading of a run or a turn; what is deeper than six levels stands on the sixth.
-
-    Args:
-        depth: Of the run.
-        text: Anything.
-        turn: Whether it is a turn's.
-    """
+    """Return the heading of a run, or of a turn in it; levels below the sixth use the sixth."""
     return f"{'#' * min(2 * depth + 1 + turn, 6)} {_plain(text)}"
 
 
 def model_text(text: str) -> str:
-    """Return what a model wrote, as Markdown without headings and harmless.
-
-    Args:
-        text: Of any length.
-    """
+    """Return what a model wrote as harmless Markdown without headings."""
     lines: list[str] = []
     fence = ""
     for line in safe_markdown(truncate(text, SHOWN)).split("\n"):
@@ -76,7 +66,7 @@ def run_text(run: RunNode) -> str:
         run: The root run, finished or not.
     """
     finished, question = run.finished, run.started.root_prompt
-    parts = [heading(0, question or "A run without a question of its own")]
+    parts = [heading(0, question or "A run without a question")]
     if question and one_line(question, _WORDS) != question:
         parts.append(f"**Question**\n\n{model_text(question)}")
     if finished is not None and finished.answer is not None:
@@ -89,12 +79,7 @@ def run_text(run: RunNode) -> str:
 
 
 def turn_text(turn: TurnNode, depth: int) -> str:
-    """Return what the model said in a turn, without the code that follows as cells.
-
-    Args:
-        turn: Finished or not.
-        depth: Of its run.
-    """
+    """Return what the model said in a turn, without the code that follows as cells."""
     started, reply = turn.started, turn.reply
     title = f"Turn {started.number}"
     if started.number > started.of:
@@ -115,11 +100,7 @@ def turn_text(turn: TurnNode, depth: int) -> str:
 
 
 def cell_text(cell: CellNode) -> str:
-    """Return a block of code that is not to be run again, with what it wrote.
-
-    Args:
-        cell: Of a child, or one that its kernel did not survive.
-    """
+    """Return a block that is not to be run again (a child's, or a failed one) and its output."""
     parts = [fenced(truncate(cell.started.code, SHOWN), "python")]
     stdout, stderr = (truncate(text.rstrip("\n"), _OUTPUT_SHOWN) for text in streams(cell))
     parts += [fenced(text, "text") for text in (stdout, stderr) if text]
@@ -127,11 +108,7 @@ def cell_text(cell: CellNode) -> str:
 
 
 def calls_text(calls: Sequence[SubCallNode]) -> str:
-    """Return the plain calls of a block, or of `setup_code`: a line each, many in groups.
-
-    Args:
-        calls: In their order; children are left out.
-    """
+    """Return the plain calls of a block, or of `setup_code`: a line each, many in groups."""
     calls = [call for call in calls if call.started.kind != "rlm"]
     groups: dict[tuple[str, str], list[SubCallNode]] = {}
     for call in calls:
@@ -153,7 +130,7 @@ def child_text(call: SubCallNode | None, run: RunNode | None, depth: int) -> str
     """Return the head of a child's cells.
 
     Args:
-        call: What started it; None when that has a cell of its own.
+        call: What started the child; None when another cell shows the call.
         run: The child; None before it began.
         depth: Of the child.
     """
@@ -179,11 +156,7 @@ def child_text(call: SubCallNode | None, run: RunNode | None, depth: int) -> str
 
 
 def orphan_text(count: int) -> str:
-    """Return the text of the cell that counts the events without a place in the tree.
-
-    Args:
-        count: How many events.
-    """
+    """Return the text of the cell that counts the events without a place in the tree."""
     return f"*{count:,} events of this run fit nowhere in its tree; the record has them.*"
 
 

@@ -32,26 +32,27 @@ class RecordWriter:
     """Collects the events of a run as lines of the notebook's file."""
 
     def __init__(self) -> None:
-        self._groups: list[list[bytes]] = []
+        self._groups: list[bytes] = []
+        self._open: list[bytes] = []
         self._count = 0
         self._hash = hashlib.sha256()
 
     def add(self, event: Event) -> None:
         """Append one event."""
         text = _event_text(event)
-        if self._count % GROUP == 0:
-            self._groups.append([])
-        self._groups[-1].append(json.dumps(text, ensure_ascii=False).encode())
-        self._count += 1
         _add_to(self._hash, text)
+        self._count += 1
+        self._open.append(json.dumps(text, ensure_ascii=False).encode())
+        if len(self._open) == GROUP:
+            self._groups.append(_group(self._open))
+            self._open = []
 
     def pieces(self) -> list[bytes]:
         """Return the record's entries of the metadata as pieces of the notebook's file."""
         count, digest = str(self._count), self._hash.hexdigest()
-        pieces = [f'   "count": "{count}",\n   "sha256": "{digest}",\n   "events": ['.encode()]
-        for number, group in enumerate(self._groups):
-            pieces += [b",[\n" if number else b"[\n", b",\n".join(group), b"]"]
-        return [*pieces, b"]"]
+        head = f'   "count": "{count}",\n   "sha256": "{digest}",\n   "events": ['.encode()
+        groups = [*self._groups, _group(self._open)] if self._open else self._groups
+        return [head, b",".join(groups), b"]"]
 
 
 def read_record(metadata: dict[str, Any]) -> list[Event]:
@@ -78,6 +79,11 @@ def read_record(metadata: dict[str, Any]) -> list[Event]:
             "records of two runs without a conflict; take the notebook from before that."
         )
     return [_event(text, number) for number, text in enumerate(texts)]
+
+
+def _group(texts: list[bytes]) -> bytes:
+    """Return one of the lists of strings; each event has a line of the file."""
+    return b"[\n" + b",\n".join(texts) + b"]"
 
 
 def _texts(groups: Any) -> list[str]:

@@ -24,7 +24,7 @@ def notebook_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A run's notebook",
         "description": f"What `metadata.{NAMESPACE}` of a notebook (nbformat 4.5) and of its cells "
-        "holds. Everything else is as nbformat says. See notebook-format.md.",
+        "holds. Everything else is nbformat's. See notebook-format.md.",
         "type": "object",
         "properties": {
             "nbformat": {"const": 4},
@@ -93,10 +93,9 @@ _NOTEBOOK = {
             "properties": {
                 "path": {"description": "Relative to the notebook.", "type": "string"},
                 "form": {"enum": ["text", "json", "bytes"]},
-                "bytes": {"type": "integer"},
                 "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
             },
-            "required": ["path", "form", "bytes", "sha256"],
+            "required": ["path", "form", "sha256"],
         },
     },
     "required": ["schema", "status", "count", "sha256", "events"],

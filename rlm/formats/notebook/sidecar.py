@@ -1,4 +1,4 @@
-"""Files that stand beside a notebook, and how a first file never replaces another's."""
+"""Files beside a notebook, and new files that never replace one that is there."""
 
 from __future__ import annotations
 
@@ -21,21 +21,12 @@ CONTEXT_SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
 
 
 def side_folder(notebook: Path) -> Path:
-    """Return the folder of the files that belong to a notebook.
-
-    Args:
-        notebook: Its file.
-    """
+    """Return the folder of the files that belong to a notebook."""
     return notebook.with_suffix(".rlm")
 
 
 def may_be_kept(value: ContextValue, redaction: Redaction) -> bool:
-    """Return whether a context can be kept whole: without some of it, it is another one.
-
-    Args:
-        value: The context, as it travels to a kernel; no pickle.
-        redaction: What may be kept of a text.
-    """
+    """Return whether redaction leaves a context whole: a part of it would be another context."""
     if value.form == "bytes":
         return redaction.keeps(value.value)
     return _is_kept(value.value, redaction.text)
@@ -50,7 +41,7 @@ def write_context(value: ContextValue, notebook: Path) -> dict[str, Any]:
         notebook: Its file.
 
     Returns:
-        `path` (relative to the notebook), `form`, `bytes` and `sha256`.
+        `path` (relative to the notebook), `form` and `sha256`.
 
     Raises:
         OSError: The file system refuses.
@@ -65,7 +56,6 @@ def write_context(value: ContextValue, notebook: Path) -> dict[str, Any]:
     return {
         "path": f"{folder.name}/{path.name}",
         "form": value.form,
-        "bytes": written.bytes,
         "sha256": written.sha256,
     }
 
@@ -85,11 +75,11 @@ def context_file(about: Mapping[str, Any], log: Path) -> Path | None:
 
 
 def new_file(path: Path, content: Iterable[bytes]) -> Path:
-    """Write a file that is not there yet, whole or not at all.
+    """Write a new file, whole or not at all.
 
     Args:
-        path: ``{name}_{id}.{suffix}``; its folder is there. When there is such a file, which is
-            another's, it gets another id.
+        path: ``{name}_{id}.{suffix}`` in a folder that exists. If the file exists too, the new
+            one gets another id.
         content: Its pieces.
 
     Returns:

@@ -1,4 +1,4 @@
-"""A trajectory as a notebook, whole."""
+"""A whole trajectory as a notebook."""
 
 from __future__ import annotations
 
@@ -64,11 +64,7 @@ def restoring(trajectory: Trajectory, path: Path) -> str | None:
 
 
 def writer_of(trajectory: Trajectory) -> NotebookWriter:
-    """Return the notebook of a trajectory, to be written.
-
-    Args:
-        trajectory: Finished or not.
-    """
+    """Return the writer of a trajectory's notebook."""
     again = Trajectory()
     writer = NotebookWriter(again)
     for event in trajectory.events:
