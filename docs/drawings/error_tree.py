@@ -1,4 +1,4 @@
-"""Draws `rlm.errors` as a tree: `python docs/drawings/error_tree.py` writes errors.svg beside it."""  # noqa: INP001 - a script
+"""Draws `rlm.errors` as a tree: `python docs/drawings/error_tree.py` writes errors.svg."""  # noqa: INP001 - a script
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def remark(error: type[RLMError]) -> str:
         names = [
             argument.name
             for argument in arguments
-            if argument.name not in {"self", "message", "partial_answer"} and argument.kind not in variable
+            if argument.name not in {"self", "message", "partial_answer"}
+            and argument.kind not in variable
         ]
     if error is RLMError:
         names = ["trajectory", "partial_answer"]
@@ -64,8 +65,8 @@ def svg() -> str:
     rows = tree(RLMError, public_errors())
     height = 2 * TOP + LINE * len(rows)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
-        'aria-label="The errors of rlm as a tree">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}">',
+        "  <title>The errors of rlm as a tree</title>",
         f"  <style>{_STYLE}\n  </style>",
         f'  <rect class="sheet" x="1" y="1" width="{WIDTH - 2}" height="{height - 2}" rx="8"/>',
     ]
@@ -80,8 +81,7 @@ def svg() -> str:
         width = round(len(error.__name__) * 8.45) + 16
         kind = "root" if depth == 0 else "box"
         parts += [
-            f'  <rect class="{kind}" x="{x}" y="{y + 3}" width="{width}" height="{LINE - 6}" '
-            'rx="4"/>',
+            f'  <rect class="{kind}" x="{x}" y="{y + 3}" width="{width}" height="24" rx="4"/>',
             f'  <text x="{x + 8}" y="{middle + 5}">{error.__name__}</text>',
         ]
         if said := remark(error):
