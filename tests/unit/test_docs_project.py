@@ -107,3 +107,18 @@ def test_an_address_of_ours_is_the_placeholder(path: Path) -> None:
 )
 def test_where_people_write_to_us_is_said(name: str) -> None:
     assert PLACEHOLDER in (ROOT / name).read_text()
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
+def test_every_link_leads_to_a_file(name: str) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", (ROOT / name).read_text(encoding="utf-8"))
+    assert links
+    for link in links:
+        assert link.startswith("https://") or (ROOT / link).exists(), link
+
+
+def test_every_path_in_contributing_exists() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`((?:rlm|rlm_kernel|rlm_ipython|tests|docs)/[\w./-]*)`", text)
+    assert len(paths) > 15
+    assert [path for path in paths if not (ROOT / path).exists()] == []

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
@@ -47,11 +48,12 @@ PUBLIC = [
 
 
 class Loads(HTMLParser):
-    """What a page loads from other hosts."""
+    """What a page loads from other hosts, and what it links to."""
 
     def __init__(self) -> None:
         super().__init__()
         self.foreign: list[str] = []
+        self.links: list[str] = []
         self._inside = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -61,6 +63,8 @@ class Loads(HTMLParser):
         addresses += [part.strip() for part in given.get("srcset", "").split(",")]
         if tag == "link" and LOADING_LINKS & set(given.get("rel", "").split()):
             addresses.append(given.get("href", ""))
+        if tag == "a":
+            self.links.append(given.get("href", ""))
         if tag in {"image", "use"}:
             addresses += [given.get("href", ""), given.get("xlink:href", "")]
         self.foreign += [f"<{tag}> {a}" for a in addresses if FOREIGN.match(a)]
@@ -109,6 +113,19 @@ def test_no_page_loads_anything_from_another_host(site: Path) -> None:
         loads = Loads()
         loads.feed(page.read_text(encoding="utf-8"))
         assert not loads.foreign, page.relative_to(site)
+
+
+@pytest.mark.timeout(300)
+def test_every_link_leads_somewhere(site: Path) -> None:
+    for page in sorted(site.rglob("*.html")):
+        if page.name == "404.html":  # its links are absolute: it may be shown anywhere
+            continue
+        loads = Loads()
+        loads.feed(page.read_text(encoding="utf-8"))
+        for link in loads.links:
+            path = unquote(link.partition("#")[0])
+            local = path and not re.match(r"\w+:", path)
+            assert not local or (page.parent / path).exists(), (page.name, link)
 
 
 @pytest.mark.timeout(300)
