@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 HERE = Path(__file__).resolve().parent
 PLACE = HERE.parent / ".bench"
@@ -23,6 +27,7 @@ class Peer:
         packages: What is installed there, pinned.
         docker: Whether it runs code in containers: these stand in a table of their own, measured
             when an engine answers.
+        interpreter: The interpreter of another checkout's environment, instead of `venv`.
     """
 
     key: str
@@ -31,6 +36,7 @@ class Peer:
     venv: str | None = None
     packages: tuple[str, ...] = ()
     docker: bool = False
+    interpreter: Path | None = None
 
     @property
     def ours(self) -> bool:
@@ -40,6 +46,8 @@ class Peer:
     @property
     def python(self) -> Path:
         """The interpreter of its environment."""
+        if self.interpreter is not None:
+            return self.interpreter
         return Path(sys.executable) if self.venv is None else PLACE / self.venv / "bin" / "python"
 
 
@@ -94,6 +102,16 @@ PEERS = (
 )
 
 
+def before(checkout: Path) -> tuple[Peer, ...]:
+    """Return the peers that are this package as another checkout has it, with a `.venv` there."""
+    python = (checkout / ".venv/bin/python").absolute()
+    return tuple(
+        replace(peer, key=f"before_{peer.key}", title=f"before: {peer.title}", interpreter=python)
+        for peer in PEERS
+        if peer.ours
+    )
+
+
 def prepare(peer: Peer) -> None:
     """Make a peer's virtual environment, unless it is there with these very pins.
 
@@ -124,13 +142,14 @@ def engine_answers() -> bool:
     return done.returncode == 0
 
 
-def prepare_images() -> None:
-    """Make the images that containers run in: ours, and the reference's.
+def prepare_images(peers: Iterable[Peer]) -> None:
+    """Make the images that the peers' containers run in.
 
     Raises:
-        SystemExit: One cannot be made; the text says what was said.
+        SystemExit: One cannot be made; the text says why.
     """
-    _run(sys.executable, "-m", "rlm", "kernel", "build")
+    for python in sorted({str(peer.python) for peer in peers if peer.ours and peer.docker}):
+        _run(python, "-m", "rlm", "kernel", "build")
     if not subprocess.run(
         ["docker", "image", "inspect", _RLMS_IMAGE], check=False, capture_output=True
     ).returncode:

@@ -7,11 +7,12 @@ import signal
 import sys
 import time
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import report
 from lab import Failure, Lab
-from peers import HERE, PEERS, Peer, engine_answers, prepare, prepare_images
+from peers import HERE, PEERS, Peer, before, engine_answers, prepare, prepare_images
 from rows import ROWS, Row, Sample
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmark; 0 unless one of our own answers was wrong or missing."""
     options = _options(arguments)
     peers = [peer for peer in PEERS if peer.key in options.peers]
+    if options.before is not None:
+        asked = {f"before_{key}" for key in options.peers}
+        peers += [peer for peer in before(options.before) if peer.key in asked]
     if any(peer.docker for peer in peers) and not engine_answers():
         print("No Docker engine answers: containers are not measured.", file=sys.stderr)
         peers = [peer for peer in peers if not peer.docker]
@@ -33,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for peer in peers:
         prepare(peer)
     if groups[1]:
-        prepare_images()
+        prepare_images(peers)
     # So that what was started is stopped, as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     facts: dict[str, Any] = report.machine() | {"rounds": options.rounds, "versions": {}}
@@ -122,6 +126,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     keys = [peer.key for peer in PEERS]
     parser.add_argument("--peers", nargs="+", choices=keys, default=keys, help="some peers only")
     parser.add_argument("--rounds", type=int, default=5, help="rounds per row (default 5)")
+    parser.add_argument(
+        "--before", type=Path, help="another checkout of this package, measured in the same run"
+    )
     parser.add_argument("--quick", action="store_true", help="one round, no 1 GB context, no files")
     options = parser.parse_args(arguments)
     if options.rounds < 1:
@@ -131,6 +138,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         if options.rows == usual:
             options.rows = [key for key in usual if key != "1gb"]
     options.save = not options.quick and options.rows == usual and options.peers == keys
+    options.save = options.save and options.before is None
     return options
 
 

@@ -31,9 +31,12 @@ from rlm.errors import (
 if TYPE_CHECKING:
     from rlm.api.rlm import RLM
     from rlm.api.run_handle import RunHandle
-    from rlm.core.types import ModelUsageSummary, RLMChatCompletion, UsageSummary
+    from rlm.core.types import RLMChatCompletion
     from rlm.logger.jsonl import RLMLogger
     from rlm.trajectory import Trajectory
+    from rlm.usage import ModelUsageSummary, UsageSummary
+
+    __version__: str
 
 __all__ = [
     "RLM",
@@ -63,16 +66,17 @@ __all__ = [
     "Trajectory",
     "UnknownCostError",
     "UsageSummary",
+    "__version__",
 ]
 
 _MODULES = {
     "RLM": "rlm.api.rlm",
-    "ModelUsageSummary": "rlm.core.types",
+    "ModelUsageSummary": "rlm.usage",
     "RLMChatCompletion": "rlm.core.types",
     "RLMLogger": "rlm.logger.jsonl",
     "RunHandle": "rlm.api.run_handle",
     "Trajectory": "rlm.trajectory",
-    "UsageSummary": "rlm.core.types",
+    "UsageSummary": "rlm.usage",
 }
 
 
@@ -100,12 +104,18 @@ def unload_ipython_extension(shell: Any) -> None:
 
 def __getattr__(name: str) -> Any:
     """Load the rest when asked for: errors are cheap, the engine is not."""
-    if name not in _MODULES:
+    value: Any
+    if name == "__version__":
+        from importlib.metadata import version  # 20 ms that few need
+
+        value = version("rlm-kernel")
+    elif name in _MODULES:
+        value = getattr(importlib.import_module(_MODULES[name]), name)
+    else:
         raise AttributeError(f"module 'rlm' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES])
+    return sorted({*globals(), *_MODULES, "__version__"})

@@ -2,15 +2,53 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rlm.core.fingerprint import Fingerprint, quick_fingerprint
+from rlm_kernel.context.hash import hash_context
 from rlm_kernel.context.read_path import NAME_LENGTH, NAMES, cut, quoted
+from rlm_kernel.context.value import context_value
+
+if TYPE_CHECKING:
+    from rlm_kernel.context.value import Form
+
+INLINE_LIMIT = 64 * 1024
+"""Canonical bytes up to which a log holds the context itself, when it is text, JSON or bytes."""
+
+_AT_ONCE = 1 << 20
+"""Characters or bytes that are hashed before the run begins, in at most 2 ms."""
+
+_DEPTH = 100
+"""How deeply a small JSON value may be nested; one that contains itself never ends."""
 
 _PREVIEW = 200
 _DESCRIPTION = 1000
 """Characters. The description is all that the model is shown of a context unasked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fingerprint:
+    """What a log says to identify a context; `rlm_kernel.context.hash` says what is hashed.
+
+    Attributes:
+        form: How it travels: `text`, `bytes`, `json` or `pickle`.
+        bytes: The number of canonical bytes.
+        sha256: Their hash, in hexadecimal.
+        inline: Whether the context itself is in `value`.
+        value: The text, the JSON value, or the bytes in Base64.
+    """
+
+    form: Form
+    bytes: int
+    sha256: str
+    inline: bool = False
+    value: Any = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entries that it adds to `RunStarted.context`."""
+        data = {"form": self.form, "bytes": self.bytes, "sha256": self.sha256}
+        return {**data, "value": self.value} if self.inline else data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +102,45 @@ def describe(value: Any, remark: str = "", *, inline: bool = True) -> ContextInf
         preview=_preview(value),
         fingerprint=quick_fingerprint(value, inline=inline),
     )
+
+
+def quick_fingerprint(value: Any, *, inline: bool = True) -> Fingerprint | None:
+    """Return the fingerprint of a value that is hashed in no time; None for a bigger one.
+
+    Args:
+        value: Any context.
+        inline: Whether a small value may be part of it.
+    """
+    if type(value) in (str, bytes):
+        if len(value) > _AT_ONCE:
+            return None
+    elif _room_beside(value, INLINE_LIMIT) < 0:
+        return None
+    found = hash_context(context_value(value))
+    shown = None
+    inline = inline and found.bytes <= INLINE_LIMIT and found.form != "pickle"
+    if inline:
+        shown = b64encode(value).decode() if found.form == "bytes" else value
+    return Fingerprint(
+        form=found.form, bytes=found.bytes, sha256=found.sha256, inline=inline, value=shown
+    )
+
+
+def _room_beside(value: Any, size: int, depth: int = 0) -> int:
+    """Subtract a JSON value's size from `size`; less than 0 means too big, too deep or not JSON."""
+    kind = type(value)
+    if kind is str:
+        return size - len(value)
+    if kind in (int, float, bool, type(None)):
+        return size - 1
+    if kind not in (list, dict) or depth > _DEPTH:
+        return -1
+    for item in value.items() if kind is dict else value:
+        for part in item if kind is dict else (item,):
+            size = _room_beside(part, size - 1, depth + 1)
+            if size < 0:
+                return size
+    return size
 
 
 def _measure(value: Any, kind: str) -> tuple[int, str]:

@@ -73,8 +73,8 @@ class RunStarted(Event):
         context: The context's `type`, `length` (characters, bytes or items), `description`
             (the line the model is shown) and `preview` (its first 200 characters). What identifies
             it: `form` (`text`, `bytes`, `json` or `pickle`: how it travels to the kernel), `bytes`
-            and `sha256` (of what travels; see `rlm.core.fingerprint`); of a big context a note of
-            kind `context` has these three in its `data`, and `RunNode.context` has all. A root
+            and `sha256` (of what travels; see `rlm_kernel.context.hash`); for a big context a note
+            of kind `context` has these three in its `data`, and `RunNode.context` has all. A root
             run's context of at most 64 KB is in `value` (bytes in Base64), except a pickled one;
             a child's is its call's prompt.
     """

@@ -1,8 +1,8 @@
-"""The runs that go on right now, of all processes of this user: one small file each.
+"""Lists the live runs of all processes of this user: one small file for each.
 
-A file lies in Jupyter's runtime folder, where connection files lie too, from the moment when a
-root run's kernel has started until the run has ended. `rlm attach` and `%rlm runs` read them. What
-a killed process left is removed by whoever looks next. ``RLM_LIVE_RUNS=0`` turns it off.
+The file stands in Jupyter's runtime folder, beside the connection files, from the start of a root
+run's kernel until the run ends. `rlm attach` and `%rlm runs` read these files; whoever reads them
+also removes what a killed process left. ``RLM_LIVE_RUNS=0`` turns the registry off.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.errors import RLMError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 OFF = "RLM_LIVE_RUNS"
 """The environment variable that turns the registry off: ``0``, ``off``, ``no`` or ``false``."""
@@ -28,10 +28,10 @@ _PREFIX = "rlm-run-"
 _MAX_QUESTION = 500
 _MAX_FILE_BYTES = 64_000
 _STALE_SECONDS = 30 * 86_400.0
-"""After so long a file of another machine (a shared home folder) is removed as well."""
+"""The age at which a file of another machine (a shared home folder) is removed as well."""
 
 _PROC_START_TIME = 19
-"""Where `/proc/PID/stat` has the start time (field 22), counted from behind the name (proc(5))."""
+"""Index of the start time in `/proc/PID/stat` (field 22), counted after the name; see proc(5)."""
 
 
 class NoSuchRunError(RLMError, LookupError):
@@ -40,15 +40,15 @@ class NoSuchRunError(RLMError, LookupError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveRun:
-    """A run that goes on.
+    """A run that is still running.
 
     Attributes:
         id: The run's, as its events have it.
         host: The machine's name.
         pid: The process that drives it.
-        process_started: That process's start, in units of the system's own: a process id alone is
-            given out again.
-        question: What it is to answer, or how its context begins.
+        process_started: That process's start, in the system's own units: a process id alone may be
+            reused.
+        question: Its question, or how its context begins.
         model: The model that is asked turn by turn.
         environment: Where its kernel is.
         started: Seconds since the epoch.
@@ -66,32 +66,16 @@ class LiveRun:
     connection_file: str
 
 
-class Registration:
-    """A run's entry; it may be without a file, and nothing that goes wrong with it is raised.
+class _Entry:
+    """A run's file. The run matters more: no failure to write or remove the file is raised."""
 
-    Args:
-        run: What the entry says; None registers nothing.
-    """
-
-    def __init__(self, run: LiveRun | None) -> None:
+    def __init__(self, run: LiveRun) -> None:
         self._run = run
         self._file: Path | None = None
 
-    def moved(self, connection_file: str) -> None:
-        """Take note of the run's new kernel."""
-        if self._run is not None:
-            self._run = replace(self._run, connection_file=connection_file)
-            self._write(self._run)
-
-    def end(self) -> None:
-        """Remove the file."""
-        file, self._file = self._file, None
-        if file is not None:
-            with contextlib.suppress(OSError):
-                file.unlink()
-
-    def _write(self, run: LiveRun) -> None:
-        # A read-only or full disk, a folder that cannot be made: the run matters, its entry not
+    def write(self, connection_file: str) -> None:
+        """Write the file, or replace it after a restart of the kernel."""
+        run = replace(self._run, connection_file=connection_file)
         with contextlib.suppress(OSError, ValueError):
             folder = _folder()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,24 +90,25 @@ class Registration:
                 raise
             self._file = file
 
+    def remove(self) -> None:
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.unlink()
+
 
 @contextlib.contextmanager
 def registered(
     run_id: str, *, question: str, model: str, environment: str, connection_file: str
-) -> Iterator[Registration]:
-    """Have a run among the live ones for as long as the `with` block lasts.
+) -> Iterator[Callable[[str], None] | None]:
+    """List a run among the live runs while the `with` block lasts; see `LiveRun` for the arguments.
 
-    Args:
-        run_id: The run's id.
-        question: What it is to answer.
-        model: The model that is asked turn by turn.
-        environment: Where its kernel is.
-        connection_file: Its kernel's Jupyter connection file.
+    Yields a function to call with the connection file of the run's new kernel after a restart;
+    None when the registry is turned off.
     """
     if os.environ.get(OFF, "").lower() in {"0", "off", "no", "false"}:
-        yield Registration(None)
+        yield None
         return
-    registration = Registration(
+    entry = _Entry(
         LiveRun(
             id=run_id,
             host=socket.gethostname(),
@@ -136,15 +121,15 @@ def registered(
             connection_file="",
         )
     )
-    registration.moved(connection_file)
+    entry.write(connection_file)
     try:
-        yield registration
+        yield entry.write
     finally:
-        registration.end()
+        entry.remove()
 
 
 def live_runs() -> list[LiveRun]:
-    """Return this machine's live runs, the oldest first; files without a process are removed."""
+    """Return this machine's live runs, oldest first; files whose process is gone are removed."""
     found = []
     for file in _folder().glob(f"{_PREFIX}*.json"):
         run = _read(file)
@@ -163,7 +148,7 @@ def live_runs() -> list[LiveRun]:
 
 
 def live_run(name: str) -> LiveRun:
-    """Return the live run whose id is, or alone begins with, `name`.
+    """Return the live run whose id is `name`, or the only one whose id begins with it.
 
     Raises:
         NoSuchRunError: None has, or several have; the message lists those there are.
@@ -190,7 +175,7 @@ def _opened_for_me_alone(path: str, flags: int) -> int:
 
 
 def _read(file: Path) -> LiveRun | None:
-    """Return what a file says; None when it is gone or no entry of ours."""
+    """Return what a file says; None when it is gone or not one of ours."""
     try:
         with file.open(encoding="utf-8") as text:
             data: Any = json.loads(text.read(_MAX_FILE_BYTES))
@@ -204,7 +189,7 @@ def _read(file: Path) -> LiveRun | None:
 
 
 def _process_started(pid: int) -> float | None:
-    """Return when a process started, in units of the system's own; None when there is none."""
+    """Return when a process started, in the system's own units; None if there is none."""
     if not Path("/proc/self/stat").exists():
         return _process_created(pid)
     try:

@@ -118,7 +118,7 @@ def parse_reply(text: str, *, python_fences: bool = False, complete: bool = True
     )
 
 
-def prose(text: str) -> str:
+def text_outside_code(text: str) -> str:
     """Return what a reply says outside its fenced blocks.
 
     Args:

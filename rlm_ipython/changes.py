@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from rlm.core.config import ModelSpec
+    from rlm.backends.base import ModelSpec
     from rlm.trajectory import RunNode
     from rlm_ipython.magics import RLMMagics
 

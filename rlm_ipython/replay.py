@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlm.api.run_handle import RunHandle
-    from rlm.core.config import ModelSpec
+    from rlm.backends.base import ModelSpec
     from rlm.trajectory import Trajectory
     from rlm_ipython.answer import Answer
     from rlm_ipython.magics import RLMMagics
@@ -90,7 +90,7 @@ def _reopened(
 ) -> Asked:
     """Make an RLM of the record; what the line says differs, the rest is as recorded."""
     from rlm.api.rlm import RLM
-    from rlm.replay.plan import NOT_GIVEN
+    from rlm.core.replay_port import NOT_GIVEN
     from rlm.trajectory import TrajectoryError, load
 
     if flags.persistent:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.types import RLMChatCompletion, UsageSummary
+from rlm.core.types import RLMChatCompletion
+from rlm.usage import UsageSummary
 
 if TYPE_CHECKING:
     from IPython.core.error import UsageError
@@ -22,7 +23,7 @@ def result_of(outcome: RLMChatCompletion | RLMError | UsageError, prompt: Any) -
     """
     if isinstance(outcome, RLMChatCompletion):
         return outcome
-    from rlm.replay.plan import NOT_GIVEN
+    from rlm.core.replay_port import NOT_GIVEN
 
     trajectory: Trajectory | None = getattr(outcome, "trajectory", None)
     root = trajectory.root if trajectory is not None else None

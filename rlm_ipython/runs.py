@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rlm.api.run_handle import RunHandle
-    from rlm.core.config import ModelSpec
+    from rlm.backends.base import ModelSpec
     from rlm.trajectory import Trajectory
     from rlm.trajectory.tally import Tally
 

@@ -72,7 +72,7 @@ def cost_table(magics: RLMMagics) -> Table:
     Args:
         magics: Of the shell.
     """
-    from rlm.core.types import UsageSummary
+    from rlm.usage import UsageSummary
 
     usage = UsageSummary(magics.runs.tally.summaries())
     rows = [

@@ -1,4 +1,4 @@
-"""`python -m rlm_kernel install` installs the kernelspec; `-f FILE` runs a person's kernel."""
+"""`python -m rlm_kernel install` installs the kernelspec; `-f FILE` runs a notebook kernel."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The environment variables by which a person's kernel is told where it is."""
+"""The environment variables that tell a notebook kernel where it is."""
 
 from __future__ import annotations
 
-ANSWERED = "RLM_ANSWERED"
-"""Set when somebody will answer the kernel's sub-calls: they wait until it has said so."""
+SUBCALL_SERVER = "RLM_SUBCALL_SERVER"
+"""Set when a sub-call server is starting: sub-calls wait until it has said hello."""
 
 ENVIRONMENT = "RLM_ENVIRONMENT"
 """Where it runs: ``local``, ``docker`` or ``modal``."""

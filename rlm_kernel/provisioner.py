@@ -1,9 +1,8 @@
 """Lets any Jupyter server start our kernels: the provisioners `rlm-local`, `-docker`, `-modal`.
 
 JupyterLab finds them by the entry point `jupyter_client.kernel_provisioners` and the kernelspecs
-`rlm`, `rlm-docker` and `rlm-modal`. The kernel is a person's (see `rlm_kernel.guest.app.main`):
-it runs in a sandbox like a model's, with a scrubbed environment, and is ended with all its
-descendants.
+`rlm`, `rlm-docker` and `rlm-modal`. They start a notebook kernel (see `rlm_kernel.guest.app.main`)
+in a sandbox like a model's, with a scrubbed environment, and end it with all its descendants.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.provisioner_base import KernelProvisionerBase
 from traitlets import Dict
 
-from rlm_kernel.env_names import ANSWERED, ENVIRONMENT
+from rlm_kernel.env_names import ENVIRONMENT, SUBCALL_SERVER
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import PORTS
 from rlm_kernel.host.fork_server import KernelProcess
@@ -29,21 +28,21 @@ if TYPE_CHECKING:
     from rlm_kernel.relay.socket_proxy import SocketProxy
 
 MODEL = "RLM_MODEL"
-"""The environment variable that names the model of a person's sub-calls."""
+"""The environment variable that names the model of a notebook kernel's sub-calls."""
 
 BACKEND = "RLM_BACKEND"
-"""The one that names its provider."""
+"""The environment variable that names that model's provider."""
 
 _TERMINATE_SECONDS = 2.0
 
 
 class SandboxProvisioner(KernelProvisionerBase):
-    """Starts a person's kernel in a sandbox; subclasses say in which.
+    """Starts a notebook kernel in a sandbox; subclasses say in which.
 
     Traits:
-        rlm: Arguments of `RLM` (JSON) by which the kernel's sub-calls are answered; in the
-            kernelspec's `metadata.kernel_provisioner.config`. What it does not say of the model,
-            RLM_BACKEND, RLM_MODEL and RLM_BASE_URL do; without a model there is no sub-call server.
+        rlm: Arguments of `RLM` (JSON) for answering the kernel's sub-calls; in the kernelspec's
+            `metadata.kernel_provisioner.config`. RLM_BACKEND, RLM_MODEL and RLM_BASE_URL fill in
+            what it does not say of the model. Without a model there is no sub-call server.
 
     Attributes:
         environment: The name of the environment.
@@ -70,7 +69,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         return self._process is not None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Choose the kernel's sockets (in the sandbox's own directory) and its command."""
+        """Choose the kernel's sockets (in the sandbox's directory) and its command."""
         self._sandbox = self._sandbox or self.new_sandbox()
         await self._sandbox.start()
         manager: Any = self.parent
@@ -87,7 +86,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         return await super().pre_launch(cmd=command, **kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Start the kernel's process, and what answers its sub-calls."""
+        """Start the kernel's process and its sub-call server."""
         env = kwargs.get("env") or {}
         if self._subcall_server is None and (self.rlm or env.get(MODEL)):
             kwargs_of_model = self.rlm.get("backend_kwargs") or {}
@@ -112,13 +111,13 @@ class SandboxProvisioner(KernelProvisionerBase):
         }
 
     def _kernel_env(self) -> dict[str, str]:
-        """Return the kernel's variables beside the environment's own: the kernelspec's, no keys."""
+        """Return the variables that the kernelspec and we add for the kernel: no keys."""
         given = dict(self.kernel_spec.env) if self.kernel_spec is not None else {}
-        answered = {}
+        of_server = {}
         if self._subcall_server is not None:
             # Runs started in the kernel itself (`%%rlm`) ask the sub-call server's model too
-            answered = {ANSWERED: "1", BACKEND: "notebook", MODEL: self._model}
-        return {**without_secrets(given), ENVIRONMENT: self.environment, **answered}
+            of_server = {SUBCALL_SERVER: "1", BACKEND: "notebook", MODEL: self._model}
+        return {**without_secrets(given), ENVIRONMENT: self.environment, **of_server}
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs, else its exit code."""
@@ -166,7 +165,7 @@ class SandboxProvisioner(KernelProvisionerBase):
 
 
 class LocalProvisioner(SandboxProvisioner):
-    """Starts a person's kernel through this machine's fork server."""
+    """Starts a notebook kernel through this machine's fork server."""
 
     environment = "local"
 
@@ -183,7 +182,7 @@ class LocalProvisioner(SandboxProvisioner):
 
 
 class RelayedProvisioner(SandboxProvisioner):
-    """Starts a person's kernel where a stream leads to; subclasses say where that is.
+    """Starts a notebook kernel at the other end of a byte stream; subclasses say where.
 
     Traits:
         environment_kwargs: What `RLM(environment=...)` takes under that name; in the kernelspec's
@@ -210,7 +209,7 @@ class RelayedProvisioner(SandboxProvisioner):
         raise NotImplementedError
 
     async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
-        """Start a kernel behind the same sockets as the one before."""
+        """Start a kernel behind the same sockets as the last one."""
         del cmd, kwargs  # both speak of this machine
         sandbox: Any = self._sandbox
         connection = plain_connection(self.connection_info)
@@ -235,7 +234,7 @@ class RelayedProvisioner(SandboxProvisioner):
 
 
 class DockerProvisioner(RelayedProvisioner):
-    """Starts a person's kernel in a container."""
+    """Starts a notebook kernel in a container."""
 
     environment = "docker"
 
@@ -248,7 +247,7 @@ class DockerProvisioner(RelayedProvisioner):
 
 
 class ModalProvisioner(RelayedProvisioner):
-    """Starts a person's kernel in a Modal sandbox."""
+    """Starts a notebook kernel in a Modal sandbox."""
 
     environment = "modal"
 

@@ -3,7 +3,7 @@ import { build } from "esbuild";
 import { createHash } from "node:crypto";
 import { readFile, readdir, writeFile } from "node:fs/promises";
 
-const OUT = new URL("../rlm_ipython/static/", import.meta.url);
+const OUT = new URL("../rlm/render/static/", import.meta.url);
 const LIMIT = 120 * 1024;
 
 const SOURCES = new URL("src/", import.meta.url);
@@ -42,7 +42,7 @@ for (const file of outputFiles) {
   if (process.argv.includes("--check")) {
     const committed = await readFile(target).catch(() => null);
     if (committed === null || Buffer.compare(committed, contents) !== 0) {
-      console.error(`rlm_ipython/static/${name} is not what widgets/src makes: run "npm run build".`);
+      console.error(`rlm/render/static/${name} is not what widgets/src makes: run "npm run build".`);
       stale = true;
     }
   } else {

@@ -1,4 +1,4 @@
-"""What a run came to, brought to where its user waits for it."""
+"""How a run's outcome reaches its user: returned, raised, or event by event."""
 
 from __future__ import annotations
 
@@ -6,50 +6,41 @@ import asyncio
 import logging
 import warnings
 from contextlib import suppress
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING
 
 from rlm.core.loop import uncancellable
 from rlm.errors import CancellationError, ReplayWarning, RLMError
 from rlm.events import Note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncGenerator, Callable, Coroutine
     from typing import Any, TypeAlias
 
     from rlm.api.readers import ReaderSet
+    from rlm.core.loop import Job
     from rlm.core.recorder import Recorder
     from rlm.core.types import RLMChatCompletion
+    from rlm.events import Event
     from rlm.trajectory import Trajectory
 
     Outcome: TypeAlias = RLMChatCompletion | RLMError
     AtEnd: TypeAlias = Callable[[Outcome], Coroutine[Any, Any, object]]
 
-P = ParamSpec("P")
-
 _log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 2.0
-"""How long a result is held back until the user's readers have been told of it."""
+"""How long a result waits at most until the user's readers have had all its events."""
 
 
-async def ended(
-    at_end: AtEnd | None,
-    run: Callable[P, Coroutine[Any, Any, Outcome]],
-    *args: P.args,
-    **kwargs: P.kwargs,
-) -> Outcome:
-    """Run, and have what is to be done at the end done before anybody sees the run as over.
+async def run_at_end(run: Coroutine[Any, Any, Outcome], at_end: AtEnd | None) -> Outcome:
+    """Await a run, then `at_end` with its outcome, before anybody sees the run as done.
 
-    Args:
-        at_end: Is given what it came to; what goes wrong in it costs nobody the answer.
-        run: The run.
-        args: Its arguments.
-        kwargs: Same.
+    A failure of `at_end` is logged only: nobody loses the answer over it.
     """
-    outcome = await run(*args, **kwargs)
+    outcome = await run
     if at_end is not None:
         try:
-            # What is over is over: a cancellation that comes now changes nothing.
+            # The run is over: a cancellation that comes now changes nothing.
             with suppress(asyncio.CancelledError):
                 await uncancellable(at_end(outcome))
         except Exception as error:  # noqa: BLE001 - whatever it is, the answer is paid for
@@ -59,12 +50,8 @@ async def ended(
     return outcome
 
 
-def settled(outcome: RLMChatCompletion | RLMError, audience: ReaderSet) -> RLMChatCompletion:
+def raise_or_return(outcome: Outcome, readers: ReaderSet) -> RLMChatCompletion:
     """Raise an error where its user waits; give a result the log that the user asked for.
-
-    Args:
-        outcome: What `complete` returned.
-        audience: Whom the run told.
 
     Raises:
         RLMError: The outcome is one.
@@ -72,7 +59,7 @@ def settled(outcome: RLMChatCompletion | RLMError, audience: ReaderSet) -> RLMCh
     _warn_of_other_output(outcome.trajectory)
     if isinstance(outcome, RLMError):
         raise outcome
-    logger = next((r for r in audience.readers if hasattr(r, "get_trajectory")), None)
+    logger = next((r for r in readers.readers if hasattr(r, "get_trajectory")), None)
     root = outcome.trajectory.root if outcome.trajectory else None
     if logger is not None and root is not None:
         from rlm.formats.jsonl.write import run_record
@@ -81,12 +68,39 @@ def settled(outcome: RLMChatCompletion | RLMError, audience: ReaderSet) -> RLMCh
     return outcome
 
 
-def cancelled(recorder: Recorder) -> CancellationError:
-    """Return the error of a run that was cancelled and had nothing to say about it.
+async def stream_events(
+    prepare: Callable[[Callable[[Event], object]], Job[Outcome]], readers: ReaderSet
+) -> AsyncGenerator[Event, None]:
+    """Yield the events of a run as they happen; leaving the loop cancels the run.
 
     Args:
-        recorder: The run's.
+        prepare: Prepares the run, whose events go to the function that it is given.
+        readers: The run's other readers.
+
+    Raises:
+        RLMError: The run ended in one; after the last event.
     """
+    loop = asyncio.get_running_loop()
+    events: asyncio.Queue[Event | None] = asyncio.Queue()
+
+    def on_event(event: Event) -> None:
+        with suppress(RuntimeError):  # The listener's loop is closed: nobody listens.
+            loop.call_soon_threadsafe(events.put_nowait, event)
+
+    waiter = asyncio.ensure_future(prepare(on_event).wait_async())
+    waiter.add_done_callback(lambda _: events.put_nowait(None))
+    try:
+        while (event := await events.get()) is not None:
+            yield event
+        raise_or_return(waiter.result(), readers)
+    finally:
+        if not waiter.done():
+            waiter.cancel()
+            await asyncio.wait({waiter})
+
+
+def cancelled(recorder: Recorder) -> CancellationError:
+    """Return the error of a run that was cancelled before it could return one."""
     root = recorder.trajectory.root
     error = CancellationError(root.answer if root else None)
     error.trajectory = recorder.trajectory
@@ -94,10 +108,10 @@ def cancelled(recorder: Recorder) -> CancellationError:
 
 
 def _warn_of_other_output(trajectory: Trajectory | None) -> None:
-    """Say that cells of a replayed run gave other output than recorded: few read every note."""
+    """Warn that cells of a replayed run gave other output than recorded: few read every note."""
     events = () if trajectory is None else trajectory.events
     found = [e.text for e in events if isinstance(e, Note) and e.data.get("replay") == "output"]
     if found:
         more = f" (and {len(found) - 1} more cells)" if len(found) > 1 else ""
-        # Past ourselves and `settled`, to the line that asked for the completion or awaits it.
+        # Past ourselves and `raise_or_return`, to the line that asked for the completion.
         warnings.warn(f"Replay: {found[0]}{more}", ReplayWarning, stacklevel=4)

@@ -1,4 +1,4 @@
-"""Who is told of a run's events: the user's readers, and those that the arguments ask for."""
+"""The readers of an `RLM`'s events: the user's, and those that its arguments ask for."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from rlm.core.loop import on_engine_thread
+from rlm.core.recorder import Recorder
 from rlm.errors import ArgumentError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rlm.events import Event
     from rlm.logger.delivery import Delivery
+
+CALLBACKS = (
+    "on_subcall_start",
+    "on_subcall_complete",
+    "on_iteration_start",
+    "on_iteration_complete",
+)
+"""The arguments of `RLM` that are callbacks."""
 
 
 def checked_readers(logger: Any) -> tuple[Any, ...]:
@@ -29,25 +42,20 @@ def checked_readers(logger: Any) -> tuple[Any, ...]:
 
 
 class ReaderSet:
-    """Whom one `RLM` tells, and what brings the events to them: made anew after a close or a fork.
+    """The readers of one `RLM`, and their delivery, which is made anew after a close or a fork.
 
-    Nothing but the `RLM` holds on to it: a callback is often a method of an object that has
-    the `RLM`, and whatever else held it would keep both alive.
+    Only the `RLM` refers to it: a callback is often a method of an object that has the `RLM`, and
+    any other reference would keep both alive.
 
     Attributes:
-        readers: The user's own readers.
+        readers: The user's readers.
     """
 
     def __init__(self, logger: Any, callbacks: dict[str, Any], *, verbose: bool) -> None:
-        """Check what the user gave; nothing is started or imported yet.
-
-        Args:
-            logger: As for `RLM`.
-            callbacks: As for `RLM`, by name.
-            verbose: As for `RLM`.
+        """Check the arguments of `RLM`; nothing is started or imported yet.
 
         Raises:
-            ArgumentError: One of them is of the wrong type.
+            ArgumentError: One of them has the wrong type.
         """
         self.readers = checked_readers(logger)
         for name, callback in callbacks.items():
@@ -58,8 +66,15 @@ class ReaderSet:
         self._delivery: Delivery | None = None
         self._process = 0
 
-    def delivery(self) -> Delivery | None:
-        """Return what brings events to them; None when there is nobody."""
+    def recorder(self, *listeners: Callable[[Event], object]) -> Recorder:
+        """Return the recorder of one tree, whose events go to the readers and the listeners."""
+        delivery = self._current_delivery()
+        if delivery is None:
+            return Recorder(listeners)
+        return Recorder((delivery.emit, *listeners), delivery.give_context)
+
+    def _current_delivery(self) -> Delivery | None:
+        """Return what delivers events to them; None when there are no readers."""
         if not (self.readers or self._verbose or any(self._callbacks.values())):
             return None
         with _Making.lock:
@@ -70,22 +85,23 @@ class ReaderSet:
             return self._delivery
 
     def flush(self, timeout: float) -> None:
-        """Wait until they have been told all, but no longer than `timeout` seconds."""
+        """Wait until they have had all events, but no longer than `timeout` seconds."""
         delivery = self._delivery
         if delivery is not None:
             delivery.flush(timeout)
 
     def close(self) -> None:
-        """Tell them what is left and end the threads; a later job makes new ones."""
-        delivery, self._delivery = self._delivery, None
-        if delivery is not None:
-            delivery.close()
+        """Deliver what is left and end the threads; a later run starts new ones.
 
-    def forget(self) -> None:
-        """Close without waiting."""
+        On the engine's thread, which must not wait, the delivery does so by itself.
+        """
         delivery, self._delivery = self._delivery, None
-        if delivery is not None:
+        if delivery is None:
+            return
+        if on_engine_thread():
             delivery.forget()
+        else:
+            delivery.close()
 
     def _new_delivery(self) -> Delivery:
         owned: list[Any] = []
@@ -103,7 +119,7 @@ class ReaderSet:
 
 
 class _Making:
-    """Lets one thread at a time make a delivery; a lock held across a fork is never given back."""
+    """Lets one thread at a time make a delivery; a lock held across a fork is never released."""
 
     lock = threading.RLock()
 

@@ -5,33 +5,38 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-import weakref
 from typing import TYPE_CHECKING, Any, Self
 
-from rlm.api.outcome import FLUSH_SECONDS, cancelled, ended, settled
-from rlm.api.readers import ReaderSet
-from rlm.core.completion import Request, complete
+from rlm.api.outcome import (
+    FLUSH_SECONDS,
+    cancelled,
+    raise_or_return,
+    run_at_end,
+    stream_events,
+)
+from rlm.api.readers import CALLBACKS, ReaderSet
+from rlm.core.completion import complete
 from rlm.core.config import run_config
 from rlm.core.environments import unknown_arguments
-from rlm.core.held import Held
 from rlm.core.loop import Job, engine_loop
 from rlm.core.main_thread import serve_main_thread
-from rlm.core.recorder import Recorder
-from rlm.core.watching import watched
+from rlm.core.replay_port import NOT_GIVEN
+from rlm.core.resources import Resources
 from rlm.errors import ArgumentError, CancellationError
-from rlm.replay.plan import NOT_GIVEN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
     from pathlib import Path
 
-    from rlm.api.outcome import AtEnd
+    from rlm.api.outcome import AtEnd, Outcome
     from rlm.api.run_handle import RunHandle
+    from rlm.core.loop import EngineLoop
+    from rlm.core.recorder import Recorder
+    from rlm.core.replay_port import ReplaySource
     from rlm.core.types import RLMChatCompletion
-    from rlm.errors import RLMError
     from rlm.events import Event, Message
     from rlm.logger.delivery import Reader
-    from rlm.replay.plan import OnMiss, ReplayPlan
+    from rlm.replay.plan import OnMiss
     from rlm.trajectory import Trajectory
 
 
@@ -94,7 +99,7 @@ class RLM:
         head_only: bool = False,
         show_images: bool = False,
         python_fences: bool = False,
-        replay: ReplayPlan | None = None,
+        replay: ReplaySource | None = None,
         **unknown: Any,
     ) -> None:
         """Check the arguments; nothing is started or imported before the first completion.
@@ -158,55 +163,16 @@ class RLM:
             ArgumentError: A keyword or a type is wrong (a `TypeError`).
             MissingPackageError: The backend's package is not installed (an `ImportError`).
         """
+        arguments = dict(locals())
         if unknown:
             names = list(inspect.signature(RLM).parameters)
             raise unknown_arguments(unknown, [n for n in names if n != "unknown"], "RLM()")
-        self.config = run_config(
-            backend=backend,
-            backend_kwargs=backend_kwargs,
-            environment=environment,
-            environment_kwargs=environment_kwargs,
-            depth=depth,
-            max_depth=max_depth,
-            max_iterations=max_iterations,
-            custom_system_prompt=custom_system_prompt,
-            other_backends=other_backends,
-            other_backend_kwargs=other_backend_kwargs,
-            max_budget=max_budget,
-            max_timeout=max_timeout,
-            max_tokens=max_tokens,
-            max_errors=max_errors,
-            persistent=persistent,
-            custom_tools=custom_tools,
-            custom_sub_tools=custom_sub_tools,
-            compaction=compaction,
-            compaction_threshold_pct=compaction_threshold_pct,
-            max_concurrent_subcalls=max_concurrent_subcalls,
-            max_concurrent_queries=max_concurrent_queries,
-            sampling_args=sampling_args,
-            sub_sampling_args=sub_sampling_args,
-            orchestrator=orchestrator,
-            user_prologue=user_prologue,
-            prices=prices,
-            context_window=context_window,
-            cell_timeout=cell_timeout,
-            max_restarts=max_restarts,
-            approve=approve,
-            head_only=head_only,
-            show_images=show_images,
-            python_fences=python_fences,
-            replay=replay,
-        )
-        callbacks = {
-            "on_subcall_start": on_subcall_start,
-            "on_subcall_complete": on_subcall_complete,
-            "on_iteration_start": on_iteration_start,
-            "on_iteration_complete": on_iteration_complete,
-        }
-        self._audience = ReaderSet(logger, callbacks, verbose=verbose)
-        self._held = Held(self._audience, persistent=persistent)
-        # At exit `rlm.core.held` does it, while it can still be waited for.
-        weakref.finalize(self, self._held.drop).atexit = False
+        callbacks = {name: arguments.pop(name) for name in CALLBACKS}
+        for name in ("self", "logger", "verbose", "unknown"):
+            del arguments[name]
+        self.config = run_config(**arguments)
+        self._readers = ReaderSet(logger, callbacks, verbose=verbose)
+        self._resources: Resources | None = None
 
     @classmethod
     def from_notebook(
@@ -250,10 +216,9 @@ class RLM:
         Raises:
             ConfigurationError: The log cannot be left at `turn`, or a value is not allowed.
         """
-        from rlm.replay.open_log import reopen
+        from rlm.replay.open_log import reopened_arguments
 
-        return reopen(
-            cls,
+        arguments = reopened_arguments(
             path,
             context=context,
             turn=turn,
@@ -263,6 +228,7 @@ class RLM:
             messages=messages,
             changes=kwargs,
         )
+        return cls(**arguments)
 
     def completion(
         self, prompt: Any = NOT_GIVEN, root_prompt: str | None = None
@@ -286,16 +252,16 @@ class RLM:
             BackendError: The provider failed.
             RLMError: Root of all these; has the `trajectory` and the `partial_answer` so far.
         """
-        with serve_main_thread() as desk:
-            job, recorder = self._job(prompt, root_prompt)
+        with serve_main_thread() as main_thread:
+            job, recorder = self._prepare(prompt, root_prompt)
             try:
-                outcome = job.wait(desk)
-                self._audience.flush(FLUSH_SECONDS)
+                outcome = job.wait(main_thread)
+                self._readers.flush(FLUSH_SECONDS)
             except KeyboardInterrupt:
                 outcome = cancelled(recorder)
         if job.interrupted and not isinstance(outcome, CancellationError):
             outcome = cancelled(recorder)
-        return settled(outcome, self._audience)
+        return raise_or_return(outcome, self._readers)
 
     async def acompletion(
         self, prompt: Any = NOT_GIVEN, root_prompt: str | None = None
@@ -316,7 +282,7 @@ class RLM:
             CancelledError: The task was cancelled; it has the `trajectory` and the
                 `partial_answer` so far.
         """
-        job, recorder = self._job(prompt, root_prompt)
+        job, recorder = self._prepare(prompt, root_prompt)
         try:
             outcome = await job.wait_async()
         except asyncio.CancelledError as error:
@@ -324,8 +290,8 @@ class RLM:
             stopped = cancelled(recorder)
             vars(error).update(trajectory=stopped.trajectory, partial_answer=stopped.partial_answer)
             raise
-        await asyncio.to_thread(self._audience.flush, FLUSH_SECONDS)
-        return settled(outcome, self._audience)
+        await asyncio.to_thread(self._readers.flush, FLUSH_SECONDS)
+        return raise_or_return(outcome, self._readers)
 
     def start(
         self,
@@ -349,8 +315,8 @@ class RLM:
         """
         from rlm.api.run_handle import RunHandle
 
-        job, recorder = self._job(prompt, root_prompt, at_end=at_end)
-        return RunHandle(job, recorder, self._audience, self)
+        job, recorder = self._prepare(prompt, root_prompt, at_end=at_end)
+        return RunHandle(job, recorder, self._readers, self)
 
     def stream(
         self, prompt: Any = NOT_GIVEN, root_prompt: str | None = None
@@ -364,7 +330,9 @@ class RLM:
         Raises:
             RLMError: As `completion`, after the last event.
         """
-        return watched(lambda push: self._job(prompt, root_prompt, push)[0], self._audience)
+        return stream_events(
+            lambda on_event: self._prepare(prompt, root_prompt, on_event)[0], self._readers
+        )
 
     def close(self) -> None:
         """Free everything the object holds: kernels, connections, threads; safe to call again.
@@ -372,7 +340,12 @@ class RLM:
         Runs that go on are cancelled first: they end with a `CancellationError`. A completion
         asked for later makes everything anew.
         """
-        self._held.close()
+        resources, self._resources = self._resources, None
+        try:
+            if resources is not None:
+                resources.close()
+        finally:
+            self._readers.close()
 
     def __enter__(self) -> Self:
         return self
@@ -387,23 +360,32 @@ class RLM:
             f"environment={config.environment!r}, max_depth={config.max_depth})"
         )
 
-    def _job(
+    def _prepare(
         self,
         prompt: Any,
         root_prompt: str | None,
         *listeners: Callable[[Event], object],
         at_end: AtEnd | None = None,
-    ) -> tuple[Job[RLMChatCompletion | RLMError], Recorder]:
-        """Prepare one completion; nothing has begun yet."""
+    ) -> tuple[Job[Outcome], Recorder]:
+        """Prepare one completion; the job has not started yet."""
         if prompt is NOT_GIVEN and self.config.replay is None:
             raise ArgumentError("The prompt is missing: the context that the question is about.")
         if root_prompt is not None and not isinstance(root_prompt, str):
             raise ArgumentError(f"root_prompt must be a str, not {type(root_prompt).__name__}.")
-        loop = engine_loop()
-        delivery = self._audience.delivery()
-        if delivery is not None:
-            listeners = (delivery.emit, *listeners)
-        recorder = Recorder(listeners, None if delivery is None else delivery.give_context)
-        request = Request(prompt=prompt, root_prompt=root_prompt, started=time.perf_counter())
-        run = ended(at_end, complete, self.config, self._held.on(loop), request, recorder)
-        return Job(loop, run), recorder
+        loop, recorder = engine_loop(), self._readers.recorder(*listeners)
+        run = complete(
+            self.config,
+            self._resources_on(loop),
+            recorder,
+            prompt=prompt,
+            root_prompt=root_prompt,
+            started=time.perf_counter(),
+        )
+        return Job(loop, run_at_end(run, at_end)), recorder
+
+    def _resources_on(self, loop: EngineLoop) -> Resources:
+        """Return what is kept between completions; a forked child starts anew."""
+        with loop.lock:
+            if self._resources is None or self._resources.loop is not loop:
+                self._resources = Resources(loop, self, persistent=self.config.persistent)
+            return self._resources

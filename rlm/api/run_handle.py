@@ -9,18 +9,18 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rlm.api.outcome import FLUSH_SECONDS, cancelled, settled
+from rlm.api.outcome import FLUSH_SECONDS, cancelled, raise_or_return
 from rlm.api.readers import checked_readers
-from rlm.core.types import UsageSummary
 from rlm.errors import RLMError
+from rlm.usage import UsageSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
     from pathlib import Path
     from typing import Any
 
+    from rlm.api.outcome import Outcome
     from rlm.api.readers import ReaderSet
-    from rlm.api.rlm import RLM
     from rlm.core.loop import Job
     from rlm.core.recorder import Recorder
     from rlm.core.types import RLMChatCompletion
@@ -47,28 +47,28 @@ class RunHandle:
 
     def __init__(
         self,
-        job: Job[RLMChatCompletion | RLMError],
+        job: Job[Outcome],
         recorder: Recorder,
-        audience: ReaderSet,
-        rlm: RLM,
+        readers: ReaderSet,
+        owner: object,
     ) -> None:
         """Start the run.
 
         Args:
-            job: What is to run.
+            job: The run.
             recorder: Its record.
-            audience: The readers that its `RLM` was made with.
-            rlm: Kept until the run is over: what it holds is needed.
+            readers: The readers of its `RLM`.
+            owner: The `RLM`, kept alive until the run is over: the run needs its resources.
         """
         self.id = recorder.tree_id
         self.trajectory: Trajectory = recorder.trajectory
         self._job = job
         self._recorder = recorder
-        self._audience = audience
-        self._rlm: RLM | None = rlm
+        self._readers = readers
+        self._owner: object = owner
         self._lock = threading.Lock()
         self._deliveries: dict[int, Delivery] = {}
-        _going.add(self)
+        _running.add(self)
         job.future.add_done_callback(self._release)
         job.start()
 
@@ -121,8 +121,8 @@ class RunHandle:
         """
         if not self.wait(timeout):
             raise TimeoutError(f"The run is not over after {timeout} s; it goes on.")
-        self._audience.flush(FLUSH_SECONDS)
-        return settled(self._outcome, self._audience)
+        self._readers.flush(FLUSH_SECONDS)
+        return raise_or_return(self._outcome, self._readers)
 
     def __await__(self) -> Generator[Any, None, RLMChatCompletion]:
         """Wait for the run from any event loop; cancelling the waiting task leaves it running."""
@@ -197,8 +197,8 @@ class RunHandle:
         return f"<RunHandle {self.id}: {' · '.join(filter(None, [state, told])) or 'starting'}>"
 
     @cached_property
-    def _outcome(self) -> RLMChatCompletion | RLMError:
-        """What the run came to; it must be over."""
+    def _outcome(self) -> Outcome:
+        """The result or error of a run that is over."""
         try:
             return self._job.future.result(0)
         except asyncio.CancelledError:
@@ -214,8 +214,8 @@ class RunHandle:
 
         self._job.future.add_done_callback(tell)
         await over.wait()
-        await asyncio.to_thread(self._audience.flush, FLUSH_SECONDS)
-        return settled(self._outcome, self._audience)
+        await asyncio.to_thread(self._readers.flush, FLUSH_SECONDS)
+        return raise_or_return(self._outcome, self._readers)
 
     def _attach(self, delivery: Delivery) -> None:
         for event in self.trajectory.events:
@@ -226,9 +226,9 @@ class RunHandle:
 
     def _release(self, _: object) -> None:
         """Let go of what only a run that goes on needs; on the engine's thread."""
-        _going.discard(self)
-        self._rlm = None
+        _running.discard(self)
+        self._owner = None
 
 
-_going: set[RunHandle] = set()
+_running: set[RunHandle] = set()
 """The runs of this process that go on: nobody has to keep a handle for that."""

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rlm.api.rlm import RLM
-from rlm.backends.retry import Gate
+from rlm.backends.retry import RateLimiter
 from rlm.context import describe
 from rlm.core.environments import new_sandbox, unknown_arguments
 from rlm.core.limits import Limits
@@ -129,9 +129,12 @@ class Notebook:
         self._clients = Clients()
         limits = Limits(max_budget=config.max_budget, max_tokens=config.max_tokens)
         models = Models(
-            config=config,
+            root=config.root,
+            subs=config.subs,
+            prices=config.prices,
+            context_windows=config.context_window,
             clients=self._clients,
-            gate=Gate(config.max_concurrent_queries),
+            limiter=RateLimiter(config.max_concurrent_queries),
             limits=limits,
         )
         self._tree = Tree(config=config, models=models, limits=limits, recorder=Recorder())
@@ -154,7 +157,7 @@ class Notebook:
         if call.kind == "chat":
             return CallAnswer(value=json.dumps(await self._chat(call)))
         recorder = Recorder()
-        tree = self._tree.beside(recorder)
+        tree = self._tree.with_recorder(recorder)
         recorder.begin()
         with recorder.span(new_run=True):
             recorder.emit(
@@ -177,9 +180,9 @@ class Notebook:
         usage = asdict(reply.usage)
         return {"text": reply.text, "usage": usage, "finish_reason": reply.finish_reason}
 
-    async def _child(self, tree: Tree, assignment: RunSpec) -> str:
+    async def _child(self, tree: Tree, spec: RunSpec) -> str:
         tree.sandbox = await self._open()
-        return await run(tree, assignment)
+        return await run(tree, spec)
 
     async def _open(self) -> Sandbox:
         """Return the children's sandbox: opened for the first of them, and kept."""

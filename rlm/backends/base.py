@@ -1,14 +1,31 @@
-"""What the engine asks of a backend: one protocol, one reply."""
+"""What the engine asks of a backend: a model's name and client, one protocol, one reply."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rlm.events import CallUsage, Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelSpec:
+    """A model that a run may ask, and through which client.
+
+    Attributes:
+        name: The model's name, by which code asks for it.
+        backend: The backend's name.
+        backend_kwargs: What its client takes.
+        sampling_args: What each request carries, such as a temperature.
+    """
+
+    name: str
+    backend: str
+    backend_kwargs: dict[str, Any] = field(repr=False)
+    sampling_args: dict[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

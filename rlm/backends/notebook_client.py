@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rlm.events import Message
-    from rlm_kernel.guest.notebook_kernel import PersonKernel
+    from rlm_kernel.guest.notebook_kernel import NotebookKernel
 
 NAME = "notebook"
 
 
-def person_kernel() -> PersonKernel:
+def person_kernel() -> NotebookKernel:
     """Return the kernel that this process is.
 
     Raises:
         ConfigurationError: It is no person's kernel, or nobody answers its calls.
     """
     inside = sys.modules.get("rlm_kernel.guest.notebook_kernel")
-    kernel: PersonKernel | None = None
-    if inside is not None and inside.PersonKernel.initialized():
-        kernel = inside.PersonKernel.instance()
-    if kernel is None or not kernel.is_answered():
+    kernel: NotebookKernel | None = None
+    if inside is not None and inside.NotebookKernel.initialized():
+        kernel = inside.NotebookKernel.instance()
+    if kernel is None or not kernel.has_host():
         raise ConfigurationError(
             f"The backend {NAME!r} works only in a notebook of the kernel 'RLM (local)' which has "
             "a model (RLM_MODEL, set before the Jupyter server starts). Name a provider instead."

@@ -1,4 +1,4 @@
-"""The gate that every LM call of a tree goes through: how many at once, and what is tried again."""
+"""Limits how many LM calls of a tree run at once, and repeats those that may succeed later."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ LONGEST_WAIT = 120.0
 TOO_MANY_REQUESTS = 429
 
 
-class Gate:
+class RateLimiter:
     """Bounds calls at once, and asks again what may succeed later.
 
-    The width is halved when a provider answers 429 and grows back by one place for every
-    full width of calls that succeed (additive increase, multiplicative decrease). One gate
+    The width is halved when a provider answers 429 and grows back by one slot for every
+    full width of calls that succeed (additive increase, multiplicative decrease). One limiter
     belongs to one event loop.
 
     Args:
@@ -80,7 +80,7 @@ class Gate:
         stream: bool = False,
         on_retry: RetryCallback | None = None,
     ) -> LMReply:
-        """Ask a client, when there is a place, as often as it takes.
+        """Ask a client, when there is a free slot, as often as it takes.
 
         Args:
             client: Whom to ask.
@@ -99,7 +99,7 @@ class Gate:
         attempt = 1
         while True:
             failure: BackendError
-            async with self._place(client):
+            async with self.slot(client):
                 began = time.monotonic()
                 try:
                     reply = await client.complete(messages, model=model, stream=stream)
@@ -163,8 +163,8 @@ class Gate:
             self._limit = min(self._widest, self._limit + 1 / self._limit)
 
     @contextlib.asynccontextmanager
-    async def _place(self, client: LMClient) -> AsyncIterator[None]:
-        """Wait for a place, first come first served, and hold it."""
+    async def slot(self, client: LMClient) -> AsyncIterator[None]:
+        """Wait for a free slot, first come first served, and hold it."""
         while (rest := self._not_before.get(client, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110 - a time, not a condition; another 429 may put it off
             await asyncio.sleep(rest)
         if self._running >= self.width or self._queue:
@@ -174,8 +174,8 @@ class Gate:
                 await turn
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
-                    self._running -= 1  # the place came at the very moment of the cancellation
-                    self._admit()
+                    self._running -= 1  # the slot came at the very moment of the cancellation
+                    self._give_slots()
                 with contextlib.suppress(ValueError):
                     self._queue.remove(turn)
                 raise
@@ -185,10 +185,10 @@ class Gate:
             yield
         finally:
             self._running -= 1
-            self._admit()
+            self._give_slots()
 
-    def _admit(self) -> None:
-        """Give free places to those who wait longest; a place is held from then on."""
+    def _give_slots(self) -> None:
+        """Give free slots to those who have waited longest; a given slot counts as taken."""
         while self._queue and self._running < self.width:
             turn = self._queue.popleft()
             if not turn.done():

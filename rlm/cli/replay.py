@@ -31,7 +31,7 @@ def replay(options: argparse.Namespace) -> int:
         RLMError: The run failed, or could not begin.
     """
     from rlm import RLM
-    from rlm.replay.plan import NOT_GIVEN
+    from rlm.core.replay_port import NOT_GIVEN
 
     check_save(options.save)
     refuse_unwritable(options)

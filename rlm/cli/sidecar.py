@@ -39,8 +39,7 @@ def carry_context(trajectory: Trajectory, source: str | Path, target: str | Path
     Raises:
         OSError: It cannot be written.
     """
-    from rlm.formats.notebook.sidecar import side_folder
-    from rlm.replay.context import context_file
+    from rlm.formats.notebook.sidecar import context_file, side_folder
 
     about = {} if trajectory.root is None else trajectory.root.context
     file = context_file(about, Path(source)) if finds_its_context(target) else None

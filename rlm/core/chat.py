@@ -1,18 +1,18 @@
-"""What is said between us and the root model of one run: turns, replies, outputs, hints."""
+"""The chat between us and the root model of one run: turns, replies, outputs, hints."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rlm.core import compaction, prompts
 from rlm.core.chat_history import ChatHistory
 from rlm.core.tools import tools_section
 from rlm.errors import ContextWindowError
 from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
-from rlm.reply_parser import parse_reply, prose
+from rlm.reply_parser import parse_reply, text_outside_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,11 +37,11 @@ _NOT_ACCEPTED = "The final answer of your last reply was not accepted: its code 
 
 @dataclass(slots=True)
 class Turn:
-    """A turn that is going on.
+    """A turn that has not finished yet.
 
     Attributes:
         number: 1 for the first.
-        answer: The final answer, once the turn has brought it.
+        answer: The final answer, once the turn has given it.
     """
 
     number: int
@@ -49,75 +49,75 @@ class Turn:
 
 
 class Chat:
-    """One run's talk with its model.
+    """One run's chat with its model.
 
     Args:
         tree: The run's tree.
-        assignment: What the run is to do.
+        spec: The run's context, question and model.
         kept: The kernel of a persistent RLM, which may hold earlier contexts and histories.
     """
 
-    def __init__(self, tree: Tree, assignment: RunSpec, kept: KeptKernel | None) -> None:
+    def __init__(self, tree: Tree, spec: RunSpec, kept: KeptKernel | None) -> None:
         config = tree.config
         self._tree = tree
-        self._spec = assignment.model
+        self._model = spec.model
         self._kept = kept
         recorded = None if tree.replay is None else tree.replay.system_prompt()
-        self._conversation = ChatHistory(
+        self._history = ChatHistory(
             prompts.opening(
                 recorded
                 or prompts.system_prompt(
                     config.custom_system_prompt,
-                    tools_section=tools_section(assignment.tools),
+                    tools_section=tools_section(spec.tools),
                     orchestrator=config.orchestrator,
                     compaction=config.compaction,
                 ),
-                description=assignment.info.description,
-                root_prompt=assignment.root_prompt,
-                user_prologue=assignment.user_prologue,
+                description=spec.info.description,
+                root_prompt=spec.root_prompt,
+                user_prologue=spec.user_prologue,
             )
         )
         self._hint = ""
         self._draft = ""
         self._last_reply: str | None = None
         self._compactions = 0
-        self._in_history = len(self._conversation.messages)
-
-    def partial(self) -> str | None:
-        """Return the best answer so far: the newest draft, else the newest reply."""
-        return self._draft or self._last_reply
+        self._in_repl = len(self._history.messages)  # how many the REPL's `history` has, or skips
 
     @property
     def messages(self) -> list[Message]:
         """The chat as it is now."""
-        return self._conversation.messages
+        return self._history.messages
+
+    def best_answer(self) -> str | None:
+        """Return the best answer so far: the newest draft, else the newest reply."""
+        return self._draft or self._last_reply
 
     @contextmanager
     def turn(self, number: int) -> Iterator[Turn]:
-        """Open a turn: its prompt is added to the chat, its begin and end are told.
+        """Open a turn: add its prompt to the chat, and emit its begin and end.
 
         Args:
-            number: One more than `max_iterations`: the turn that asks for the answer outright.
+            number: One more than `max_iterations` opens the turn that demands the answer.
         """
         of = self._tree.config.max_iterations
         if self._tree.replay is not None:
-            self._spec, news = self._tree.replay.begins(number, self._spec)
-            self._conversation.add(*news)
+            self._model, news = self._tree.replay.begin_turn(number, self._model)
+            self._history.add(*news)
         if number > of:
-            self._conversation.add({"role": "user", "content": prompts.FINAL_REQUEST})
+            self._history.add({"role": "user", "content": prompts.FINAL_REQUEST})
         else:
             contexts, histories = 1, 0
             if self._kept is not None:
                 contexts, histories = self._kept.contexts, self._kept.histories
                 if self._kept.lost and number == 1:
                     self._hint = _LOST
-            self._conversation.add(
+            self._history.add(
                 prompts.turn(number, of, contexts=contexts, histories=histories, hint=self._hint)
             )
         self._hint = ""
         recorder, turn, began = self._tree.recorder, Turn(number), time.perf_counter()
         with recorder.span():
-            kept, news = self._conversation.news()
+            kept, news = self._history.news()
             recorder.emit(TurnStarted, number=number, of=of, kept=kept, messages=news)
             try:
                 yield turn
@@ -133,27 +133,27 @@ class Chat:
         """Ask the model for the turn's reply.
 
         Args:
-            repl: Where the full record of a compacted conversation is kept.
+            repl: Keeps the full record of a chat that is compacted.
 
         Returns:
-            Its reply; None when the chat was too long for it and was compacted instead.
+            Its reply; None when the chat was too long for the model and was compacted instead.
 
         Raises:
             BackendError: The model failed.
             LimitExceededError: A limit was reached.
         """
-        began = time.perf_counter()
+        recorder, began = self._tree.recorder, time.perf_counter()
         try:
             reply = await self._tree.models.ask(
-                self._spec, self._conversation.messages, stream=True, on_retry=self._retried
+                self._model, self.messages, stream=True, on_retry=recorder.note_retry
             )
         except ContextWindowError:
-            if not self._tree.config.compaction or not compaction.is_possible(self._conversation):
+            if not self._tree.config.compaction or not compaction.is_possible(self._history):
                 raise
             await self._compact(repl)
             return None
-        self._conversation.counted(reply.usage)
-        self._tree.recorder.emit(
+        self._history.counted(reply.usage)
+        recorder.emit(
             ModelReply,
             model=reply.model,
             text=reply.text,
@@ -167,7 +167,7 @@ class Chat:
         return reply
 
     def read(self, reply: LMReply) -> ParsedReply:
-        """Find what a reply asks for, and add it to the chat; imitated output is cut off."""
+        """Find the code and the answer in a reply, and add it without imitated output."""
         parsed = parse_reply(
             reply.text,
             python_fences=self._tree.config.python_fences,
@@ -183,7 +183,7 @@ class Chat:
                 data={"cut": parsed.cut},
             )
         if parsed.text.strip():
-            self._conversation.add({"role": "assistant", "content": parsed.text})
+            self._history.add({"role": "assistant", "content": parsed.text})
         else:
             self._hint = _EMPTY
         if parsed.cut_short:
@@ -194,16 +194,17 @@ class Chat:
             self._hint = _OTHER_CODE if parsed.other_code else _NO_CODE
         return parsed
 
-    async def answer_in_text(
-        self, parsed: ParsedReply, cells: Sequence[Cell], repl: Repl
-    ) -> str | None:
-        """Return the answer that a reply gives outside its code; None when it gives none.
+    def note_draft(self, cell: Cell) -> None:
+        """Remember the draft of the answer that a cell left."""
+        self._draft = cell.draft or self._draft
 
-        Args:
-            parsed: The reply.
-            cells: What became of its blocks: an answer that counts on code that failed is none.
-            repl: Where the variable is that it may name.
+    async def answer(self, parsed: ParsedReply, cells: Sequence[Cell], repl: Repl) -> str | None:
+        """Return the final answer of a turn: its last cell's, or one in the reply's text.
+
+        An answer in the text does not count when code of the same reply failed.
         """
+        if cells and cells[-1].answer is not None:
+            return cells[-1].answer
         if parsed.answer is None:
             return None
         if any(cell.error is not None for cell in cells):
@@ -216,51 +217,46 @@ class Chat:
             self._hint = f"FINAL_VAR: the REPL has no variable {parsed.answer.value!r}."
         return value
 
-    def heard(self, cell: Cell) -> None:
-        """Take note of the draft that a cell left."""
-        self._draft = cell.draft or self._draft
-
     async def show(self, cells: Sequence[Cell], repl: Repl) -> None:
-        """Add what the blocks did to the chat, and compact it when it has grown too long."""
+        """Add the cells' output to the chat, and compact the chat when it has grown too long."""
         if cells:
             images = self._tree.config.show_images
-            self._conversation.add(
+            self._history.add(
                 prompts.repl_output(
-                    [(cell.shown.text, cell.shown.images if images else ()) for cell in cells]
+                    [(cell.view.text, cell.view.images if images else ()) for cell in cells]
                 )
             )
         if self._tree.config.compaction:
-            await self._keep_history(repl)
-            if compaction.is_due(self._tree, self._spec, self._conversation):
+            await self._copy_to_repl(repl)
+            if compaction.is_due(self._tree, self._model, self._history):
                 await self._compact(repl)
 
     async def ask_for_final_answer(self, repl: Repl) -> str:
-        """Ask for the answer outright: the turns are used up."""
+        """Demand the answer: the turns are used up."""
         with self.turn(self._tree.config.max_iterations + 1) as turn:
             reply = await self.ask(repl)
             if reply is None:
-                self._conversation.add({"role": "user", "content": prompts.FINAL_REQUEST})
+                self._history.add({"role": "user", "content": prompts.FINAL_REQUEST})
                 reply = await self.ask(repl)
             text = "" if reply is None else reply.text
-            self._conversation.add({"role": "assistant", "content": text})
-            turn.answer = text if text.strip() else self._draft or prose(self._last_reply or "")
-        return turn.answer
+            self._history.add({"role": "assistant", "content": text})
+            if not text.strip():
+                text = self._draft or text_outside_code(self._last_reply or "")
+            turn.answer = text
+        return text
 
     async def _compact(self, repl: Repl) -> None:
         self._compactions += 1
-        await self._keep_history(repl)
+        await self._copy_to_repl(repl)
         summary = await compaction.compact(
-            self._tree, self._spec, self._conversation, count=self._compactions
+            self._tree, self._model, self._history, count=self._compactions
         )
         await repl.remember([{"type": "summary", **summary}])
-        self._in_history = len(self._conversation.messages)
+        self._in_repl = len(self.messages)
 
-    async def _keep_history(self, repl: Repl) -> None:
-        """Append what is new to the REPL's `history`."""
-        news = self._conversation.messages[self._in_history :]
+    async def _copy_to_repl(self, repl: Repl) -> None:
+        """Append new messages to the REPL's `history`."""
+        news = self.messages[self._in_repl :]
         if news:
             await repl.remember(news)
-        self._in_history = len(self._conversation.messages)
-
-    def _retried(self, text: str, data: dict[str, Any]) -> None:
-        self._tree.recorder.emit_child(None, Note, kind="retry", text=text, data=data)
+        self._in_repl = len(self.messages)

@@ -1,4 +1,4 @@
-"""The messages of one run, and how much of them the model has seen already."""
+"""The messages of one run, and how many of them the model has seen already."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ChatHistory:
-    """A growing chat that knows what is new in it and about how long it is.
+    """A growing chat that knows which messages are new, and roughly how long it is.
 
     Attributes:
         messages: The chat; every request sends all of it.
@@ -36,18 +36,18 @@ class ChatHistory:
         self._counted = self._counted_messages = 0
 
     def news(self) -> tuple[int, tuple[Message, ...]]:
-        """Return how many messages were sent before, and those that were not; now all are."""
+        """Return how many messages were sent before, and the rest, which now count as sent."""
         kept, self._sent = self._sent, len(self.messages)
         return kept, tuple(self.messages[kept:])
 
     def counted(self, usage: CallUsage) -> None:
-        """Take note of how long the provider found the chat as it is now."""
+        """Note the provider's count of the tokens of the chat as it is now."""
         if usage.input_tokens:
             self._counted = usage.input_tokens
             self._counted_messages = len(self.messages)
 
     def tokens(self, characters_per_token: float) -> int:
-        """Estimate the chat's length: what the provider counted, and the rest by its characters."""
+        """Estimate the chat's tokens: the provider's count, and the rest by its characters."""
         rest = count_characters(self.messages[self._counted_messages :])
         return self._counted + round(rest / characters_per_token)
 

@@ -7,32 +7,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlm import backends
+from rlm.backends.base import ModelSpec
 from rlm.core.config_log import settings_to_log
 from rlm.core.environments import check_environment
+from rlm.core.replay_port import ReplaySource
 from rlm.core.tools import Tool, parse_tools
 from rlm.errors import ArgumentError, ConfigurationError
-from rlm.replay.plan import ReplayPlan
 from rlm_kernel.sizes import byte_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ModelSpec:
-    """A model that a run may ask, and through which client.
-
-    Attributes:
-        name: The model's name, by which code asks for it.
-        backend: The backend's name.
-        backend_kwargs: What its client takes.
-        sampling_args: What each request carries, such as a temperature.
-    """
-
-    name: str
-    backend: str
-    backend_kwargs: dict[str, Any] = field(repr=False)
-    sampling_args: dict[str, Any] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +60,7 @@ class RunConfig:
     head_only: bool = False
     show_images: bool = False
     python_fences: bool = False
-    replay: ReplayPlan | None = field(default=None, repr=False)
+    replay: ReplaySource | None = field(default=None, repr=False)
 
     @property
     def models(self) -> tuple[ModelSpec, ...]:
@@ -122,7 +106,7 @@ def run_config(
     custom_sub_tools: dict[str, Any] | None,
     prices: Mapping[str, Iterable[float]] | None,
     context_window: Mapping[str, int] | None,
-    replay: ReplayPlan | None,
+    replay: ReplaySource | None,
     **rest: Any,
 ) -> RunConfig:
     """Check the constructor's arguments and make the configuration of them.
@@ -147,7 +131,7 @@ def run_config(
         ConfigurationError: A value is not allowed; the message says which are.
         ArgumentError: A keyword or a type is wrong.
     """
-    if replay is not None and not isinstance(replay, ReplayPlan):
+    if replay is not None and not isinstance(replay, ReplaySource):
         raise ArgumentError("replay is an argument of RLM.from_notebook(path, replay=True).")
     checked = replay is None or replay.may_ask
     root = _model(backend, backend_kwargs, sampling_args, "backend_kwargs", checked=checked)

@@ -59,8 +59,8 @@ def settings_to_log(config: RunConfig) -> dict[str, Any]:
         found["custom_tools"] = _tools(config.custom_tools)
     if config.custom_sub_tools is not config.custom_tools:
         found["custom_sub_tools"] = _tools(config.custom_sub_tools)
-    if config.replay is not None and config.replay.live_from is not None:
-        found["forked_from"] = config.replay.origin
+    if config.replay is not None and config.replay.forked_from is not None:
+        found["forked_from"] = config.replay.forked_from
     return found
 
 

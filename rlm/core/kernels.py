@@ -1,4 +1,4 @@
-"""Where a run's kernel comes from: forked for it, or kept from the completion before."""
+"""Gives a run its kernel: newly forked, or kept from the completion before."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ if TYPE_CHECKING:
 async def forked_kernel(
     config: RunConfig,
     sandbox: Sandbox,
-    assignment: RunSpec,
+    spec: RunSpec,
     on_call: CallHandler,
     on_context: Callable[[ContextValue], None],
 ) -> AsyncIterator[Session]:
     """Fork a kernel for one run, with its context and tools in it; it ends with the run.
 
     Args:
-        config: The run's.
-        sandbox: Where.
-        assignment: The run's.
-        on_call: Who answers its cells' calls.
+        config: The run's configuration.
+        sandbox: Where the kernel will live.
+        spec: The run's context and tools.
+        on_call: Answers the cells' calls.
         on_context: Called with the context when it is ready to travel.
 
     Raises:
         ContextError: The context cannot be brought into it.
         SandboxError: It cannot be started.
     """
-    async with _placed(sandbox, assignment.context, on_context) as placing:
-        session = await open_session(sandbox, _options(config, assignment.tools), on_call)
+    async with _placed(sandbox, spec.context, on_context) as placing:
+        session = await open_session(sandbox, _options(config, spec.tools), on_call)
         try:
             await session.attach("context_0", await placing)
-            await _give_values(sandbox, session, assignment.tools)
+            await _give_values(sandbox, session, spec.tools)
             yield session
         finally:
             await uncancellable(session.close())
@@ -66,8 +66,8 @@ class KeptKernel:
 
     Attributes:
         contexts: How many contexts it has.
-        histories: How many conversations it remembers.
-        lost: Whether the kernel was lost since the last run, and its variables with it.
+        histories: How many chats it remembers.
+        lost: Whether the kernel, with its variables, was lost since the last run.
     """
 
     def __init__(self) -> None:
@@ -81,11 +81,7 @@ class KeptKernel:
 
     @contextlib.asynccontextmanager
     async def turn_of(self, make_sandbox: Any) -> AsyncIterator[Sandbox]:
-        """Wait until no other run has the kernel, and keep it; yields its sandbox.
-
-        Args:
-            make_sandbox: Makes the sandbox when there is none yet.
-        """
+        """Wait until no other run has the kernel, then hold it; yields its sandbox."""
         async with self._lock:
             if self._sandbox is None:
                 self._sandbox = make_sandbox()
@@ -100,16 +96,16 @@ class KeptKernel:
     async def lent(
         self,
         config: RunConfig,
-        assignment: RunSpec,
+        spec: RunSpec,
         on_call: CallHandler,
         on_context: Callable[[ContextValue], None],
     ) -> AsyncIterator[Session]:
         """Lend the kernel to one run; its context becomes one more.
 
         Args:
-            config: The run's.
-            assignment: The run's.
-            on_call: Who answers its cells' calls.
+            config: The run's configuration.
+            spec: The run's context and tools.
+            on_call: Answers the cells' calls.
             on_context: Called with the context when it is ready to travel.
 
         Raises:
@@ -118,36 +114,36 @@ class KeptKernel:
         """
         self._handler = on_call  # Before the kernel starts: its `setup_code` may call.
         try:
-            yield await self._ready(config, assignment, on_context)
+            yield await self._ready(config, spec, on_context)
         finally:
             self._handler = None
 
     async def _ready(
         self,
         config: RunConfig,
-        assignment: RunSpec,
+        spec: RunSpec,
         on_context: Callable[[ContextValue], None],
     ) -> Session:
-        """Return the session, started when need be, with the run's context in it."""
+        """Return the session, started if necessary, with the run's context in it."""
         assert self._sandbox is not None
         if self._session is None:
-            options = _options(config, assignment.tools)
+            options = _options(config, spec.tools)
             session = await open_session(self._sandbox, options, self._answer)
             try:
-                await _give_values(self._sandbox, session, assignment.tools)
+                await _give_values(self._sandbox, session, spec.tools)
             except BaseException:
                 await uncancellable(session.close())
                 raise
             self._session = session
         session = self._session
-        placed = await _place(self._sandbox, assignment.context, on_context)
+        placed = await _place(self._sandbox, spec.context, on_context)
         self.lost = False
         try:
             await session.attach(f"context_{self.contexts}", placed)
         except ContextError as error:
             if not isinstance(error.__cause__, KernelDiedError):
                 raise
-            # It died since the last run; if it is this context that kills it, it will again.
+            # It died since the last run. If this context kills it, it will die again below.
             await session.restart()
             self.lost = True
             await session.attach(f"context_{self.contexts}", placed)
@@ -155,9 +151,9 @@ class KeptKernel:
         return session
 
     async def remember(self, messages: list[Message]) -> None:
-        """Keep a conversation in the REPL as one more history."""
+        """Keep a chat in the REPL as one more history."""
         if self._session is not None:
-            # A kernel that died once it had answered costs no answer: the next run replaces it.
+            # A kernel that died after its answer costs no answer: the next run replaces it.
             with contextlib.suppress(KernelDiedError):
                 await self._session.assign(f"history_{self.histories}", messages)
             self.histories += 1
@@ -193,7 +189,7 @@ def _options(config: RunConfig, tools: tuple[Tool, ...]) -> KernelOptions:
 
 
 def _own_folders() -> tuple[str, ...]:
-    """Return the folders of the user's own modules, which a pickled context may need."""
+    """Return the folders of the user's modules, which a pickled context may need."""
     installed = {os.path.realpath(path) for path in sysconfig.get_paths().values()}
     installed.add(os.path.realpath(os.path.dirname(os.__file__)))  # noqa: PTH120 - plain strings
     found = []
@@ -209,7 +205,7 @@ def _own_folders() -> tuple[str, ...]:
 async def _placed(
     sandbox: Sandbox, value: Any, on_context: Callable[[ContextValue], None]
 ) -> AsyncIterator[asyncio.Future[PlacedContext]]:
-    """Place a value for as long as it is needed; it is written while the kernel starts."""
+    """Place a value in the sandbox while the kernel starts, and discard it at the end."""
     placing = asyncio.ensure_future(_place(sandbox, value, on_context))
     try:
         yield placing

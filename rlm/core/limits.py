@@ -1,6 +1,6 @@
 """The limits of a whole tree: one object, asked before anything is sent.
 
-An estimate reserves, the provider's count settles. So a fan-out of calls cannot
+An estimate reserves, the provider's count is committed. So a fan-out of calls cannot
 overspend together what each alone could have afforded.
 """
 
@@ -111,7 +111,7 @@ class Limits:
         self._reserved_cost += cost
         return Reservation(tokens=tokens, cost=cost)
 
-    def settle(self, reservation: Reservation, *, tokens: int = 0, cost: float = 0.0) -> None:
+    def commit(self, reservation: Reservation, *, tokens: int = 0, cost: float = 0.0) -> None:
         """Replace an estimate by what the call took; nothing, when it failed.
 
         Args:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import os
 import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from rlm_kernel.host.process_hooks import after_fork_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -57,21 +58,21 @@ class Job(Generic[T]):
         """Cancel the job; it frees what it holds before its future is done."""
         self._loop.call(self._cancel)
 
-    def wait(self, desk: MainThreadCalls | None = None) -> T:
+    def wait(self, main_thread: MainThreadCalls | None = None) -> T:
         """Start the job and wait for it; a Ctrl-C cancels it.
 
         Args:
-            desk: Served meanwhile.
+            main_thread: Calls to serve meanwhile.
 
         Raises:
             KeyboardInterrupt: The user pressed Ctrl-C and the job had nothing to say about it.
         """
         try:
             self.start()
-            if desk is not None:
-                self.future.add_done_callback(lambda _: desk.wake())
+            if main_thread is not None:
+                self.future.add_done_callback(lambda _: main_thread.wake())
                 while not self.future.done():
-                    desk.serve()
+                    main_thread.serve()
             return self.future.result()
         except KeyboardInterrupt:
             self.interrupted = True
@@ -167,7 +168,7 @@ class _Current:
         cls.lock = threading.Lock()
 
 
-os.register_at_fork(after_in_child=_Current.forget)
+after_fork_in_child(_Current.forget)
 
 
 def engine_loop() -> EngineLoop:
@@ -176,6 +177,12 @@ def engine_loop() -> EngineLoop:
         if _Current.loop is None:
             _Current.loop = EngineLoop()
         return _Current.loop
+
+
+def on_engine_thread() -> bool:
+    """Whether this is the engine's thread, which must not wait for its own loop."""
+    loop = _Current.loop
+    return loop is not None and loop.is_here
 
 
 async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:

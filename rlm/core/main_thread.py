@@ -1,7 +1,7 @@
-"""Where a run's threads leave what the thread that waits for the run is to do for them.
+"""Runs callables on the thread that is blocked in `completion()`.
 
-A question to a person belongs on the thread that the person waits with: only there a Ctrl-C ends
-it, and a thread of ours that reads a terminal would outlive its run.
+A question to a person belongs on the thread that the person is waiting for: only there does Ctrl-C
+interrupt it, and a thread of ours that reads a terminal would outlive its run.
 """
 
 from __future__ import annotations
@@ -21,98 +21,98 @@ T = TypeVar("T")
 
 
 class MainThreadCalls:
-    """Takes errands from any thread, and does them on the one that serves."""
+    """Takes calls from any thread and makes them on the one that serves."""
 
     def __init__(self) -> None:
-        self._errands: SimpleQueue[_Errand | None] = SimpleQueue()
+        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
         self._closed = False
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
-        """Have a function called on the serving thread, and wait for what it returns.
+        """Call a function on the serving thread, and return what it returns.
 
         Args:
             function: It may wait for a person.
             args: Its arguments.
 
         Raises:
-            RLMError: Nobody serves any more.
+            RLMError: No thread serves any more.
         """
-        errand = _Errand(function, args)
-        self._errands.put(errand)
+        call = _Call(function, args)
+        self._calls.put(call)
         if self._closed:
-            self._give_back()
-        value: T = errand.done.result()
+            self._refuse_all()
+        value: T = call.done.result()
         return value
 
     def serve(self, timeout: float | None = None) -> None:
-        """Do one errand, or wait for one until `wake` is called.
+        """Make one call, or wait for one until `wake` is called.
 
         Args:
-            timeout: How long to wait, in seconds; None for as long as it takes.
+            timeout: How long to wait, in seconds; None waits without limit.
         """
         try:
-            errand = self._errands.get(timeout=timeout)
+            call = self._calls.get(timeout=timeout)
         except Empty:
             return
-        if errand is not None:
-            errand.do()
+        if call is not None:
+            call.make()
 
     def wake(self) -> None:
         """End a `serve` that waits; from any thread."""
-        self._errands.put(None)
+        self._calls.put(None)
 
     def close(self) -> None:
-        """Serve no more: whoever waits for an errand gets an error."""
+        """Stop serving: every pending call fails."""
         self._closed = True
-        self._give_back()
+        self._refuse_all()
 
-    def _give_back(self) -> None:
+    def _refuse_all(self) -> None:
         while True:
             try:
-                errand = self._errands.get_nowait()
+                call = self._calls.get_nowait()
             except Empty:
                 return
-            if errand is not None:
-                errand.done.set_exception(_nobody_serves())
+            if call is not None:
+                call.done.set_exception(_not_served())
 
 
-class _Errand:
+class _Call:
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
         self._function = function
         self._args = args
         self.done: Future[Any] = Future()
 
-    def do(self) -> None:
+    def make(self) -> None:
         try:
             value = self._function(*self._args)
-        except KeyboardInterrupt:  # It is for the whole run, which its waiter will stop.
-            self.done.set_exception(_nobody_serves())
+        except KeyboardInterrupt:  # It is meant for the run, which `completion()` will stop.
+            self.done.set_exception(_not_served())
             raise
-        except BaseException as error:  # noqa: BLE001 - raised where the errand is waited for
+        except BaseException as error:  # noqa: BLE001 - raised where the call is waited for
             self.done.set_exception(error)
         else:
             self.done.set_result(value)
 
 
-def _nobody_serves() -> RLMError:
+def _not_served() -> RLMError:
     return RLMError("Nobody waits for the run any more.")
 
 
-_here: ContextVar[MainThreadCalls | None] = ContextVar("rlm_desk", default=None)
+_here: ContextVar[MainThreadCalls | None] = ContextVar("rlm_main_thread", default=None)
 
 
 def main_thread_here() -> MainThreadCalls | None:
-    """Return the desk of the run that called us; None when nobody serves one."""
+    """Return the calls of the run that called us; None when no thread serves them."""
     return _here.get()
 
 
 @contextmanager
 def serve_main_thread() -> Iterator[MainThreadCalls]:
-    """Open a desk for the runs that are started within; the caller serves it."""
-    desk = MainThreadCalls()
-    token = _here.set(desk)
+    """Accept calls of the runs that are started within; the caller serves them."""
+    calls = MainThreadCalls()
+    token = _here.set(calls)
     try:
-        yield desk
+        yield calls
     finally:
         _here.reset(token)
-        desk.close()
+        calls.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rlm import backends
 from rlm.backends.model_info import context_window
@@ -12,27 +12,34 @@ from rlm.errors import ContextWindowError, RLMError, UnknownCostError
 from rlm.events import CallUsage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from rlm.backends.base import LMClient, LMReply
-    from rlm.backends.retry import Gate
-    from rlm.core.config import ModelSpec, RunConfig
+    from rlm.backends.base import LMClient, LMReply, ModelSpec
+    from rlm.backends.retry import RateLimiter
     from rlm.core.limits import Limits, Reservation
     from rlm.events import Message
-    from rlm.replay.player import ReplayClient
 
 _FIRST_GUESS = 4.0
 """Characters per token until a provider has counted."""
 
 _AT_MOST = 6.0
-"""Characters per token that no text exceeds in earnest: only what would not fit even so is
-refused."""
+"""Characters per token that no real text exceeds: only what would not fit even so is refused."""
 
 _MILLION = 1_000_000
 
 
 class UnknownModelError(RLMError, LookupError):
     """A sub-call named a model that the run does not know."""
+
+
+class ClientSource(Protocol):
+    """Where a tree gets its clients: `Clients`, or a log in their place."""
+
+    def prepare(self, spec: ModelSpec) -> object:
+        """Start making a client, and return at once."""
+
+    async def get(self, spec: ModelSpec, messages: Sequence[Message]) -> LMClient:
+        """Return the client that answers these messages."""
 
 
 class Clients:
@@ -42,7 +49,7 @@ class Clients:
         self._tasks: dict[ModelSpec, asyncio.Task[LMClient]] = {}
 
     def prepare(self, spec: ModelSpec) -> asyncio.Task[LMClient]:
-        """Begin to make a client, which imports its SDK, and return at once."""
+        """Start making a client, which imports its SDK, and return at once."""
         task = self._tasks.get(spec)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
             task = asyncio.create_task(
@@ -55,7 +62,7 @@ class Clients:
         return task
 
     async def get(self, spec: ModelSpec, messages: Sequence[Message] = ()) -> LMClient:
-        """Return a model's client; what it is to be asked matters to a `ReplayClient` only."""
+        """Return a model's client; only a log needs to see the messages."""
         del messages
         return await asyncio.shield(self.prepare(spec))
 
@@ -118,15 +125,21 @@ class Models:
     """The models of one tree.
 
     Attributes:
-        config: The run's configuration.
-        clients: Where the clients are.
-        gate: How many may be asked at once.
+        root: The model that the root run asks turn by turn.
+        subs: The models that sub-calls may ask; the first is their default.
+        prices: Model to USD per 1M input tokens and per 1M output tokens.
+        context_windows: Model to tokens, where the user knows better.
+        clients: Where the clients come from.
+        limiter: How many calls run at once, and what is tried again.
         limits: What may be spent.
     """
 
-    config: RunConfig
-    clients: Clients | ReplayClient
-    gate: Gate
+    root: ModelSpec
+    subs: tuple[ModelSpec, ...]
+    prices: Mapping[str, tuple[float, float]]
+    context_windows: Mapping[str, int]
+    clients: ClientSource
+    limiter: RateLimiter
     limits: Limits
     _all: _Meter = field(default_factory=_Meter)
     _each: dict[ModelSpec, _Meter] = field(default_factory=dict)
@@ -142,16 +155,16 @@ class Models:
             UnknownModelError: There is no such model; the message lists those there are.
         """
         if name is None:
-            return self.config.subs[0]
-        for spec in self.config.subs:
+            return self.subs[0]
+        for spec in self.subs:
             if spec.name == name:
                 return spec
-        known = ", ".join(dict.fromkeys(repr(spec.name) for spec in self.config.models))
+        known = ", ".join(dict.fromkeys(repr(spec.name) for spec in (self.root, *self.subs)))
         raise UnknownModelError(f"Unknown model {name!r}. Known models: {known}.")
 
     def window(self, spec: ModelSpec) -> int | None:
         """Return a model's context window in tokens; None when it is not known."""
-        return self.config.context_window.get(spec.name) or context_window(spec.name)
+        return self.context_windows.get(spec.name) or context_window(spec.name)
 
     def tokens(self, characters: int) -> int:
         """Estimate the tokens of a text by this run's own characters per token."""
@@ -208,7 +221,7 @@ class Models:
                 await asyncio.sleep(0)
                 self.limits.check()
             client = await self.clients.get(spec, messages)
-            reply = await self.gate.ask(client, messages, stream=stream, on_retry=on_retry)
+            reply = await self.limiter.ask(client, messages, stream=stream, on_retry=on_retry)
             usage = self._priced(spec, reply.usage, characters, len(reply.text))
             tokens_in, tokens_out = self._counts(reply.usage, characters, len(reply.text))
             tokens = tokens_in + tokens_out
@@ -219,7 +232,7 @@ class Models:
             if usage.cost is None and self.limits.max_budget is not None:
                 self.limits.cost_unknown = _unknown_cost(spec, self.limits.max_budget)
         finally:
-            self.limits.settle(reservation, tokens=tokens, cost=usage.cost or 0.0)
+            self.limits.commit(reservation, tokens=tokens, cost=usage.cost or 0.0)
         return replace(reply, usage=usage)
 
     def _reserve(self, spec: ModelSpec, characters: int) -> Reservation:
@@ -230,7 +243,7 @@ class Models:
         meter = self._each.get(spec, self._all)
         tokens_in, tokens_out = characters / (measured or _FIRST_GUESS), meter.mean_output
         tokens = tokens_in + tokens_out
-        price = self.config.prices.get(spec.name)
+        price = self.prices.get(spec.name)
         cost = tokens * meter.cost_per_token
         if price is not None:
             cost = _cost(price, tokens_in, tokens_out)
@@ -250,7 +263,7 @@ class Models:
         self, spec: ModelSpec, usage: CallUsage, characters: int, written: int
     ) -> CallUsage:
         """Return the usage with the user's price where the provider named none."""
-        price = self.config.prices.get(spec.name)
+        price = self.prices.get(spec.name)
         if usage.cost is not None or price is None:
             return usage
         return replace(usage, cost=_cost(price, *self._counts(usage, characters, written)))

@@ -1,7 +1,7 @@
-"""How the engine tells what happens: one recorder a tree, and a span that says where we are.
+"""How the engine emits events: one recorder per tree, and a span for the current node.
 
-Nesting is a `ContextVar`, not an argument handed down: what is told within
-`with recorder.span()` hangs on the node that the span is about.
+Nesting is a `ContextVar`, not an argument handed down: an event emitted within
+`with recorder.span()` belongs to the span's node.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.types import UsageSummary
+from rlm.events import Note
 from rlm.trajectory import RunNode, Trajectory
+from rlm.usage import UsageSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A node that is going on.
+    """A node whose end has not been emitted yet.
 
     Attributes:
         id: The node.
@@ -71,7 +72,7 @@ class Recorder:
 
     @staticmethod
     def begin() -> None:
-        """Forget the caller's span: a completion that a tool asks for is a tree of its own."""
+        """Forget the caller's span: a completion that a tool asks for is a separate tree."""
         _here.set(None)
 
     @staticmethod
@@ -81,10 +82,10 @@ class Recorder:
 
     @contextmanager
     def span(self, *, under: Span | None = None, new_run: bool = False) -> Iterator[Span]:
-        """Open a node under the current one; what is told inside is about it.
+        """Open a node; events emitted inside are about it.
 
         Args:
-            under: The node above, where the current one is not it.
+            under: The node above; None: the current one.
             new_run: Whether the node is a run.
         """
         above = under or _here.get()
@@ -101,11 +102,11 @@ class Recorder:
             _here.reset(token)
 
     def emit(self, event: type[Event], /, **fields: Any) -> None:
-        """Tell an event about the current node.
+        """Emit an event about the current node.
 
         Args:
             event: The event's class.
-            fields: Its own fields.
+            fields: The fields that this class adds.
         """
         span = _here.get()
         assert span is not None
@@ -120,12 +121,12 @@ class Recorder:
         )
 
     def emit_child(self, span: Span | None, event: type[Event], /, **fields: Any) -> None:
-        """Tell an event that is a node of its own, such as an output or a note.
+        """Emit an event that is itself a node, such as an output or a note.
 
         Args:
-            span: The node it hangs on; None for the current one.
+            span: The node above; None: the current one.
             event: The event's class.
-            fields: Its own fields.
+            fields: The fields that this class adds.
         """
         span = span or _here.get()
         assert span is not None
@@ -139,29 +140,32 @@ class Recorder:
             )
         )
 
-    def listen(self, listener: Callable[[Event], object]) -> None:
-        """Tell one more listener from now on; to be called on the engine's loop.
+    def note_retry(self, text: str, data: dict[str, Any]) -> None:
+        """Note on the current node that a model is asked again."""
+        self.emit_child(None, Note, kind="retry", text=text, data=data)
 
-        Args:
-            listener: As the others.
-        """
+    def listen(self, listener: Callable[[Event], object]) -> None:
+        """Call one more listener from now on; call this on the engine's loop."""
         self._listeners = (*self._listeners, listener)
 
     def give_context(self, value: ContextValue) -> None:
-        """Give the current run's context, as it travels, to whom wants it.
-
-        Args:
-            value: The context; a child's is what its call asked, which the events have.
-        """
+        """Pass on the root run's context as it travels; a child's is its call's prompt."""
         span, root = _here.get(), self.trajectory.root
         if self._on_context is not None and span and root and span.id == root.started.id:
             self._on_context(span.id, value)
 
     def usage(self) -> UsageSummary:
-        """Return what the current run and all its descendants took so far."""
+        """Return the usage of the current run and all its descendants so far."""
         span = _here.get()
         run = self.trajectory.node(span.run_id) if span else None
         return run.usage if isinstance(run, RunNode) else UsageSummary()
+
+    @property
+    def run_id(self) -> str:
+        """The id of the current run."""
+        span = _here.get()
+        assert span is not None
+        return span.run_id
 
     def _new_id(self) -> str:
         return f"{self.tree_id}-{next(self._numbers)}"

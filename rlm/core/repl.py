@@ -1,4 +1,4 @@
-"""A run's REPL as the loop sees it: give it a block, learn what to show and whether it answered."""
+"""A run's REPL as the loop sees it: execute a block, get what to show and any final answer."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlm.core.shown_output import Shown, shown
+from rlm.core.shown_output import ModelView, model_view
 from rlm.core.tools import on_host_thread
 from rlm.errors import KernelDiedError, RLMError
 from rlm.events import CellFinished, CellOutput, CellStarted, Note
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from rlm.core.subcalls import SubCalls
     from rlm.core.tree import Tree
-    from rlm.live_runs import Registration
     from rlm_kernel.host.session import CellResult, Session
 
 MAX_TYPED_CELLS = 1000
-"""Cells of other clients that a run notes: a kernel could make them up."""
+"""The most cells of other clients that a run notes: a kernel could make them up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """What the loop needs to know of an executed block.
+    """What the loop needs to know about an executed block.
 
     Attributes:
-        shown: What the model is shown.
-        answer: The final answer, when it gave one.
+        view: What the model is shown.
+        answer: The final answer, if the block gave one.
         draft: The answer's content so far.
         error: What went wrong; None when nothing did.
     """
 
-    shown: Shown
+    view: ModelView
     answer: str | None
     draft: str
     error: str | None
@@ -47,13 +47,13 @@ class StoppedByUserError(RLMError):
 
 
 class Repl:
-    """Executes blocks in a run's kernel and tells what happens.
+    """Executes blocks in a run's kernel and emits the cells' events.
 
     Args:
         tree: The run's tree.
         session: The kernel.
-        subcalls: Who answers the cells' calls.
-        entry: The run's among the live runs, if it has one.
+        subcalls: Answers the cells' calls.
+        on_restart: Called with the connection file of a kernel that replaces a lost one.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class Repl:
         tree: Tree,
         session: Session,
         subcalls: SubCalls,
-        entry: Registration | None = None,
+        on_restart: Callable[[str], None] | None = None,
     ) -> None:
         self._tree = tree
         self._session = session
         self._subcalls = subcalls
-        self._entry = entry
+        self._on_restart = on_restart
         self._restarts = 0
         self._typed = 0
         self._run = tree.recorder.here()
@@ -78,7 +78,7 @@ class Repl:
         Args:
             code: The block.
             number: 1 for the first block of its turn.
-            turn: The turn's number, which `approve` is told.
+            turn: The turn's number, for `approve`.
 
         Raises:
             KernelDiedError: The kernel died more often than `max_restarts` allows.
@@ -109,18 +109,18 @@ class Repl:
             except RLMError as error:
                 self._finish(began, result.status, result, str(error))
                 raise
-            what = shown(
+            view = model_view(
                 result.outputs,
                 result.variables,
                 dropped=result.dropped,
                 remarks=remarks,
                 head_only=config.head_only,
             )
-            self._finish(began, result.status, result, what.text)
+            self._finish(began, result.status, result, view.text)
             if replay is not None:
-                replay.executed()
+                replay.compare_cell()
         failed = result.error or result.status if result.status != "ok" else None
-        return Cell(shown=what, answer=result.answer, draft=result.draft, error=failed)
+        return Cell(view=view, answer=result.answer, draft=result.draft, error=failed)
 
     async def variable(self, name: str) -> str | None:
         """Return a variable as text; None when there is none of that name."""
@@ -128,7 +128,7 @@ class Repl:
 
     async def remember(self, entries: list[dict[str, Any]]) -> None:
         """Append to the REPL's `history`, the full record beside a compacted conversation."""
-        with contextlib.suppress(KernelDiedError):  # The next cell finds out, and restarts it.
+        with contextlib.suppress(KernelDiedError):  # The next cell notices, and restarts it.
             await self._session.assign("history", entries, append=True)
 
     def _finish(self, began: float, status: Any, result: CellResult | None, text: str) -> None:
@@ -143,7 +143,7 @@ class Repl:
         )
 
     async def _remarks(self, result: CellResult) -> list[str]:
-        """Return what to tell the model beside the output; bring a lost kernel back."""
+        """Return remarks for the model beside the output; replace a lost kernel."""
         remarks = []
         if result.status in ("timeout", "interrupted", "died") and result.error:
             remarks.append(result.error)
@@ -180,8 +180,8 @@ class Repl:
                 f"The kernel was lost {self._restarts} times (max_restarts={limit}). {why}"
             )
         await self._session.restart()
-        if self._entry is not None:
-            self._entry.moved(self._session.connection_file)
+        if self._on_restart is not None:
+            self._on_restart(self._session.connection_file)
         self._tree.recorder.emit_child(
             None,
             Note,

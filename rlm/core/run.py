@@ -1,4 +1,4 @@
-"""One run: ask the model, find its code, run it, until it answers.
+"""One run: ask the model, find its code, execute it, until it answers.
 
 This is Algorithm 1 of "Recursive Language Models" (Zhang, Kraska, Khattab, 2025): the context
 lives in the REPL, the model sees what its code shows, and its code may call models in turn.
@@ -9,18 +9,18 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import asynccontextmanager, contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlm.core.chat import Chat
-from rlm.core.fingerprint import fingerprint_told
+from rlm.core.context_note import context_noted
 from rlm.core.kernels import forked_kernel
 from rlm.core.limits import ErrorStreak
 from rlm.core.loop import uncancellable
+from rlm.core.model_calls import count_characters
 from rlm.core.repl import Repl, StoppedByUserError
-from rlm.core.subcalls import SubCalls
+from rlm.core.subcalls import SubCalls, as_messages
 from rlm.errors import ErrorThresholdExceededError, LimitExceededError
-from rlm.events import Note, RunFinished, RunStarted
+from rlm.events import ModelReply, Note, RunFinished, RunStarted, TurnFinished, TurnStarted
 from rlm.live_runs import registered
 
 if TYPE_CHECKING:
@@ -32,18 +32,14 @@ if TYPE_CHECKING:
     from rlm.core.repl import Cell
     from rlm.core.tree import RunSpec, Tree
     from rlm.events import RunStatus
-    from rlm.live_runs import Registration
-    from rlm_kernel.context.value import ContextValue
-
-_GOOD_ENDS = ("answered", "exhausted")
 
 
-async def run(tree: Tree, assignment: RunSpec, *, kept: KeptKernel | None = None) -> str:
-    """Run to the answer, and tell of it.
+async def run(tree: Tree, spec: RunSpec, *, kept: KeptKernel | None = None) -> str:
+    """Ask, find code, execute it, done? The paper's Algorithm 1, from the first turn to the answer.
 
     Args:
-        tree: What it shares with all runs of its tree.
-        assignment: What it is to do.
+        tree: What the run shares with all runs of its tree.
+        spec: The run's context, question and model.
         kept: The kernel of a persistent RLM, instead of a new one.
 
     Returns:
@@ -52,152 +48,181 @@ async def run(tree: Tree, assignment: RunSpec, *, kept: KeptKernel | None = None
     Raises:
         RLMError: The run ended without one.
     """
-    dialogue = Chat(tree, assignment, kept)
-    with told(tree, assignment) as end:
-        end.partial = dialogue.partial
-        if kept is None and assignment.depth == tree.config.depth:
-            await tree.sandbox.start()
-        known = assignment.info.fingerprint is not None
-        async with (
-            fingerprint_told(tree.recorder, known=known) as on_context,
-            _repl(tree, assignment, kept, on_context) as repl,
-        ):
-            end.status, end.answer = await _converse(tree, dialogue, repl)
+    chat = Chat(tree, spec, kept)
+    failures = ErrorStreak(threshold=tree.config.max_errors)
+    status: RunStatus
+    with run_events(tree, spec, chat.best_answer) as finish:
+        async with _open_repl(tree, spec, kept) as repl:
+            for number in range(1, tree.config.max_iterations + 1):
+                with chat.turn(number) as turn:
+                    reply = await chat.ask(repl)
+                    if reply is None:  # The chat was too long: it was compacted instead.
+                        continue
+                    parsed = chat.read(reply)
+                    cells: list[Cell] = []
+                    for code in parsed.blocks:
+                        cell = await repl.execute(code, number=len(cells) + 1, turn=number)
+                        chat.note_draft(cell)
+                        cells.append(cell)
+                        if cell.answer is not None:
+                            break
+                    turn.answer = await chat.answer(parsed, cells, repl)
+                    if turn.answer is not None:
+                        status, answer = "answered", turn.answer
+                        break
+                    await chat.show(cells, repl)
+                    failures.turn(_failure(reply, cells))
+            else:
+                status, answer = "exhausted", await chat.ask_for_final_answer(repl)
             if kept is not None and not tree.config.compaction:
-                await kept.remember(dialogue.messages)
-    return end.answer
+                await kept.remember(chat.messages)
+        finish(status, answer)
+    return answer
 
 
-async def _converse(tree: Tree, dialogue: Chat, repl: Repl) -> tuple[RunStatus, str]:
-    """Ask, find code, run it, done? The paper's Algorithm 1."""
-    streak = ErrorStreak(threshold=tree.config.max_errors)
-    for number in range(1, tree.config.max_iterations + 1):
-        with dialogue.turn(number) as turn:
-            reply = await dialogue.ask(repl)
-            if reply is None:
-                continue
-            parsed = dialogue.read(reply)
-            cells: list[Cell] = []
-            for code in parsed.blocks:
-                cell = await repl.execute(code, number=len(cells) + 1, turn=number)
-                dialogue.heard(cell)
-                cells.append(cell)
-                turn.answer = cell.answer
-                if turn.answer is not None:
-                    return "answered", turn.answer
-            turn.answer = await dialogue.answer_in_text(parsed, cells, repl)
-            if turn.answer is not None:
-                return "answered", turn.answer
-            await dialogue.show(cells, repl)
-            streak.turn(_failure(reply, cells))
-    return "exhausted", await dialogue.ask_for_final_answer(repl)
+async def run_single_call(tree: Tree, spec: RunSpec) -> str:
+    """Ask the model once, with the context as its prompt: a run at `depth >= max_depth`.
 
+    Args:
+        tree: The run's tree, which needs no sandbox.
+        spec: The run's context, question and model.
 
-@dataclass(slots=True)
-class End:
-    """How a run ends.
-
-    Attributes:
-        status: `answered` or `exhausted` when it ends well; any other end is an exception's.
-        answer: The final answer.
-        partial: Returns the best answer so far.
+    Raises:
+        RLMError: The model failed, or a limit was reached.
     """
-
-    status: RunStatus = "error"
-    answer: str = ""
-    partial: Callable[[], str | None] = lambda: None
+    recorder = tree.recorder
+    messages = as_messages(spec.context)
+    if spec.root_prompt:
+        question = f"Answer the following: {spec.root_prompt}"
+        messages = [*messages, {"role": "user", "content": question}]
+    text: str | None = None
+    with run_events(tree, spec, lambda: text) as finish, recorder.span():
+        began, answer = time.perf_counter(), None
+        recorder.emit(TurnStarted, number=1, of=1, kept=0, messages=tuple(messages))
+        try:
+            tree.models.require_fit(spec.model, count_characters(messages))
+            reply = await tree.models.ask(spec.model, messages, on_retry=recorder.note_retry)
+            recorder.emit(
+                ModelReply,
+                model=reply.model,
+                text=reply.text,
+                usage=reply.usage,
+                duration=time.perf_counter() - began,
+                finish_reason=reply.finish_reason,
+            )
+            text = reply.text
+            tree.limits.check()
+            answer = text
+        finally:
+            recorder.emit(
+                TurnFinished, number=1, final_answer=answer, duration=time.perf_counter() - began
+            )
+        finish("answered", answer)
+    return answer
 
 
 @contextmanager
-def told(tree: Tree, assignment: RunSpec) -> Iterator[End]:
-    """Tell of a run's begin and end, whatever the end is.
+def run_events(
+    tree: Tree, spec: RunSpec, best_answer: Callable[[], str | None]
+) -> Iterator[Callable[[RunStatus, str], None]]:
+    """Emit a run's first and last event, however it ends.
+
+    Yields a function that takes the status (`answered` or `exhausted`) and the final answer of a
+    run that ends well. Of any other run the exception says how it ended.
 
     Args:
         tree: The run's tree.
-        assignment: The run's.
+        spec: The run's context, question and model.
+        best_answer: Returns the best answer so far, for a run that ends without a final one.
     """
-    recorder, end, began = tree.recorder, End(), time.perf_counter()
+    recorder, began = tree.recorder, time.perf_counter()
+    status: RunStatus = "error"
+    answer: str | None = None
     problem: BaseException | None = None
+
+    def finish(how: RunStatus, final: str) -> None:
+        nonlocal status, answer
+        status, answer = how, final
+
     with recorder.span(new_run=True):
         recorder.emit(
             RunStarted,
-            depth=assignment.depth,
-            model=assignment.model.name,
+            depth=spec.depth,
+            model=spec.model.name,
             config=tree.config.public(),
-            root_prompt=assignment.root_prompt,
-            context=assignment.info.to_dict(),
+            root_prompt=spec.root_prompt,
+            context=spec.info.to_dict(),
         )
         try:
-            yield end
-        except asyncio.CancelledError:
-            problem = tree.limits.exceeded_by
-            end.status = "cancelled" if problem is None else _status(problem)
-            raise
-        except StoppedByUserError as error:
-            problem, end.status = error, "cancelled"
-            raise
+            yield finish
         except BaseException as error:
-            problem, end.status = error, _status(error)
+            problem, status = _how_it_failed(tree, error)
+            answer = best_answer()
             raise
         finally:
-            if end.status == "limit":
-                _note_limit(tree, assignment, problem)
+            if status == "limit":
+                _note_limit(tree, spec, problem)
             recorder.emit(
                 RunFinished,
-                status=end.status,
-                answer=end.answer if end.status in _GOOD_ENDS else end.partial(),
+                status=status,
+                answer=answer,
                 error=problem and {"type": type(problem).__name__, "message": str(problem)},
                 usage=recorder.usage().to_dict(),
                 duration=time.perf_counter() - began,
             )
 
 
-def _status(problem: BaseException) -> RunStatus:
-    return "limit" if isinstance(problem, LimitExceededError) else "error"
+def _how_it_failed(tree: Tree, error: BaseException) -> tuple[BaseException | None, RunStatus]:
+    """Return what to record of an exception: a cancelled run may have reached a limit."""
+    if isinstance(error, StoppedByUserError):
+        return error, "cancelled"
+    if isinstance(error, asyncio.CancelledError):
+        if tree.limits.exceeded_by is None:
+            return None, "cancelled"
+        error = tree.limits.exceeded_by
+    return error, "limit" if isinstance(error, LimitExceededError) else "error"
 
 
-def _note_limit(tree: Tree, assignment: RunSpec, problem: BaseException | None) -> None:
+def _note_limit(tree: Tree, spec: RunSpec, problem: BaseException | None) -> None:
     """Note which limit was exceeded, once a tree: in the root run, or in the child it is about."""
     own = isinstance(problem, ErrorThresholdExceededError)
-    if own or assignment.depth == tree.config.depth:
+    if own or spec.depth == tree.config.depth:
         figures = {n: v for n, v in vars(problem).items() if isinstance(v, int | float)}
         tree.recorder.emit_child(None, Note, kind="limit", text=str(problem), data=figures)
 
 
 @asynccontextmanager
-async def _repl(
-    tree: Tree,
-    assignment: RunSpec,
-    kept: KeptKernel | None,
-    on_context: Callable[[ContextValue], None],
-) -> AsyncIterator[Repl]:
-    """Open the run's REPL, its context in it; at the end no call of it is under way any more."""
-    subcalls = SubCalls(tree, assignment, run)
-    kernel = (
-        forked_kernel(tree.config, tree.sandbox, assignment, subcalls, on_context)
-        if kept is None
-        else kept.lent(tree.config, assignment, subcalls, on_context)
-    )
-    async with kernel as session:
-        with _entry(tree, assignment, session.connection_file) as entry:
-            try:
-                yield Repl(tree, session, subcalls, entry)
-            finally:
-                session.on_typed = None
-                await uncancellable(subcalls.close())
+async def _open_repl(tree: Tree, spec: RunSpec, kept: KeptKernel | None) -> AsyncIterator[Repl]:
+    """Open the run's REPL with its context in it; when it closes, its calls have ended."""
+    if kept is None and spec.depth == tree.config.depth:
+        await tree.sandbox.start()
+    known = spec.info.fingerprint is not None
+    async with context_noted(tree.recorder, known=known) as on_context:
+        subcalls = SubCalls(tree, spec, run)
+        kernel = (
+            forked_kernel(tree.config, tree.sandbox, spec, subcalls, on_context)
+            if kept is None
+            else kept.lent(tree.config, spec, subcalls, on_context)
+        )
+        async with kernel as session:
+            with _live_run(tree, spec, session.connection_file) as on_restart:
+                try:
+                    yield Repl(tree, session, subcalls, on_restart)
+                finally:
+                    session.on_typed = None
+                    await uncancellable(subcalls.close())
 
 
-def _entry(
-    tree: Tree, assignment: RunSpec, connection_file: str
-) -> AbstractContextManager[Registration | None]:
-    """Have a root run among the live runs for as long as its REPL is open; a child is not."""
-    here = tree.recorder.here()
-    if here is None or assignment.depth != tree.config.depth:
+def _live_run(
+    tree: Tree, spec: RunSpec, connection_file: str
+) -> AbstractContextManager[Callable[[str], None] | None]:
+    """List a root run among the live runs while its REPL is open; a child is not listed."""
+    if spec.depth != tree.config.depth:
         return nullcontext()
     return registered(
-        here.run_id,
-        question=assignment.root_prompt or assignment.info.preview,
-        model=assignment.model.name,
+        tree.recorder.run_id,
+        question=spec.root_prompt or spec.info.preview,
+        model=spec.model.name,
         environment=tree.config.environment,
         connection_file=connection_file,
     )

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rlm.render.safe_text import truncate
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -16,7 +18,7 @@ _IMAGES = ("image/png", "image/jpeg")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shown:
+class ModelView:
     """What the model is shown of one cell.
 
     Attributes:
@@ -28,14 +30,14 @@ class Shown:
     images: tuple[str, ...] = ()
 
 
-def shown(
+def model_view(
     outputs: Sequence[dict[str, Any]],
     variables: Iterable[str],
     *,
     dropped: int = 0,
     remarks: Sequence[str] = (),
     head_only: bool = False,
-) -> Shown:
+) -> ModelView:
     """Say what a cell did, as the model reads it.
 
     Args:
@@ -47,7 +49,7 @@ def shown(
     """
     parts = []
     if text := "".join(_texts(outputs)).rstrip("\n"):
-        parts.append(cut(text, SHOWN_CHARACTERS, head_only=head_only))
+        parts.append(truncate(text, SHOWN_CHARACTERS, head_only=head_only))
     if dropped:
         parts.append(f"[The cell wrote too much: {dropped:,} more characters were dropped.]")
     parts.extend(remarks)
@@ -55,24 +57,7 @@ def shown(
         more = len(names) - _NAMES_SHOWN
         listed = ", ".join(map(repr, names[:_NAMES_SHOWN])) + (f", ... + {more}" * (more > 0))
         parts.append(f"REPL variables: [{listed}]")
-    return Shown(text="\n\n".join(parts) or "No output", images=tuple(_images(outputs)))
-
-
-def cut(text: str, limit: int, *, head_only: bool = False) -> str:
-    """Return at most `limit` characters of the text, with the number of those left out.
-
-    Args:
-        text: Any text.
-        limit: Characters to keep.
-        head_only: Whether only the beginning is kept; else as much of the end.
-    """
-    left_out = len(text) - limit
-    if left_out <= 0:
-        return text
-    if head_only:
-        return f"{text[:limit]}... + [{left_out} chars...]"
-    head = limit - limit // 2
-    return f"{text[:head]}... + [{left_out} chars...]\n{text[-(limit // 2) :]}"
+    return ModelView(text="\n\n".join(parts) or "No output", images=tuple(_images(outputs)))
 
 
 def _texts(outputs: Sequence[dict[str, Any]]) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""Answers what the cells of one run call: a model once, a child run, or a tool of the host."""
+"""Answers the sub-calls of one run's cells: a single model call, a child run, or a host tool."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from rlm.errors import (
     RLMError,
     UnknownCostError,
 )
-from rlm.events import CallUsage, Note, SubCallFinished, SubCallStarted
+from rlm.events import CallUsage, SubCallFinished, SubCallStarted
 from rlm_kernel.host.subcalls import CallAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from rlm.core.config import ModelSpec
+    from rlm.backends.base import ModelSpec
     from rlm.core.recorder import Span
     from rlm.core.tools import Tool
     from rlm.core.tree import Tree
@@ -33,41 +33,41 @@ if TYPE_CHECKING:
     from rlm_kernel.host.subcalls import Call
 
 CANCELLED = "The call was cancelled."
-"""The error of a call that nobody waits for any more."""
+"""The error of a call whose caller no longer waits."""
 
 _NO_USAGE = CallUsage()
 
 
 class SubCalls:
-    """The call handler of one run's kernel; what goes wrong is an answer, never an exception.
+    """The call handler of one run's kernel; a failure is an answer, never an exception.
 
     Args:
         tree: The run's tree.
-        assignment: The run's.
+        spec: The run's context, question and model.
         run_child: Runs a child to its answer.
 
     Attributes:
-        cell: The cell that runs, or ran last: calls of threads it left behind are its as well. The
-            run itself before its first cell: `setup_code` calls then.
+        cell: The cell that runs, or ran last: it also gets the calls of threads it left behind.
+            Before the first cell it is the run itself, for calls of `setup_code`.
     """
 
     def __init__(
         self,
         tree: Tree,
-        assignment: RunSpec,
+        spec: RunSpec,
         run_child: Callable[[Tree, RunSpec], Awaitable[str]],
     ) -> None:
         self._tree = tree
-        self._assignment = assignment
+        self._spec = spec
         self._run_child = run_child
-        self._tools = {tool.name: tool for tool in assignment.tools if tool.is_callable}
+        self._tools = {tool.name: tool for tool in spec.tools if tool.is_callable}
         self._pending: set[asyncio.Task[Any]] = set()
         self._closed = False
         self.cell: Span | None = tree.recorder.here()
 
     async def __call__(self, call: Call) -> CallAnswer:
-        """Answer one call; runs as a task of its own."""
-        if self._closed:  # a thread that a cell left behind asks on
+        """Answer one call; the caller runs each in a new task."""
+        if self._closed:  # a thread that a cell left behind still calls
             return CallAnswer(error=CANCELLED)
         task = asyncio.current_task()
         assert task is not None
@@ -80,7 +80,7 @@ class SubCalls:
             self._pending.discard(task)
 
     async def close(self) -> None:
-        """Cancel the calls that are under way, wait until they have said so, and take no more."""
+        """Cancel the pending calls, wait until they have ended, and refuse further ones."""
         self._closed = True
         pending = self._pending - {asyncio.current_task()}
         for task in pending:
@@ -89,28 +89,27 @@ class SubCalls:
             await asyncio.wait(pending)
 
     async def _query(self, call: Call) -> CallAnswer:
-        depth = self._assignment.depth + 1
-        child = call.kind == "rlm" and depth < self._tree.config.max_depth
+        prompt, depth = call.prompt, self._spec.depth + 1
         try:
-            spec = self._tree.models.route(call.model)
+            model = self._tree.models.route(call.model)
         except UnknownModelError as error:
-            asked = replace(self._assignment.model, name=str(call.model))
-            return await self._told("llm", asked, call.prompt, _raising(error))
-        if child:
-            return await self._told("rlm", spec, call.prompt, self._child(call.prompt, spec, depth))
-        return await self._told("llm", spec, call.prompt, self._plain(call.prompt, spec))
+            model = replace(self._spec.model, name=str(call.model))
+            return await self._record_query("llm", model, prompt, _raising(error))
+        if call.kind == "rlm" and depth < self._tree.config.max_depth:
+            return await self._record_query("rlm", model, prompt, self._child(prompt, model, depth))
+        return await self._record_query("llm", model, prompt, self._plain(prompt, model))
 
-    async def _told(
+    async def _record_query(
         self,
         kind: SubCallKind,
-        spec: ModelSpec,
+        model: ModelSpec,
         prompt: Any,
         work: Awaitable[tuple[str, CallUsage]],
     ) -> CallAnswer:
-        """Do the work of a query and tell of it."""
+        """Answer a query by the response and usage that `work` returns, and emit its events."""
         recorder = self._tree.recorder
         with recorder.span(under=self.cell):
-            recorder.emit(SubCallStarted, kind=kind, model=spec.name, prompt=prompt)
+            recorder.emit(SubCallStarted, kind=kind, model=model.name, prompt=prompt)
             began = time.perf_counter()
             response, usage, problem = "", _NO_USAGE, None
             try:
@@ -120,7 +119,7 @@ class SubCalls:
                 raise
             except (LimitExceededError, UnknownCostError, ReplayMissError) as error:
                 problem = str(error)
-                # A child's failing turns are its own; everything else is the whole tree's.
+                # A child's failing turns are the child's; any other limit is the whole tree's.
                 if not isinstance(error, ErrorThresholdExceededError):
                     self._tree.stop(error)
             except Exception as error:  # noqa: BLE001 - llm_query never raises, whatever happened
@@ -133,7 +132,7 @@ class SubCalls:
                 recorder.emit(
                     SubCallFinished,
                     kind=kind,
-                    model=spec.name,
+                    model=model.name,
                     response=response,
                     error=problem,
                     usage=usage,
@@ -143,25 +142,26 @@ class SubCalls:
             self._check_limits()
         return CallAnswer(value=response)
 
-    async def _plain(self, prompt: Any, spec: ModelSpec) -> tuple[str, CallUsage]:
+    async def _plain(self, prompt: Any, model: ModelSpec) -> tuple[str, CallUsage]:
         messages = as_messages(prompt)
-        self._tree.models.require_fit(spec, count_characters(messages))
-        reply = await self._tree.models.ask(spec, messages, on_retry=self._retried)
+        self._tree.models.require_fit(model, count_characters(messages))
+        on_retry = self._tree.recorder.note_retry
+        reply = await self._tree.models.ask(model, messages, on_retry=on_retry)
         return reply.text, reply.usage
 
-    async def _child(self, prompt: Any, spec: ModelSpec, depth: int) -> tuple[str, CallUsage]:
+    async def _child(self, prompt: Any, model: ModelSpec, depth: int) -> tuple[str, CallUsage]:
         async with self._tree.child_slots(depth):
             self._tree.limits.check()
             answer = await self._run_child(
                 self._tree,
                 RunSpec(
                     context=prompt,
-                    info=describe(prompt, inline=False),  # The call tells its prompt.
+                    info=describe(prompt, inline=False),  # `SubCallStarted` has the prompt.
                     root_prompt=None,
                     depth=depth,
-                    model=spec,
-                    tools=self._assignment.sub_tools,
-                    sub_tools=self._assignment.sub_tools,
+                    model=model,
+                    tools=self._spec.sub_tools,
+                    sub_tools=self._spec.sub_tools,
                 ),
             )
         return answer, _NO_USAGE
@@ -174,7 +174,7 @@ class SubCalls:
             began = time.perf_counter()
             value, problem = None, None
             try:
-                value, problem = await self._called(tool, name, call.prompt)
+                value, problem = await self._call_tool(tool, name, call.prompt)
             except asyncio.CancelledError:
                 problem = CANCELLED
                 raise
@@ -195,10 +195,10 @@ class SubCalls:
                 )
         return CallAnswer(error=problem) if problem else CallAnswer(value=json.dumps(value))
 
-    async def _called(
+    async def _call_tool(
         self, tool: Tool | None, name: str, prompt: dict[str, Any]
     ) -> tuple[Any, str | None]:
-        """Call a tool, or have the log of an earlier run say what it returned and how it failed."""
+        """Call a tool, or take its value and error from the log that is replayed."""
 
         async def call() -> Any:
             return await call_tool(tool, name, prompt["args"], prompt.get("kwargs") or {})
@@ -206,9 +206,6 @@ class SubCalls:
         if self._tree.replay is not None:
             return await self._tree.replay.tool(call)
         return await call(), None
-
-    def _retried(self, text: str, data: dict[str, Any]) -> None:
-        self._tree.recorder.emit_child(None, Note, kind="retry", text=text, data=data)
 
     def _check_limits(self) -> None:
         try:

@@ -1,36 +1,40 @@
-"""What all runs of one tree share: sandbox, models, limits, record, and the switch to stop it."""
+"""What a run does, and what all runs of one tree share: sandbox, models, limits, record."""
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rlm.backends.base import ModelSpec
     from rlm.context import ContextInfo
-    from rlm.core.config import ModelSpec, RunConfig
+    from rlm.core.config import RunConfig
     from rlm.core.limits import Limits
     from rlm.core.model_calls import Models
     from rlm.core.recorder import Recorder
+    from rlm.core.replay_port import Replay
     from rlm.core.tools import Tool
     from rlm.errors import LimitExceededError, ReplayMissError, UnknownCostError
-    from rlm.replay.player import ReplayClient
     from rlm_kernel.host.sandbox import Sandbox
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpec:
-    """What one run is to do.
+    """What one run does.
 
     Attributes:
         context: The value that becomes `context`.
-        info: What the model is told of it.
+        info: What the model is told about it.
         root_prompt: The question; None when the context holds it.
-        depth: 0 for the root run of a tree that nobody is above of.
+        depth: 0 for a root run, unless its `RLM` was made with another `depth`.
         model: The model that is asked turn by turn.
-        tools: What its REPL has.
-        sub_tools: What its children's REPLs have.
-        user_prologue: A message of the user's own before the first turn.
+        tools: The tools of its REPL.
+        sub_tools: The tools of its children's REPLs.
+        user_prologue: The user's message before the first turn.
     """
 
     context: Any
@@ -50,46 +54,38 @@ class Tree:
     Attributes:
         config: The configuration.
         sandbox: Where its kernels live; set once it has been opened.
-        models: Whom it may ask.
-        limits: What it may take.
-        recorder: Whom it tells.
-        replay: The log of an earlier run, which answers its calls; None when there is none.
+        models: The models that it may ask.
+        limits: What it may spend.
+        recorder: Emits its events.
+        replay: The log that answers its calls; None when there is none.
     """
 
     config: RunConfig
     models: Models
     limits: Limits
     recorder: Recorder
-    replay: ReplayClient | None = None
+    replay: Replay | None = None
     sandbox: Sandbox = field(init=False)
     _root_task: asyncio.Task[Any] | None = None
-    _places: dict[int, asyncio.Semaphore] = field(default_factory=dict)
+    _child_slots: dict[int, asyncio.Semaphore] = field(default_factory=dict)
 
-    def arm(self) -> asyncio.TimerHandle | None:
-        """Let `stop` cancel the current task, and have the tree stopped when its time is up.
-
-        Returns:
-            The timer; None without a `max_timeout`.
-        """
+    @contextmanager
+    def stoppable(self) -> Iterator[None]:
+        """Let `stop` cancel the current task until `disarm`; stop the tree when its time is up."""
         self._root_task = asyncio.current_task()
-        remaining = self.limits.remaining
-        if remaining is None:
-            return None
-        loop = asyncio.get_running_loop()
-        return loop.call_later(remaining, lambda: self.stop(self.limits.timeout_error()))
-
-    def beside(self, recorder: Recorder) -> Tree:
-        """Return another tree with the same models, limits and places, and a record of its own."""
-        return Tree(
-            config=self.config,
-            models=self.models,
-            limits=self.limits,
-            recorder=recorder,
-            _places=self._places,
-        )
+        timer, remaining = None, self.limits.remaining
+        if remaining is not None:
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(remaining, lambda: self.stop(self.limits.timeout_error()))
+        try:
+            yield
+        finally:
+            self.disarm()
+            if timer is not None:
+                timer.cancel()
 
     def disarm(self) -> None:
-        """Let `stop` do nothing any more: the root run is over."""
+        """Make `stop` do nothing any more: the root run is over."""
         self._root_task = None
 
     def stop(self, reason: LimitExceededError | UnknownCostError | ReplayMissError) -> None:
@@ -98,13 +94,25 @@ class Tree:
             self.limits.exceeded_by = reason
             self._root_task.cancel()
 
-    def child_slots(self, depth: int) -> asyncio.Semaphore:
-        """Return the places for children of one depth.
+    def with_recorder(self, recorder: Recorder) -> Tree:
+        """Return a tree with another record, and the same models, limits and child slots."""
+        return Tree(
+            config=self.config,
+            models=self.models,
+            limits=self.limits,
+            recorder=recorder,
+            _child_slots=self._child_slots,
+        )
 
-        Each depth has its own `max_concurrent_subcalls`: a child waits for places of the next
+    def child_slots(self, depth: int) -> asyncio.Semaphore:
+        """Return the slots for children of one depth.
+
+        Each depth has `max_concurrent_subcalls` of them: a child waits for slots of the next
         depth only, so nested children cannot lock each other out.
         """
-        places = self._places.get(depth)
-        if places is None:
-            places = self._places[depth] = asyncio.Semaphore(self.config.max_concurrent_subcalls)
-        return places
+        slots = self._child_slots.get(depth)
+        if slots is None:
+            slots = self._child_slots[depth] = asyncio.Semaphore(
+                self.config.max_concurrent_subcalls
+            )
+        return slots

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rlm.errors import ConfigurationError
+from rlm.usage import ModelUsageSummary, UsageSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,110 +15,7 @@ if TYPE_CHECKING:
     from rlm.trajectory import Trajectory
 
 
-@dataclass(slots=True)
-class ModelUsageSummary:
-    """What was asked of one model, over a whole tree.
-
-    Attributes:
-        total_calls: Number of requests.
-        total_input_tokens: Tokens in, as the provider counted them.
-        total_output_tokens: Tokens out, as the provider counted them.
-        total_cost: USD, from the provider or the user's `prices`, of the calls whose cost is
-            known; None when none is.
-        uncosted_calls: How many calls' cost nobody knows. `to_dict` leaves it out.
-    """
-
-    total_calls: int
-    total_input_tokens: int
-    total_output_tokens: int
-    total_cost: float | None = None
-    uncosted_calls: int = field(default=0, repr=False, compare=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the reference's dictionary; an unknown cost is left out."""
-        data: dict[str, Any] = {
-            "total_calls": self.total_calls,
-            "total_input_tokens": self.total_input_tokens,
-            "total_output_tokens": self.total_output_tokens,
-        }
-        if self.total_cost is not None:
-            data["total_cost"] = self.total_cost
-        return data
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> ModelUsageSummary:
-        """Read what `to_dict` wrote."""
-        return cls(
-            total_calls=data["total_calls"],
-            total_input_tokens=data["total_input_tokens"],
-            total_output_tokens=data["total_output_tokens"],
-            total_cost=data.get("total_cost"),
-        )
-
-
-@dataclass(slots=True)
-class UsageSummary:
-    """What was asked of every model, over a whole tree.
-
-    Attributes:
-        model_usage_summaries: Model name to its summary.
-    """
-
-    model_usage_summaries: dict[str, ModelUsageSummary] = field(default_factory=dict)
-
-    @property
-    def total_cost(self) -> float | None:
-        """USD of all calls whose cost is known, as in the reference; None when none is.
-
-        `cost_is_partial` says whether there were others.
-        """
-        costs = [s.total_cost for s in self.model_usage_summaries.values()]
-        known = [cost for cost in costs if cost is not None]
-        return sum(known) if known else None
-
-    @property
-    def cost_is_partial(self) -> bool:
-        """Whether `total_cost` is known and leaves calls out whose cost is not: it is a minimum."""
-        return self.total_cost is not None and any(
-            s.uncosted_calls or (s.total_cost is None and s.total_calls)
-            for s in self.model_usage_summaries.values()
-        )
-
-    @property
-    def total_input_tokens(self) -> int:
-        """Tokens in, of all models."""
-        return sum(s.total_input_tokens for s in self.model_usage_summaries.values())
-
-    @property
-    def total_output_tokens(self) -> int:
-        """Tokens out, of all models."""
-        return sum(s.total_output_tokens for s in self.model_usage_summaries.values())
-
-    @property
-    def total_calls(self) -> int:
-        """Requests to all models."""
-        return sum(s.total_calls for s in self.model_usage_summaries.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the reference's dictionary; an unknown cost is left out."""
-        data: dict[str, Any] = {
-            "model_usage_summaries": {
-                model: summary.to_dict() for model, summary in self.model_usage_summaries.items()
-            }
-        }
-        if self.total_cost is not None:
-            data["total_cost"] = self.total_cost
-        return data
-
-    @classmethod
-    def from_dict(cls, data: dict[str, Any]) -> UsageSummary:
-        """Read what `to_dict` wrote."""
-        return cls(
-            {
-                model: ModelUsageSummary.from_dict(summary)
-                for model, summary in data.get("model_usage_summaries", {}).items()
-            }
-        )
+__all__ = ["ModelUsageSummary", "RLMChatCompletion", "UsageSummary"]
 
 
 @dataclass(slots=True)

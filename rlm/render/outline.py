@@ -11,9 +11,9 @@ from rlm.render.safe_text import one_line, some_lines
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from rlm.core.types import UsageSummary
     from rlm.events import Note
     from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
+    from rlm.usage import UsageSummary
 
 Role = Literal["run", "turn", "prose", "code", "output", "error", "calls", "answer", "note"]
 

@@ -103,3 +103,20 @@ def some_lines(text: str, *, lines: int, limit: int = 160) -> list[str]:
         middle = f"… {left_out:,} more lines" if left_out > 1 else "…"
         shown = [*shown[:first], middle, *shown[-last:]]
     return [line if len(line) <= limit else line[: limit - 1] + "…" for line in shown]
+
+
+def truncate(text: str, limit: int, *, head_only: bool = False) -> str:
+    """Return at most `limit` characters of the text, with the number of those left out.
+
+    Args:
+        text: Any text.
+        limit: Characters to keep.
+        head_only: Whether only the beginning is kept; else as much of the end.
+    """
+    left_out = len(text) - limit
+    if left_out <= 0:
+        return text
+    if head_only:
+        return f"{text[:limit]}... + [{left_out} chars...]"
+    head = limit - limit // 2
+    return f"{text[:head]}... + [{left_out} chars...]\n{text[-(limit // 2) :]}"

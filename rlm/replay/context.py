@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm.context import describe
-from rlm.core.fingerprint import fingerprint
+from rlm.core.replay_port import NOT_GIVEN
 from rlm.errors import ContextError, ContextMismatchError
-from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, side_folder
-from rlm.replay.plan import NOT_GIVEN
+from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, context_file
+from rlm_kernel.context.hash import hash_context
 from rlm_kernel.context.load import load
 from rlm_kernel.context.read_path import form_of, readings
 from rlm_kernel.context.value import context_value
@@ -46,20 +46,6 @@ _LINE = 1000
 
 _BEFORE = 20
 """Characters before a difference that a message shows."""
-
-
-def context_file(about: Mapping[str, Any], log: Path) -> Path | None:
-    """Return the file beside a log that has its context; None when there is none.
-
-    Args:
-        about: What the log says of the context.
-        log: The log's file.
-    """
-    suffix = CONTEXT_SUFFIXES.get(str(about.get("form")))
-    if suffix is None or "value" in about:
-        return None
-    file = side_folder(log) / f"context{suffix}"
-    return file if file.is_file() and file.stat().st_size == about.get("bytes") else None
 
 
 def context_of(run: RunNode, given: Any, log: Path | None = None) -> tuple[Any, ContextInfo]:
@@ -139,7 +125,7 @@ def _is_recorded(about: Mapping[str, Any], value: Any) -> bool:
     """Whether a value is what a log says that its run was about."""
     expected = about.get("sha256")
     if expected is not None:
-        return fingerprint(context_value(value)).sha256 == str(expected)
+        return hash_context(context_value(value)).sha256 == str(expected)
     # Killed before it was hashed, or the reference's own log.
     now = describe(value)
     known = {name: about.get(name) for name in ("type", "length", "preview")}
@@ -158,7 +144,7 @@ def _mismatch(about: Mapping[str, Any], value: Any, origin: str) -> ContextMisma
         text += f" {_difference(recorded, now.preview)}"
     if expected is None:
         return ContextMismatchError(text)
-    found = fingerprint(context_value(value)).sha256
+    found = hash_context(context_value(value)).sha256
     advice, recorded = _ADVICE.get(form_of(about), _SAME), _line(str(expected))
     return ContextMismatchError(
         f"{text} Its SHA-256 is {found}, and {recorded} was recorded.\n{advice}",

@@ -70,7 +70,7 @@ class RecordedRuns:
             self._matched[key] = None if calls is None else self._taken(calls, call)
         return self._matched[key]
 
-    def settle(self, call: SubCallNode, match: RecordedCall) -> None:
+    def use(self, call: SubCallNode, match: RecordedCall) -> None:
         """Have a sub-call answered by a recorded call that is not its equal, or not there."""
         self._matched[call.started.id] = match
         self._used.add(id(match))

@@ -2,27 +2,67 @@
 
 from __future__ import annotations
 
+from dataclasses import replace as replaced
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from rlm.core.config import ModelSpec
+from rlm.backends.base import ModelSpec
+from rlm.core.replay_port import NOT_GIVEN
 from rlm.errors import ArgumentError, ConfigurationError
 from rlm.replay.arguments import recorded_arguments, with_changes
 from rlm.replay.plan import ON_MISS, ReplayPlan
+from rlm.replay.player import ReplayClient
 from rlm.replay.recorded_end import finished_turns
 from rlm.trajectory import TrajectoryError, load
 from rlm.trajectory.models_asked import models_before, models_met
 
 if TYPE_CHECKING:
-    from rlm.api.rlm import RLM
+    from rlm.core.model_calls import Models
+    from rlm.core.recorder import Recorder
     from rlm.events import Message
     from rlm.trajectory import RunNode, Trajectory
 
-R = TypeVar("R", bound="RLM")
+
+class RecordedCompletions:
+    """The logs that answer the completions of one `RLM`.
+
+    Args:
+        plan: What they take from the logs.
+    """
+
+    def __init__(self, plan: ReplayPlan) -> None:
+        self._plan = plan
+
+    @property
+    def may_ask(self) -> bool:
+        """Whether a model may be asked at all, so that a key is needed."""
+        return self._plan.may_ask
+
+    @property
+    def forked_from(self) -> dict[str, Any] | None:
+        """The run that is left, the turn, and the run's default model; None for a pure replay."""
+        return self._plan.forked_from
+
+    def replay(self, number: int, models: Models, recorder: Recorder) -> ReplayClient | None:
+        """Return what answers one completion; None when the logs are used up.
+
+        Raises:
+            ConfigurationError: The logs are used up, and no model may be asked.
+        """
+        plan, logs = self._plan, len(self._plan.trajectories)
+        if number >= logs:
+            if plan.may_ask:
+                return None
+            raise ConfigurationError(
+                f"The {logs} logs of this persistent RLM have been replayed; leave replay=True "
+                "away to go on with the model."
+            )
+        if number < logs - 1:
+            plan = replaced(plan, live_from=None, messages=(), context=NOT_GIVEN)
+        return ReplayClient(plan, number, models, recorder)
 
 
-def reopen(
-    cls: type[R],
+def reopened_arguments(
     path: str | Path | Trajectory | list[Any] | tuple[Any, ...],
     *,
     context: Any,
@@ -32,8 +72,11 @@ def reopen(
     model: str | None,
     messages: str | list[Message] | None,
     changes: dict[str, Any],
-) -> R:
-    """Make an `RLM` of a log; the arguments are those of `RLM.from_notebook`."""
+) -> dict[str, Any]:
+    """Return the arguments for an `RLM` that replays, resumes or forks a log.
+
+    The parameters are those of `RLM.from_notebook`, which calls this.
+    """
     paths = path if isinstance(path, list | tuple) else [path]
     logs = tuple(map(_log, paths))
     if not logs:
@@ -73,7 +116,7 @@ def reopen(
         keep_system_prompt=not {"custom_system_prompt", "orchestrator"} & changes.keys(),
         context=context,
     )
-    return cls(**arguments, replay=plan)
+    return {**arguments, "replay": RecordedCompletions(plan)}
 
 
 def _log(path: str | Path | Trajectory) -> Trajectory:

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
-
-from rlm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from rlm.core.completion import Holdings
-    from rlm.core.config import ModelSpec, RunConfig
-    from rlm.core.recorder import Recorder
+    from rlm.backends.base import ModelSpec
     from rlm.events import Message
-    from rlm.replay.player import ReplayClient
     from rlm.trajectory import RunNode, Trajectory
 
 OnMiss = Literal["error", "live", "nearest"]
@@ -53,34 +48,6 @@ class ReplayPlan:
     keep_system_prompt: bool = True
     context: Any = None
 
-    def player(
-        self, config: RunConfig, holdings: Holdings, recorder: Recorder
-    ) -> ReplayClient | None:
-        """Return what answers the next completion; None when it is no more in the logs.
-
-        Args:
-            config: The configuration of the part that no log answers.
-            holdings: What the `RLM` holds between completions, the clients of that part among it.
-            recorder: The record of the completion.
-
-        Raises:
-            ConfigurationError: The logs are over, and no model is to be asked.
-        """
-        from rlm.replay.player import ReplayClient
-
-        number = holdings.replayed if config.persistent else 0
-        if number >= len(self.trajectories):
-            if self.may_ask:
-                return None
-            raise ConfigurationError(
-                f"The {len(self.trajectories)} logs of this persistent RLM have been replayed; "
-                "leave replay=True away to go on with the model."
-            )
-        holdings.replayed += 1
-        last = number == len(self.trajectories) - 1
-        plan = self if last else replace(self, live_from=None, messages=(), context=NOT_GIVEN)
-        return ReplayClient(plan, number, config, holdings.clients, recorder)
-
     @property
     def may_ask(self) -> bool:
         """Whether a model may be asked at all, so that a key is needed."""
@@ -92,37 +59,12 @@ class ReplayPlan:
         return self.live_from is None
 
     @property
-    def origin(self) -> dict[str, Any]:
-        """The run that is gone on from, the turn, and the run's own default model."""
+    def forked_from(self) -> dict[str, Any] | None:
+        """The run that is left, the turn, and the run's default model; None for a pure replay."""
+        if self.live_from is None:
+            return None
         root = root_of(self.trajectories[-1])
         return {"run": root.started.id, "turn": self.live_from, "model": self.subs[0].name}
-
-    def recorded(self, config: RunConfig) -> RunConfig:
-        """Return a configuration with the log's models, for the part that the log answers."""
-        return replace(config, root=self.root, subs=self.subs)
-
-    def live(self, config: RunConfig, spec: ModelSpec) -> ModelSpec:
-        """Return the model that is asked in the place of one of the log's.
-
-        Args:
-            config: The configuration, with the models that can be asked.
-            spec: One of the log's models.
-        """
-        if spec is self.root:
-            return config.root
-        for name in config.subs:
-            if name.name == spec.name:
-                return name
-        return config.subs[0]
-
-
-class _NotGiven:
-    def __repr__(self) -> str:
-        return "<the recorded one>"
-
-
-NOT_GIVEN: Any = _NotGiven()
-"""Stands for a context that nobody gave: the recorded one is taken."""
 
 
 def root_of(trajectory: Trajectory) -> RunNode:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rlm.core.prompts import SUMMARY_REQUEST
+from rlm.core.replay_port import NOT_GIVEN
 from rlm.errors import ContextWindowError, ReplayMissError
 from rlm.events import Note
 from rlm.replay.context import context_of
 from rlm.replay.matching import RecordedRuns, cell_numbered, where
-from rlm.replay.plan import NOT_GIVEN, root_of
+from rlm.replay.plan import root_of
 from rlm.replay.recorded_end import recorded_end, was_cancelled
 from rlm.replay.replies import PendingReply, RecordedReply
 from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
@@ -20,10 +21,9 @@ from rlm_kernel.recorded_calls import difference, prompt_text
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from rlm.backends.base import LMClient
+    from rlm.backends.base import LMClient, ModelSpec
     from rlm.context import ContextInfo
-    from rlm.core.config import ModelSpec, RunConfig
-    from rlm.core.model_calls import Clients, Models
+    from rlm.core.model_calls import Models
     from rlm.core.recorder import Recorder
     from rlm.events import Message, ModelReply
     from rlm.replay.plan import ReplayPlan
@@ -43,40 +43,32 @@ class ReplayClient:
     Args:
         plan: What is taken from the logs.
         number: Which of them it is.
-        config: The configuration of the part that the log does not answer.
-        clients: The clients of that part.
+        models: The tree's models. Until the first live turn they are the log's.
         recorder: The record of the run that goes on.
-
-    Attributes:
-        models: The tree's models; from the first live turn on they are the configuration's.
     """
-
-    models: Models
 
     def __init__(
         self,
         plan: ReplayPlan,
         number: int,
-        config: RunConfig,
-        clients: Clients,
+        models: Models,
         recorder: Recorder,
     ) -> None:
         self._plan = plan
         self._log = plan.files[number]
         self._root = root_of(plan.trajectories[number])
-        self._config = config
-        self._clients = clients
+        self._models = models
+        self._root_model, self._sub_models = models.root, models.subs
+        self._clients = models.clients
         self._recorder = recorder
         self._record = recorder.trajectory
         self._runs = RecordedRuns(self._root, recorder.trajectory)
         self._replies: dict[str, list[ModelReply]] = {}
         self._played: set[str] = set()
         self._live = plan.live_from == 1
-
-    @property
-    def recorded_config(self) -> RunConfig:
-        """The configuration with the log's models, for the part that the log answers."""
-        return self._config if self._live else self._plan.recorded(self._config)
+        models.clients = self
+        if not self._live:
+            models.root, models.subs = plan.root, plan.subs
 
     @property
     def question(self) -> str | None:
@@ -106,7 +98,7 @@ class ReplayClient:
     def prepare(self, spec: ModelSpec) -> None:
         """Begin to make the client of a run that goes on live."""
         if self._plan.live_from is not None:
-            self._clients.prepare(self._plan.live(self._config, spec))
+            self._clients.prepare(self._live_model(spec))
 
     async def get(self, spec: ModelSpec, messages: Sequence[Message]) -> LMClient:
         """Return who answers this call: the log, or a model's client.
@@ -126,7 +118,7 @@ class ReplayClient:
             answer = self._sub_call(node)
         elif isinstance(node, TurnNode):
             answer = self._turn(node, messages)
-        return answer or await self._clients.get(self._plan.live(self._config, spec), messages)
+        return answer or await self._clients.get(self._live_model(spec), messages)
 
     # What the engine asks beside it
 
@@ -140,7 +132,7 @@ class ReplayClient:
         content = first.get("content") if first.get("role") == "system" else None
         return content if isinstance(content, str) else None
 
-    def begins(self, number: int, spec: ModelSpec) -> tuple[ModelSpec, tuple[Message, ...]]:
+    def begin_turn(self, number: int, spec: ModelSpec) -> tuple[ModelSpec, tuple[Message, ...]]:
         """Return whom a turn of the current run asks, and what it is told before.
 
         Args:
@@ -152,9 +144,9 @@ class ReplayClient:
             return spec, ()
         if number == self._plan.live_from:
             self._live = True
-            self.models.config = self._config
-            return self._config.root, self._plan.messages
-        return (self._config.root if self._live else self._plan.root), ()
+            self._models.root, self._models.subs = self._root_model, self._sub_models
+            return self._root_model, self._plan.messages
+        return (self._root_model if self._live else self._plan.root), ()
 
     def code(self, number: int) -> str | None:
         """Return the code of the current turn's next cell; None when the model decides.
@@ -169,7 +161,7 @@ class ReplayClient:
         cell = None if turn is None else cell_numbered(turn, number)
         return None if cell is None else self._plan.edits.get(cell.started.id, cell.started.code)
 
-    def executed(self) -> None:
+    def compare_cell(self) -> None:
         """Note how the output of the current cell differs from the recorded one."""
         node = self._node_here()
         if not isinstance(node, CellNode) or node.started.parent_id not in self._played:
@@ -250,7 +242,7 @@ class ReplayClient:
             near = (c.nearest(started.kind, started.prompt) for c in calls if c is not None)
             match = next((found[0] for found in near if found is not None), None)
         if match is not None:
-            self._runs.settle(node, match)
+            self._runs.use(node, match)
             return match
         if self._plan.on_miss == "live":
             return None
@@ -344,6 +336,13 @@ class ReplayClient:
         match = self._runs.match(node)
         child: RunNode | None = match.outcome.child if match is not None else None
         return child
+
+    def _live_model(self, spec: ModelSpec) -> ModelSpec:
+        """Return the model to ask in the place of one of the log's."""
+        if spec is self._plan.root:
+            return self._root_model
+        named = (sub for sub in self._sub_models if sub.name == spec.name)
+        return next(named, self._sub_models[0])
 
     def _node_here(self) -> Node | None:
         span = self._recorder.here()

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from rlm.core.types import UsageSummary
     from rlm.events import (
         CellFinished,
         CellOutput,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
         TurnStarted,
     )
     from rlm.trajectory.comparison import Comparison
+    from rlm.usage import UsageSummary
 
 
 class Trajectory:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.types import UsageSummary
 from rlm.trajectory.tally import Tally
+from rlm.usage import UsageSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

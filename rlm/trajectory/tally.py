@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rlm.core.types import ModelUsageSummary
+from rlm.usage import ModelUsageSummary
 
 if TYPE_CHECKING:
     from rlm.events import CallUsage

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import anywidget
 import traitlets as t
 
+from rlm.render import STATIC
 from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import Feed
 from rlm_ipython.viewer.source import LiveRun, trajectory_of
@@ -16,8 +16,6 @@ from rlm_ipython.viewer.throttle import Pump
 
 if TYPE_CHECKING:
     from rlm.events import Event
-
-_STATIC = Path(__file__).parent.parent / "static"
 
 _SLOTS = 16
 """How many batches the front end can miss while it loads its code."""
@@ -40,8 +38,8 @@ class TrajectoryViewer(anywidget.AnyWidget):
         TrajectoryViewer("run.json", compare_with="other.json")
     """
 
-    _esm: ClassVar[Any] = _STATIC / "viewer.js"
-    _css: ClassVar[Any] = _STATIC / "viewer.css"
+    _esm: ClassVar[Any] = STATIC / "viewer.js"
+    _css: ClassVar[Any] = STATIC / "viewer.css"
 
     height = t.Int(460, help="Pixels that the tree and the detail pane have.").tag(sync=True)
     _stoppable = t.Bool(default_value=False).tag(sync=True)

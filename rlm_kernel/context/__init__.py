@@ -1,1 +1,1 @@
-"""How a context travels: as what it is written, read, loaded and hashed."""
+"""How a context travels to a kernel: read, serialised, written, hashed and loaded."""

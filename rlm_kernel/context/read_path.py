@@ -1,4 +1,4 @@
-"""Reads a file or a folder as a context: what a path stands for, here as in a container."""
+"""Reads a file or a folder as a context, on the host or in a container."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEFT_OUT_FOLDERS = frozenset(
 
 
 def read_path(path: Path) -> tuple[Any, str]:
-    """Return what a path stands for as a context, and a remark on it.
+    """Return the context that a path stands for, and a remark on it.
 
     A file is its text, or its bytes when it is not UTF-8; a folder is a dictionary of relative
     path to text, without version control, caches and what is not text.
@@ -45,7 +45,7 @@ def read_path(path: Path) -> tuple[Any, str]:
 
 
 def form_of(about: Mapping[str, Any]) -> str:
-    """Return how a recorded run's context travelled; ``""`` where its log does not say.
+    """Return how a recorded run's context travelled; ``""`` when its log does not say.
 
     Args:
         about: What the log says of it: `form`; a run that was killed early has its `type` only.
@@ -55,10 +55,10 @@ def form_of(about: Mapping[str, Any]) -> str:
 
 
 def readings(path: Path, form: str) -> Iterator[Any]:
-    """Yield what a path may have stood for as the context of a recorded run, likely ones first.
+    """Yield the contexts that a path may have stood for in a recorded run, likely ones first.
 
-    Only its hash tells whether it is that: text may have been read with its line ends and its byte
-    order mark, as `read_path` does, or without them, as `open(path).read()` does.
+    Only the hash tells which it was: text may have been read with its line ends and its byte order
+    mark, as `read_path` does, or without them, as `open(path).read()` does.
 
     Args:
         path: A file, or a folder.
@@ -131,13 +131,13 @@ def _read_folder(folder: Path) -> tuple[dict[str, str], str]:
 
 
 def quoted(name: Any) -> str:
-    """Return a name that the context brings along, as data: quoted, and cut where it is long."""
+    """Return a name from the context as data: quoted, and cut when it is long."""
     if not isinstance(name, str):
         return cut(repr(name))
     return repr(name) if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]!r}..."
 
 
 def cut(name: object, length: int = NAME_LENGTH) -> str:
-    """Return a name's text, cut where it is long."""
+    """Return a name's text, cut when it is long."""
     text = str(name)
     return text if len(text) <= length else f"{text[:length]}..."

@@ -1,4 +1,4 @@
-"""How a value travels into a kernel: natively when it can, else as the host's own pickle."""
+"""How a value travels into a kernel: as text, bytes or JSON when it can, else as a pickle."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import json
 import math
 import pickle
 import re
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, Literal
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from rlm_kernel.errors import ContextError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 Form = Literal["text", "bytes", "json", "pickle"]
 
-CHUNK = 1_000_000
+CHUNK_CHARACTERS = 1_000_000
 """Characters that are encoded at a time: the host never holds a second copy of a long text.
 
 Small enough that the allocator reuses the same memory for each: at four times this the encoding of
@@ -25,35 +29,74 @@ _MAX_JSON_DEPTH = 200
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+class HashMemo:
+    """The SHA-256 of one value, once a thread has taken it (see `rlm_kernel.context.hash`).
+
+    Attributes:
+        changed: Guards `taking`; notified when it changes.
+        taking: Whether a thread is hashing the value.
+        found: The hash (`ContextHash`).
+    """
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.taking = False
+        self.found: Future[Any] = Future()
+
+    def claim(self) -> bool:
+        """Return whether the caller, who holds `changed`, is to take the hash."""
+        if self.taking or self.found.done():
+            return False
+        self.taking = True
+        return True
+
+    def give_back(self) -> None:
+        """Take note that the thread that claimed the hash has it, or has given up."""
+        with self.changed:
+            self.taking = False
+            self.changed.notify_all()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextValue:
-    """A value on its way into a kernel.
+    """A value on its way into a kernel: what is written and hashed is the value as it was.
 
     Attributes:
         form: How it is written.
         value: The value itself; of the form ``"pickle"``: its pickle.
         type_name: The value's type, for messages.
+        json_text: Of the form ``"json"``: the JSON text, in pieces.
+        memo: Its hash, as soon as that is known.
     """
 
     form: Form
     value: Any
     type_name: str
+    json_text: tuple[bytes, ...] = field(default=(), repr=False)
+    memo: HashMemo = field(default_factory=HashMemo, repr=False, compare=False)
 
-    def write(self, file: BinaryIO) -> None:
-        """Write the value as a kernel's `rlm_kernel.context.load.load` reads it."""
+    @property
+    def is_big(self) -> bool:
+        """Whether it is written in several chunks."""
+        return len(self.json_text or self.value) > (1 if self.json_text else CHUNK_CHARACTERS)
+
+    def chunks(self) -> Iterator[bytes | memoryview]:
+        """Yield what is written, as a kernel's `rlm_kernel.context.load.load` reads it."""
         if self.form == "text":
-            for start in range(0, len(self.value), CHUNK):
-                chunk = self.value[start : start + CHUNK]
-                file.write(chunk.encode("utf-8", "surrogatepass"))
+            for start in range(0, len(self.value), CHUNK_CHARACTERS):
+                text = self.value[start : start + CHUNK_CHARACTERS]
+                yield text.encode("utf-8", "surrogatepass")
         elif self.form == "json":
-            _write_json(self.value, file)
+            yield from self.json_text
         else:
-            file.write(self.value)
+            data = memoryview(self.value)
+            for start in range(0, len(data), CHUNK_CHARACTERS):
+                yield data[start : start + CHUNK_CHARACTERS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedContext:
-    """A value that lies where kernels of a sandbox can open it.
+    """A value in a file that kernels of a sandbox can open.
 
     Attributes:
         path: The file, as a kernel sees it.
@@ -68,29 +111,33 @@ class PlacedContext:
     bytes: int
 
 
-def _write_json(value: Any, file: BinaryIO) -> None:
-    """Write a JSON value item by item: at the C encoder's speed, without a copy of the whole.
+def _json_chunks(value: Any) -> Iterator[bytes]:
+    """Yield a JSON value's text item by item, at the C encoder's speed, in chunks of some size.
 
     `ensure_ascii` (the default) keeps lone surrogates.
     """
     if type(value) is list:
-        opening, closing = b"[", b"]"
+        opening, closing = "[", "]"
         items = (json.dumps(item) for item in value)
     elif type(value) is dict:
-        opening, closing = b"{", b"}"
+        opening, closing = "{", "}"
         items = (f"{json.dumps(key)}: {json.dumps(item)}" for key, item in value.items())
     else:
-        file.write(json.dumps(value).encode())
+        yield json.dumps(value).encode()
         return
-    file.write(opening)
+    waiting, size = [opening], 0
     for number, item in enumerate(items):
-        file.write(b", " if number else b"")
-        file.write(item.encode())
-    file.write(closing)
+        waiting.append(f", {item}" if number else item)
+        size += len(item)
+        if size > CHUNK_CHARACTERS:
+            yield "".join(waiting).encode()
+            waiting, size = [], 0
+    waiting.append(closing)
+    yield "".join(waiting).encode()
 
 
 def context_value(value: Any) -> ContextValue:
-    """Decide how a value travels.
+    """Decide how a value travels, and serialise it.
 
     Text, bytes and JSON values travel as they are, the rest as a pickle (protocol 5). A value that
     JSON would change (tuples, sets, keys that are not text) is pickled, so that it arrives intact.
@@ -104,7 +151,8 @@ def context_value(value: Any) -> ContextValue:
     if type(value) is bytes:
         return ContextValue(form="bytes", value=value, type_name=name)
     if _is_json(value, set()):
-        return ContextValue(form="json", value=value, type_name=name)
+        text = tuple(_json_chunks(value))
+        return ContextValue(form="json", value=value, type_name=name, json_text=text)
     try:
         pickled = pickle.dumps(value, protocol=5)
     except Exception as error:
@@ -140,26 +188,6 @@ def _is_json(value: Any, seen: set[int], depth: int = 0) -> bool:
     return all(
         type(key) is str and _is_json(key, seen) and _is_json(item, seen, depth + 1)
         for key, item in value.items()
-    )
-
-
-def write_context(value: ContextValue, path: Path) -> PlacedContext:
-    """Write a value to a file of this machine, readable by this user only.
-
-    Raises:
-        ContextError: The file system refuses (a full disk, say).
-    """
-    try:
-        with path.open("xb") as file:
-            path.chmod(0o600)
-            value.write(file)
-    except OSError as error:
-        raise ContextError(
-            f"The context could not be written to {path.parent}: {error.strerror}. "
-            "Free some space, or set TMPDIR to a folder with more."
-        ) from error
-    return PlacedContext(
-        path=str(path), form=value.form, type_name=value.type_name, bytes=path.stat().st_size
     )
 
 

@@ -1,4 +1,4 @@
-"""What the engine is asked for: a container that is locked down, but for what options relax."""
+"""The engine's request for a container: locked down, except for what options relax."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rlm_kernel.docker.options import DockerOptions
 
 LABEL = "org.rlm-kernel"
-"""On everything of ours; its value says what it is."""
+"""On everything that we make; its value says what it is."""
 
 _CPU_PERIOD = 100_000
 """Microseconds in which a container may use its share of the processors."""
@@ -23,12 +23,12 @@ SCRATCH = "/tmp"  # noqa: S108 - the container's own
 
 
 def container_config(image: str, python: str, options: DockerOptions) -> dict[str, Any]:
-    """Return the body of the engine's request (Docker Engine API, "Create a container").
+    """Return the body of the request (Docker Engine API, "Create a container").
 
     Args:
         image: The image's id or tag.
         python: The interpreter in it.
-        options: What relaxes the defaults.
+        options: Relaxes the defaults.
     """
     return {
         "Image": image,
@@ -50,7 +50,7 @@ def container_config(image: str, python: str, options: DockerOptions) -> dict[st
 
 
 def labels(what: str) -> dict[str, str]:
-    """Return the labels of something that this process makes."""
+    """Return the labels for something that this process makes."""
     return {
         LABEL: what,
         f"{LABEL}.run": secrets.token_hex(8),

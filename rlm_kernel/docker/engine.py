@@ -1,4 +1,4 @@
-"""A Docker engine: where it is, and what to do about what it says."""
+"""A Docker engine: where it is, the SDK's client for it, and what to do about its errors."""
 
 from __future__ import annotations
 
@@ -69,10 +69,10 @@ def _client(address: EngineAddress, version: str) -> Any:
     import docker.tls
 
     if address.url.startswith("ssh:"):
-        from rlm_kernel.docker.ssh import SSHAdapter
+        from rlm_kernel.docker.ssh import ssh_adapter
 
         client = docker.APIClient("http://docker:80", version=version, timeout=_TIMEOUT)
-        client.mount("http://", SSHAdapter(address.url))
+        client.mount("http://", ssh_adapter(address.url))
     else:
         tls: Any = False
         if address.tls:
@@ -89,15 +89,15 @@ def _client(address: EngineAddress, version: str) -> Any:
 
 
 def check_socket(address: EngineAddress) -> None:
-    """Raise what the operating system says of the engine's socket; the SDK says less of it."""
+    """Raise the operating system's error about the engine's socket; the SDK's says less."""
     parts = urlsplit(address.url)
     if parts.scheme == "unix":
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
-            knock.connect(parts.path)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.connect(parts.path)
 
 
 def explained(error: BaseException, address: EngineAddress) -> SandboxError:
-    """Return an error that says what to do about one of the SDK's, or of the connection's."""
+    """Return an error that says what to do about one of the SDK or of the connection."""
     text = f"{error}"
     low = text.lower()
     if isinstance(error, SandboxError):
@@ -135,7 +135,7 @@ def is_missing(error: BaseException) -> bool:
 
 
 def is_removed(error: BaseException) -> bool:
-    """Tell whether a container that was to be removed is gone, or about to be."""
+    """Tell whether a container that we remove is gone, or about to be."""
     return is_missing(error) or "already in progress" in str(error)
 
 

@@ -16,7 +16,7 @@ NOBODY = "65534:65534"
 class DockerOptions:
     """What the environment `docker` takes (`environment_kwargs`).
 
-    Without any, a container has no network, a read-only root with scratch space in memory, no
+    By default a container has no network, a read-only root with scratch space in memory, no
     capabilities, no way to new privileges, an unprivileged user, nothing of the host's environment
     or files, and limits on processes, memory and CPU.
 

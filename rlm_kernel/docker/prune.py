@@ -1,4 +1,4 @@
-"""Removes what our crashed hosts left on a Docker engine; there should be nothing."""
+"""Removes what crashed hosts left on a Docker engine; normally there is nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, explained, is_missing
-from rlm_kernel.docker.images import REPOSITORY
+from rlm_kernel.docker.make_image import REPOSITORY
 
 if TYPE_CHECKING:
     from rlm_kernel.docker.stream import EngineAddress
@@ -26,7 +26,7 @@ class Leftover:
 
     Attributes:
         id: Its id, as the engine shows it in lists.
-        what: What it is, for a person.
+        what: A description of it.
     """
 
     id: str
@@ -36,8 +36,8 @@ class Leftover:
 def left_containers(address: EngineAddress) -> list[Leftover]:
     """Return our containers that no host needs any more.
 
-    One that runs has a host at its other end, or it would end by itself: it is left alone. What
-    remains was made by a host that died before it could start it, or was refused its removal.
+    A running one has a host at its other end, or it would end by itself: it is left alone. The
+    others were made by a host that died before it started or removed them.
 
     Raises:
         SandboxError: The engine cannot be asked.
@@ -47,7 +47,7 @@ def left_containers(address: EngineAddress) -> list[Leftover]:
     except Exception as error:
         raise explained(error, address) from error
     return [
-        Leftover(id=entry["Id"][:12], what=_told(entry))
+        Leftover(id=entry["Id"][:12], what=_description(entry))
         for entry in found
         if entry["State"] != "running" and time.time() - entry["Created"] > YOUNG_SECONDS
     ]
@@ -103,7 +103,7 @@ def _ignoring_missing(address: EngineAddress, remove: Any) -> None:
             raise explained(error, address) from error
 
 
-def _told(entry: dict[str, Any]) -> str:
+def _description(entry: dict[str, Any]) -> str:
     labels = entry["Labels"]
     pid = labels.get(f"{LABEL}.pid", "?")
     mine = " (this process)" if pid == str(os.getpid()) else ""

@@ -14,7 +14,7 @@ from rlm_kernel.docker.images import Images
 from rlm_kernel.docker.stream import DockerStream, attach
 from rlm_kernel.host.threads import begin_thread, in_thread
 from rlm_kernel.relay.machine import Machine
-from rlm_kernel.relay.pool import MachinePool, warm_boxes
+from rlm_kernel.relay.pool import MachinePool, shared_pool
 from rlm_kernel.relay.sandbox import RelayedSandbox
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _STOPPED_SECONDS = 10.0
 
 def warm_containers(options: DockerOptions) -> MachinePool:
     """Return where containers that are started with these options are kept; close it after use."""
-    return warm_boxes(f"docker {engine_address()} {options}")
+    return shared_pool(f"docker {engine_address()} {options}")
 
 
 def docker_sandbox(options: DockerOptions, warm: MachinePool | None = None) -> RelayedSandbox:
@@ -75,12 +75,12 @@ class Container:
 async def _start(options: DockerOptions) -> Machine:
     """Start a container; when that is cancelled, what comes of it is removed."""
     address = engine_address()
-    box = await _kept(_started(address, options))
-    if box is None:
+    machine = await _kept(_started(address, options))
+    if machine is None:
         image = await _made(address, options)
-        box = await _kept(_started(address, options, image))
-        assert box is not None
-    return box
+        machine = await _kept(_started(address, options, image))
+        assert machine is not None
+    return machine
 
 
 async def _made(address: EngineAddress, options: DockerOptions) -> KernelImage:
@@ -107,10 +107,10 @@ async def _kept(start: Coroutine[Any, Any, Container | None]) -> Container | Non
 
 async def _removed(starting: asyncio.Future[Container | None]) -> None:
     with contextlib.suppress(Exception):
-        box = await starting
-        if box is not None:
-            await box.stream.close()
-            await box.end(ended=False)
+        machine = await starting
+        if machine is not None:
+            await machine.stream.close()
+            await machine.end(ended=False)
 
 
 async def _started(
@@ -136,9 +136,9 @@ async def _started(
     except Exception as error:
         raise explained(error, address) from error
     _disconnect(client)  # it is rarely needed again, and opens what it needs then
-    box = Container(client, address, container, stream)
-    box.workdir = options.workdir
-    return box
+    machine = Container(client, address, container, stream)
+    machine.workdir = options.workdir
+    return machine
 
 
 def _create(

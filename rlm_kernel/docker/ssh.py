@@ -1,64 +1,107 @@
-"""The SDK's way to an engine behind ssh: `docker system dial-stdio` there, as the docker command.
-
-The SDK's own needs paramiko even to run the ssh program.
-"""
+"""The way to an engine behind ssh: `docker system dial-stdio` there, as the docker command goes."""
 
 from __future__ import annotations
 
+import socket
+import subprocess
 from typing import Any
+from urllib.parse import urlsplit
 
-import urllib3
-import urllib3.connection
-from requests.adapters import HTTPAdapter
-
-from rlm_kernel.docker.dial import SSHTunnel
+_END_SECONDS = 2.0
 
 
-class _Connection(urllib3.connection.HTTPConnection):
-    """A connection whose other end is an ssh process's stdin and stdout."""
-
-    ssh_url = ""
-    _dialled: SSHTunnel | None = None
-
-    def connect(self) -> None:
-        timeout = self.timeout if isinstance(self.timeout, int | float) else None
-        self._dialled = SSHTunnel(self.ssh_url, timeout)
-        self.sock = self._dialled.socket
-
-    def close(self) -> None:
-        super().close()
-        dialled, self._dialled = self._dialled, None
-        if dialled is not None:
-            dialled.close()
+def ssh_command(url: str) -> list[str]:
+    """Return the command that connects its stdin and stdout to the engine on another machine."""
+    parts = urlsplit(url)
+    command = ["ssh", "-T", "-o", "ConnectTimeout=30"]
+    if parts.username:
+        command += ["-l", parts.username]
+    if parts.port:
+        command += ["-p", str(parts.port)]
+    return [*command, "--", parts.hostname or "", "docker", "system", "dial-stdio"]
 
 
-class _Pool(urllib3.HTTPConnectionPool):
-    def __init__(self, url: str) -> None:
-        super().__init__("docker", maxsize=10)
-        self._ssh_url = url
-
-    def _new_conn(self) -> _Connection:
-        connection = _Connection("docker", timeout=self.timeout.connect_timeout)
-        connection.ssh_url = self._ssh_url
-        return connection
-
-
-class SSHAdapter(HTTPAdapter):
-    """Sends requests through ssh.
+class SSHTunnel:
+    """An ssh process and the socket that leads to the engine at its other end.
 
     Args:
         url: The engine's, as `DOCKER_HOST` has it.
+        timeout: Seconds for each of the socket's operations; None for no bound.
+
+    Raises:
+        OSError: There is no ssh program.
+
+    Attributes:
+        socket: Close it before this.
     """
 
-    def __init__(self, url: str) -> None:
-        super().__init__()
-        self._pool = _Pool(url)
-
-    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
-        """Return the one pool there is."""
-        return self._pool
+    def __init__(self, url: str, timeout: float | None) -> None:
+        self.socket, remote = socket.socketpair()
+        try:
+            with remote:
+                self._process = subprocess.Popen(
+                    ssh_command(url),
+                    stdin=remote.fileno(),
+                    stdout=remote.fileno(),
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+        except BaseException:
+            self.socket.close()
+            raise
+        self.socket.settimeout(timeout)
 
     def close(self) -> None:
-        """End the ssh processes."""
-        self._pool.close()
-        super().close()
+        """End the process."""
+        try:
+            self._process.wait(_END_SECONDS)  # its stdin has ended
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def ssh_adapter(url: str) -> Any:
+    """Return a `requests` adapter that sends the SDK's requests through ssh.
+
+    The SDK's own needs paramiko even to run the ssh program.
+    """
+    import urllib3
+    import urllib3.connection
+    from requests.adapters import HTTPAdapter
+
+    class Connection(urllib3.connection.HTTPConnection):
+        """A connection whose other end is an ssh process's stdin and stdout."""
+
+        _ssh: SSHTunnel | None = None
+
+        def connect(self) -> None:
+            timeout = self.timeout if isinstance(self.timeout, int | float) else None
+            self._ssh = SSHTunnel(url, timeout)
+            self.sock = self._ssh.socket
+
+        def close(self) -> None:
+            super().close()
+            tunnel, self._ssh = self._ssh, None
+            if tunnel is not None:
+                tunnel.close()
+
+    class Pool(urllib3.HTTPConnectionPool):
+        """Connections to the one engine."""
+
+        def _new_conn(self) -> Connection:
+            return Connection("docker", timeout=self.timeout.connect_timeout)
+
+    pool = Pool("docker", maxsize=10)
+
+    class Adapter(HTTPAdapter):
+        """Sends every request to the pool."""
+
+        def get_connection_with_tls_context(self, *_: Any, **__: Any) -> Any:
+            return pool
+
+        def close(self) -> None:
+            """End the ssh processes."""
+            pool.close()
+            super().close()
+
+    return Adapter()

@@ -1,4 +1,4 @@
-"""A container's stdin and stdout as a byte stream, over whatever leads to the engine.
+"""A container's stdin and stdout as a byte stream, over any connection to the engine.
 
 One code path for unix sockets, tcp, TLS and ssh: a plain `POST .../attach` with `Connection:
 Upgrade` (Docker Engine API, "Attach to a container"). After the answer 101 the connection is the
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from rlm_kernel.docker.ssh import ssh_command
 from rlm_kernel.errors import SandboxError
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class DockerStream:
             await self._end()
 
     def _demultiplex(self, data: bytes) -> bytes:
-        """Return what of the connection's next bytes is the container's stdout."""
+        """Return the container's stdout among the connection's next bytes."""
         self._buffer += data
         found: list[bytes] = []
         at = 0
@@ -172,27 +173,16 @@ async def _connect(
 
 
 def unknown_address(address: EngineAddress) -> SandboxError:
-    """Return the error for an address of a kind that leads to no engine."""
+    """Return the error for an address of an unknown kind."""
     return SandboxError(
         f"DOCKER_HOST is {address.url!r}; known are unix://, tcp://, https:// and ssh:// addresses."
     )
 
 
-def ssh_command(url: str) -> list[str]:
-    """Return the command that leads to the engine on another machine."""
-    parts = urlsplit(url)
-    command = ["ssh", "-T", "-o", "ConnectTimeout=30"]
-    if parts.username:
-        command += ["-l", parts.username]
-    if parts.port:
-        command += ["-p", str(parts.port)]
-    return [*command, "--", parts.hostname or "", "docker", "system", "dial-stdio"]
-
-
 async def _over_ssh(
     url: str,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Callable[[], Awaitable[None]]]:
-    """Connect as the docker command does: by `docker system dial-stdio` on the other machine."""
+    """Connect to an engine behind ssh."""
     process = await asyncio.create_subprocess_exec(
         *ssh_command(url),
         stdin=asyncio.subprocess.PIPE,
@@ -220,17 +210,17 @@ def _refused(answer: bytes) -> SandboxError:
 
 
 def uses_tls(address: EngineAddress) -> bool:
-    """Tell whether an engine that is reached by tcp speaks TLS."""
+    """Tell whether an engine behind tcp speaks TLS."""
     return address.tls or urlsplit(address.url).scheme == "https"
 
 
 def port_of(address: EngineAddress) -> int:
-    """Return the port of an engine that is reached by tcp."""
+    """Return the port of an engine behind tcp."""
     return urlsplit(address.url).port or (2376 if uses_tls(address) else 2375)
 
 
 def tls_context(address: EngineAddress) -> ssl.SSLContext:
-    """Return how to speak TLS with an engine: with its own CA, and our certificate.
+    """Return the TLS settings for an engine: its own CA, and our certificate.
 
     Raises:
         OSError: The certificates cannot be read.

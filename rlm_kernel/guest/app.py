@@ -1,8 +1,8 @@
 """Starts a kernel in a process that the fork server has just forked.
 
-A model's kernel takes the short way: no profile, no configuration files, no history, no debugger,
-no connection file, because start-up time is what recursion costs. A person's kernel goes through
-all that `IPKernelApp` does.
+A model's kernel skips what it does not need (profile, configuration files, history, debugger,
+connection file), because every recursive call pays for its start-up. A notebook kernel starts as
+`IPKernelApp` does.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RLMKernelApp(IPKernelApp):
 
 
 class ModelKernelApp(RLMKernelApp):
-    """The short way: only what a model's kernel needs."""
+    """Starts only what a model's kernel needs."""
 
     def init_iopub(self, context: zmq.Context[Any]) -> None:
         """Bind the iopub channel without a high-water mark: the output meter bounds it."""
@@ -106,9 +106,9 @@ def start_kernel(spec: dict[str, Any]) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run a person's kernel: the command of the kernelspec `rlm` where no provisioner is used."""
-    from rlm_kernel.guest.notebook_kernel import PersonKernel
+    """Run a notebook kernel: the command of the kernelspec `rlm` where no provisioner is used."""
+    from rlm_kernel.guest.notebook_kernel import NotebookKernel
 
-    app = RLMKernelApp(kernel_class=PersonKernel)
+    app = RLMKernelApp(kernel_class=NotebookKernel)
     app.initialize(sys.argv[1:] if argv is None else argv)
     app.start()

@@ -1,4 +1,4 @@
-"""What a process becomes that the fork server has just forked: a kernel."""
+"""Turns a process that the fork server has just forked into a kernel."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def become_kernel(
 
 
 def _become_command(spec: dict[str, Any], *, relayed: bool) -> None:
-    """Run a person's kernel; in a relayed sandbox with our own code and its connection file."""
+    """Run a notebook kernel; in a relayed sandbox with our own code and its connection file."""
     command = list(spec["exec"])
     if relayed:
         file = Path(spec["dir"], "connection.json")

@@ -1,4 +1,4 @@
-"""What a cell can leave behind in a container besides processes, and how it is removed."""
+"""Removes what a cell can leave behind in a container besides processes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 FOLDERS = ("/tmp", "/dev/shm", "/var/tmp", "/dev/mqueue")  # noqa: S108 - of a container
-"""What a cell can write to there, but for volumes."""
+"""Where a cell can write, besides volumes."""
 
 
-def empty() -> None:
-    """Remove everything that our user may remove; `is_empty` says whether that was all."""
+def remove_all() -> None:
+    """Remove everything that our user may remove; `is_empty` tells whether anything is left."""
     for folder in filter(os.path.isdir, FOLDERS):
         for entry in os.scandir(folder):
             with contextlib.suppress(OSError):
@@ -52,7 +52,7 @@ def _remove_tree(path: str) -> None:
 
 
 def _system_v(kind: str) -> list[int]:
-    """Return the ids of the System V objects there are: no folder shows them."""
+    """Return the ids of System V objects: no folder shows them."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]
         return [int(line.split()[1]) for line in lines]

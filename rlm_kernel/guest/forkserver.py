@@ -1,4 +1,4 @@
-"""The program in every sandbox: forks a kernel per request, and ends them all.
+"""The program in every sandbox: forks kernels on request, and ends them all.
 
 `python -m rlm_kernel.forkserver ROOT` imports ipykernel once and then forks; a forked kernel is
 ready in a tenth of the time of a cold one. It talks to the host in frames over its stdin and
@@ -27,16 +27,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rlm_kernel.guest import child_process as forked
-from rlm_kernel.guest import cleanup as scratch
-from rlm_kernel.guest import processes
+from rlm_kernel.guest import child_process, cleanup, processes
 from rlm_kernel.protocol import frames
 
 MEMORY_CHECK_SECONDS = 0.5
 HOST_CHECK_SECONDS = 2.0
 
 REAP_ROUNDS = 1000
-"""How often what is killed is looked after, a millisecond apart."""
+"""How often killed processes are collected, a millisecond apart."""
 
 
 def main() -> None:
@@ -71,7 +69,7 @@ def _take_stream() -> tuple[int, int]:
 
 
 def _fork_pump(stream_in: int, stream_out: int) -> tuple[int, int]:
-    """Hand the stream to a child; return its pid and the socket of its control frames.
+    """Fork the pump, which takes the stream; return its pid and the socket of its control frames.
 
     It is forked before the imports, which it does not need.
     """
@@ -94,20 +92,20 @@ def _fork_pump(stream_in: int, stream_out: int) -> tuple[int, int]:
 
 
 def _silence() -> float | None:
-    """Return the seconds of silence after which the host is taken to be gone; None: as usual."""
+    """Return the seconds of silence after which the host counts as gone; None: the default."""
     given = [word for word in sys.argv if word.startswith("--silence=")]
     return float(given[-1].partition("=")[2]) if given else None
 
 
 def _preload() -> None:
-    """Import what every kernel needs, but no debugger: a model's kernel has none (90 ms, 8 MB)."""
+    """Import what every kernel needs, without the debugger, which saves 90 ms and 8 MB."""
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     import ipykernel.debugger  # noqa: F401 - while debugpy is blocked
 
     del sys.modules["debugpy"]
     import rlm_kernel.guest.app  # noqa: F401 - after the stream is safe: imports may print
 
-    # What a kernel would else import for itself, once each
+    # Each kernel would import these for itself
     for name in (
         *("tornado.platform.asyncio", "faulthandler", "unicodedata", "bdb"),
         *("IPython.utils.wildcard", "IPython.core.oinspect", "IPython.core.completerlib"),
@@ -190,9 +188,9 @@ class _Server:
 
         Args:
             spec: `kernel` (its number), `dir` (its directory), `cwd`, `env` (added to ours),
-                `memory_limit` (bytes or None), and either `exec` (a person's kernel: a command) or,
+                `memory_limit` (bytes or None), and either `exec` (a notebook kernel: a command) or,
                 for a model's, `connection`, `repl` and `sys_path` (appended). In a relayed sandbox
-                the directory is made here, and a person's kernel gets its `connection` here too.
+                the directory is made here, and a notebook kernel gets its `connection` here too.
         """
         server = os.getpid()
         try:
@@ -207,16 +205,16 @@ class _Server:
             return
         if pid == 0:
             stream = {self._in, self._out, self._wake_in, self._wake_out}
-            forked.become_kernel(spec, server, stream, relayed=self._relayed)
+            child_process.become_kernel(spec, server, stream, relayed=self._relayed)
         self._pids[spec["kernel"]] = pid
         if spec.get("memory_limit"):
             self._memory[spec["kernel"]] = spec["memory_limit"]
         self._report(op="spawned", kernel=spec["kernel"], pid=pid)
 
     def _reap(self) -> None:
-        """Collect ended processes, end what dead kernels leave behind, then report those.
+        """Collect ended processes, end what dead kernels left behind, then report their deaths.
 
-        Live kernels adopt their own orphans, so a child of ours that is no kernel is nobody's.
+        Live kernels adopt their own orphans, so a child of ours that is no kernel is a stray.
         """
         dead: list[tuple[int, int]] = []
         for _ in range(REAP_ROUNDS):
@@ -242,14 +240,14 @@ class _Server:
                 self._sweep(self._directories.pop(number))
 
     def _report_oom(self, number: int) -> None:
-        """Say so when it was the sandbox's memory limit that ended a kernel."""
+        """Report it when the sandbox's memory limit ended a kernel."""
         kills = processes.oom_kills()
         if kills > self._oom_kills:
             self._oom_kills = kills
             self._report(op="over_memory", kernel=number, limit=processes.memory_of_group())
 
     def _clean(self) -> None:
-        """End all that runs in this container and remove all that lies in its scratch space."""
+        """End every process of this container and empty its scratch space."""
         for _ in range(REAP_ROUNDS):
             others = [pid for pid in processes.others() if pid not in self._own]
             if not others:
@@ -260,14 +258,14 @@ class _Server:
             self._reap()
         else:
             return  # something lives: no answer, and the host ends this sandbox
-        scratch.empty()
-        if scratch.is_empty():
+        cleanup.remove_all()
+        if cleanup.is_empty():
             self._directories.clear()
             Path(self._root).mkdir(mode=0o700)
             self._report(op="cleaned")
 
     def _sweep(self, directory: str) -> None:
-        """Remove a kernel's directory in a process of its own: it is the model's to fill."""
+        """Remove a kernel's directory in another process: the model may have filled it."""
         with contextlib.suppress(OSError):
             pid = os.fork()
             if pid == 0:

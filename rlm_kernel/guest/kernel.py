@@ -1,8 +1,8 @@
 """The kernel: an `IPythonKernel` whose cells can call the host.
 
-What it adds to the stock kernel: `rlm_*` messages on the control channel (sub-calls) and the shell
-channel (contexts, variables), bounded output, reserved names that are put back around every cell,
-and an `execute_reply` whose metadata say what the cell did to the REPL.
+It adds to the stock kernel: `rlm_*` messages on the control channel (sub-calls) and the shell
+channel (contexts, variables), bounded output, reserved names that are restored around every cell,
+and an `execute_reply` whose metadata says what the cell did to the REPL.
 """
 
 from __future__ import annotations
@@ -21,15 +21,19 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from tornado.ioloop import PeriodicCallback
 from traitlets import Dict, Type
 
-from rlm_kernel.context import load as loading
+from rlm_kernel.context.load import load
 from rlm_kernel.guest import cell_asyncio
 from rlm_kernel.guest.output_limit import BoundedOutStream, OutputMeter, cut_mark
-from rlm_kernel.guest.query_functions import Queries, ToolError
-from rlm_kernel.guest.repl import Repl
-from rlm_kernel.guest.subcalls import POLL_SECONDS, Bridge
+from rlm_kernel.guest.query_functions import QueryFunctions, ToolError
+from rlm_kernel.guest.reserved_names import ReservedNames
+from rlm_kernel.guest.subcalls import POLL_SECONDS, SubCallClient
+from rlm_kernel.protocol import subcalls as messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_REPLY = json.dumps(messages.REPLY).encode()
+"""How the type of an answer's message looks in its header."""
 
 LONG_VALUE = 40_000
 """Characters of a text or bytes value that its repr shows at most."""
@@ -81,7 +85,7 @@ class RLMKernel(IPythonKernel):
     """A Jupyter kernel with `context`, `answer`, `llm_query` and the others in its namespace.
 
     Attributes:
-        model_mode: Whether the engine drives it; else a person does (see `PersonKernel`).
+        model_mode: Whether the engine drives it; False for a `NotebookKernel`.
 
     Traits:
         repl_options: `tools` (names of host callables) and `output_limit` (characters a cell).
@@ -101,14 +105,16 @@ class RLMKernel(IPythonKernel):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._host: list[bytes] | None = None
-        self._bridge = Bridge(
+        self._subcalls = SubCallClient(
             self._send_to_host, self._on_control_thread, lambda: self._host is not None
         )
-        self._queries = Queries(self._bridge, self.is_answered)
-        self.repl = Repl(self.shell.user_ns, self._queries.helpers(), permanent=self.model_mode)
-        self.repl.keep("ToolError", ToolError)
+        functions = QueryFunctions(self._subcalls, self.has_host)
+        self.names = ReservedNames(
+            self.shell.user_ns, functions.by_name(), permanent=self.model_mode
+        )
+        self.names.keep("ToolError", ToolError)
         for name in self.repl_options.get("tools", ()):
-            self.repl.keep(name, self._queries.tool(name))
+            self.names.keep(name, functions.tool(name))
         self._meter = OutputMeter(self.repl_options.get("output_limit"), self._report_output)
         self.session.meter = self._meter
         for stream in (sys.stdout, sys.stderr):
@@ -116,15 +122,15 @@ class RLMKernel(IPythonKernel):
                 stream.meter = self._meter
         for name in ("attach", "assign", "variable"):
             self.shell_handlers[f"rlm_{name}_request"] = getattr(self, f"_{name}_request")
-        self.control_handlers["rlm_hello"] = self._hello
+        self.control_handlers[messages.HELLO] = self._hello
         cell_asyncio.install()
         self._pid = os.getpid()
-        # An interrupt goes to the whole process group. What a cell forked has no one who would
-        # catch a KeyboardInterrupt: it would run on as a second kernel.
+        # An interrupt goes to the whole process group. In a process that a cell forked nothing
+        # catches a KeyboardInterrupt: it would run on as a second kernel.
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def start(self) -> None:
-        """Serve; an idle `await` in a cell can be interrupted, and silent calls are asked after."""
+        """Serve; SIGINT also interrupts an idle `await`, and silent calls are polled."""
         super().start()
         loop = self.io_loop.asyncio_loop
         # SIGINT alone does not wake a loop that waits in `select`: have it write to the loop's
@@ -134,7 +140,7 @@ class RLMKernel(IPythonKernel):
         self._on_control_thread(self._start_polling)
 
     def _start_polling(self) -> None:
-        self._poller = PeriodicCallback(self._bridge.poll, POLL_SECONDS * 1000 / 2)
+        self._poller = PeriodicCallback(self._subcalls.poll, POLL_SECONDS * 1000 / 2)
         self._poller.start()
 
     # The control channel
@@ -154,31 +160,31 @@ class RLMKernel(IPythonKernel):
         `process_control` publishes two status messages and flushes around each message, which
         would double a sub-call's latency. Signatures are verified here as there.
         """
-        if not any(b'"rlm_reply"' in frame.bytes for frame in msg[2:5]):
+        if not any(_REPLY in frame.bytes for frame in msg[2:5]):
             return super().dispatch_control(msg)
         try:
             _, frames = self.session.feed_identities(msg, copy=False)
             message = self.session.deserialize(frames, content=True, copy=False)
-            self._bridge.receive(message["content"], message["buffers"])
+            self._subcalls.receive(message["content"], message["buffers"])
         except Exception:
             self.log.exception("An invalid rlm_reply was dropped")
         return None
 
     def _hello(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
-        """Learn who answers sub-calls: the sender of this message."""
+        """Learn who answers sub-calls: whoever sent this message."""
         anew = self._host is not None and self._host != ident
         self._host = ident
-        self.session.send(stream, "rlm_hello_reply", {"status": "ok"}, parent, ident=ident)
-        self._bridge.reached(anew=anew)
+        self.session.send(stream, messages.HELLO_REPLY, {"status": "ok"}, parent, ident=ident)
+        self._subcalls.reached(anew=anew)
 
-    def is_answered(self) -> bool:
-        """Whether there is, or will be, somebody who answers sub-calls."""
+    def has_host(self) -> bool:
+        """Return whether something answers sub-calls, or soon will."""
         return self._host is not None
 
     async def interrupt_request(self, stream: Any, ident: Any, parent: Any) -> None:
-        """Interrupt the cell, and also the calls that its threads wait for (SIGINT cannot)."""
+        """Interrupt the cell and also the calls that its threads wait for: SIGINT cannot."""
         await super().interrupt_request(stream, ident, parent)
-        self._bridge.interrupt()
+        self._subcalls.interrupt()
 
     def _report_output(self, dropped: int) -> None:
         self._on_control_thread(
@@ -190,7 +196,7 @@ class RLMKernel(IPythonKernel):
     async def do_execute(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Run a cell with the reserved names put back before and after."""
         self._meter.start_cell()
-        self.repl.put_back()
+        self.names.put_back()
         try:
             reply: dict[str, Any] = await super().do_execute(*args, **kwargs)
         except KeyboardInterrupt:
@@ -204,7 +210,7 @@ class RLMKernel(IPythonKernel):
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
             if os.getpid() != self._pid:
                 os._exit(0)  # a process that the cell forked has come to the cell's end
-            self.repl.put_back()
+            self.names.put_back()
 
     def _interrupted_reply(self) -> dict[str, Any]:
         return {
@@ -223,23 +229,23 @@ class RLMKernel(IPythonKernel):
         """Say in the reply's metadata what the cell did to the REPL."""
         super().finish_metadata(parent, metadata, reply_content)  # adds to `metadata`
         if self.model_mode:
-            answer, draft = self.repl.answer()
+            answer, draft = self.names.answer()
             metadata["rlm"] = {
                 "answer": answer,
                 "draft": draft if answer is None else "",
-                "variables": self.repl.variables(),
+                "variables": self.names.variables(),
                 "dropped": self._meter.dropped,
             }
         return metadata
 
-    # The shell channel's own requests
+    # Our requests on the shell channel
 
     def _attach_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         content = parent["content"]
 
         def attach() -> dict[str, Any]:
-            self.repl.keep(content["name"], loading.load(content["path"], content["form"]))
-            self.repl.reset_answer()
+            self.names.keep(content["name"], load(content["path"], content["form"]))
+            self.names.reset_answer()
             return {}
 
         self._reply(stream, ident, parent, attach)
@@ -249,20 +255,20 @@ class RLMKernel(IPythonKernel):
 
         def assign() -> dict[str, Any]:
             value = json.loads(bytes(parent["buffers"][0]))
-            self.repl.keep(content["name"], value, append=content["append"])
+            self.names.keep(content["name"], value, append=content["append"])
             return {}
 
         self._reply(stream, ident, parent, assign)
 
     def _variable_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
         self._reply(
-            stream, ident, parent, lambda: {"text": self.repl.text_of(parent["content"]["name"])}
+            stream, ident, parent, lambda: {"text": self.names.text_of(parent["content"]["name"])}
         )
 
     def _reply(
         self, stream: Any, ident: Any, parent: dict[str, Any], work: Callable[[], dict[str, Any]]
     ) -> None:
-        """Do one of our own requests and answer it, whatever happens."""
+        """Carry out one of our requests and answer it, whatever happens."""
         try:
             content = {"status": "ok", **work()}
         except Exception as error:  # noqa: BLE001 - a user's __setstate__ may raise anything

@@ -1,7 +1,7 @@
-"""A person's kernel: an ordinary notebook kernel that has what a model's REPL has.
+"""The notebook kernel: an ordinary kernel for people that has what a model's REPL has.
 
-It has history, `input()`, the debugger, and ordinary output; what a person binds to a reserved
-name stays. `%rlm_context` takes the place of the engine, which gives a model its context.
+It has history, `input()`, the debugger and ordinary output, and it leaves alone what its user binds
+to a reserved name. `%rlm_context` loads a context, as the engine does for a model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from IPython.core.magic import no_var_expand
 from traitlets import Type
 
 from rlm_kernel.context.read_path import cut, read_path
-from rlm_kernel.env_names import ANSWERED, ENVIRONMENT
+from rlm_kernel.env_names import ENVIRONMENT, SUBCALL_SERVER
 from rlm_kernel.errors import ContextError
 from rlm_kernel.guest.kernel import RLMKernel
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 
-class PersonKernel(RLMKernel):
+class NotebookKernel(RLMKernel):
     """The kernel of the kernelspecs `rlm`, `rlm-docker` and `rlm-modal`."""
 
     shell_class: Any = Type(ZMQInteractiveShell)
@@ -32,25 +32,25 @@ class PersonKernel(RLMKernel):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.repl.keep("context_0", "")
+        self.names.keep("context_0", "")
         self.shell.register_magic_function(self.rlm_context, magic_name="rlm_context")
 
-    def is_answered(self) -> bool:
-        """Whether there is, or will be, somebody who answers sub-calls."""
-        return super().is_answered() or bool(os.environ.get(ANSWERED))
+    def has_host(self) -> bool:
+        """Return whether something answers sub-calls, or soon will."""
+        return super().has_host() or bool(os.environ.get(SUBCALL_SERVER))
 
     def ask_host(self, kind: str, prompt: Any, model: str | None) -> Future[Any]:
-        """Send a call of a kind that no helper makes; the future gets `(value, error)`.
+        """Send a call for a run of this kernel; the future gets `(value, error)`.
 
-        It is a run's: an interrupt of a cell is not about it.
+        An interrupt of a cell does not fail it.
         """
         body = {"kind": kind, "model": model, "prompt": prompt}
-        (future,) = self._bridge.submit([body], of_cell=False)
+        (future,) = self._subcalls.submit([body], of_cell=False)
         return future
 
     def abandon(self, future: Future[Any]) -> None:
-        """Have a call cancelled that nobody waits for any more."""
-        self._bridge.abandon([future])
+        """Cancel a call that nobody waits for any more."""
+        self._subcalls.abandon([future])
 
     @no_var_expand
     def rlm_context(self, line: str) -> None:
@@ -67,8 +67,8 @@ class PersonKernel(RLMKernel):
             name = name[1:-1]
         if name:
             value, remark = self._value(name)
-            self.repl.keep("context_0", value)
-            self.repl.reset_answer()
+            self.names.keep("context_0", value)
+            self.names.reset_answer()
         else:
             value, remark = self.shell.user_ns.get("context"), ""
         print(f"context is {_about(value)}{remark}")  # noqa: T201 - a magic's answer
@@ -92,7 +92,7 @@ def _about(value: Any) -> str:
 
 
 def _elsewhere() -> str:
-    """Say why a file that the person sees may not be there."""
+    """Say why a file that the user sees may not be there."""
     where = os.environ.get(ENVIRONMENT, "local")
     if where == "local":
         return ""

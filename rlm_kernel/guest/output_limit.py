@@ -1,7 +1,7 @@
-"""Bounds what one cell may write, in the thread that writes, and says when it was exceeded.
+"""Bounds what one cell may write, in the thread that writes.
 
-Without a bound, 200 MB of output cost a gigabyte of memory in the kernel and on the host. The
-text is cut here, before it is buffered; the host is told, and it counts for itself as well.
+Without a bound, 200 MB of output cost a gigabyte of memory in the kernel and on the host. The text
+is cut here, before it is buffered. The kernel reports it to the host, which also counts for itself.
 """
 
 from __future__ import annotations

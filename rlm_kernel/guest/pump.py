@@ -5,9 +5,9 @@ because a process that holds a ZMQ context must not fork. Control frames pass th
 host and fork server. Nothing here blocks: what cannot be written yet waits in queues, and a kernel
 whose queue is full is not read from. When it ends, the sandbox does.
 
-Of its own it does four things: it answers ``ping``; it ends the sandbox on ``end``, and when the
-host is silent for too long; it places files (``place``: a number and a path, `FILE` frames,
-``placed``) and removes them (``discard``).
+Besides, the pump answers ``ping``; ends the sandbox on ``end``, or when the host is silent for too
+long; and writes files (``place``: a number and a path, `FILE` frames, ``placed``) and removes them
+(``discard``).
 """
 
 from __future__ import annotations
@@ -23,10 +23,9 @@ from typing import Any
 import zmq
 
 from rlm_kernel.errors import FrameError
-from rlm_kernel.protocol import chunks as pieces
-from rlm_kernel.protocol import frames
+from rlm_kernel.protocol import chunks, frames
 from rlm_kernel.protocol.chunks import Channel
-from rlm_kernel.protocol.send_queue import Outbox
+from rlm_kernel.protocol.send_queue import SendQueue
 
 SILENCE_SECONDS = 30.0
 """A host that lives sends a ``ping`` every few seconds."""
@@ -51,7 +50,7 @@ def run(
         stream_in: Where the host's frames come from.
         stream_out: Where those for the host go.
         server: The fork server's control frames, both ways.
-        silence: Seconds without a word from the host after which it is taken to be gone.
+        silence: Seconds without a frame from the host after which it counts as gone.
     """
     for fd in (stream_in, stream_out):
         os.set_blocking(fd, False)
@@ -70,9 +69,9 @@ class Pump:
         self._silence = silence
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._poller = zmq.Poller()
-        self._outbox = Outbox()
+        self._send_queue = SendQueue()
         self._unwritten = memoryview(b"")
-        self._assembler = pieces.Assembler()
+        self._assembler = chunks.Assembler()
         self._sockets: dict[int, dict[Channel, zmq.Socket[bytes]]] = {}
         self._owner: dict[zmq.Socket[bytes], tuple[int, Channel]] = {}
         self._paused: set[int] = set()
@@ -125,7 +124,7 @@ class Pump:
             self._do(frames.decode_control(frame))
 
     def _do(self, request: dict[str, Any]) -> None:
-        """Do what the host asks for, or have the fork server do it."""
+        """Do what the host requests, or pass it to the fork server."""
         op = request.get("op")
         if op == "ping":
             self._tell(op="pong")
@@ -144,7 +143,7 @@ class Pump:
             self._server.sendall(frames.encode_control(request))
 
     def _tell(self, **report: Any) -> None:
-        self._outbox.control(frames.encode_control(report))
+        self._send_queue.control(frames.encode_control(report))
 
     # From the fork server
 
@@ -152,11 +151,11 @@ class Pump:
         report = json.loads(frame.payload)
         data = frames.encode_control(report)
         if report["op"] == "died":
-            # What the kernel said last comes first
+            # The kernel's last messages come first
             self._disconnect(report["kernel"])
-            self._outbox.last(report["kernel"], data)
+            self._send_queue.last(report["kernel"], data)
         else:
-            self._outbox.control(data)
+            self._send_queue.control(data)
 
     # Kernels
 
@@ -166,7 +165,7 @@ class Pump:
             sock = self._context.socket(zmq.SUB if channel == Channel.IOPUB else zmq.DEALER)
             sock.linger = 0
             sock.reconnect_ivl = _RECONNECT_MILLISECONDS
-            sock.maxmsgsize = pieces.MAX_MESSAGE
+            sock.maxmsgsize = chunks.MAX_MESSAGE
             sock.sndhwm = sock.rcvhwm = 0
             if channel == Channel.IOPUB:
                 sock.subscribe(b"")
@@ -194,13 +193,13 @@ class Pump:
         kernel, channel = self._owner[sock]
         with contextlib.suppress(zmq.Again):
             for _ in range(_MAX_PLACED):
-                if self._outbox.held(kernel) > MAX_HELD * (4 if at_end else 1):
+                if self._send_queue.held(kernel) > MAX_HELD * (4 if at_end else 1):
                     if not at_end:
                         self._pause(kernel)
                     return
                 parts = sock.recv_multipart(zmq.DONTWAIT)
                 with contextlib.suppress(FrameError):  # longer than anything honest: lost
-                    self._outbox.message(kernel, channel, parts)
+                    self._send_queue.message(kernel, channel, parts)
 
     def _pause(self, kernel: int) -> None:
         if kernel not in self._paused:
@@ -209,7 +208,7 @@ class Pump:
                 self._poller.unregister(sock)
 
     def _resume(self) -> None:
-        for kernel in [k for k in self._paused if self._outbox.held(k) <= MAX_HELD // 2]:
+        for kernel in [k for k in self._paused if self._send_queue.held(k) <= MAX_HELD // 2]:
             self._paused.discard(kernel)
             for sock in self._sockets[kernel].values():
                 self._poller.register(sock, zmq.POLLIN)
@@ -217,10 +216,10 @@ class Pump:
     # To the host
 
     def _write(self) -> None:
-        """Write what the stream takes now, and ask to be told when it takes more."""
-        while self._unwritten or self._outbox:
+        """Write what the stream takes now, and poll for when it takes more."""
+        while self._unwritten or self._send_queue:
             if not self._unwritten:
-                self._unwritten = memoryview(self._outbox.take())
+                self._unwritten = memoryview(self._send_queue.take())
                 continue
             try:
                 self._unwritten = self._unwritten[os.write(self._out, self._unwritten) :]
@@ -238,7 +237,7 @@ class Pump:
 
 
 class _Files:
-    """The files that the host is placing; the first trouble with one is told at its end."""
+    """The files that the host is sending; the first problem with one is reported at its end."""
 
     def __init__(self) -> None:
         self._open: dict[int, Any] = {}

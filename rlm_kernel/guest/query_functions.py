@@ -1,7 +1,7 @@
-"""The helpers that a cell calls: `llm_query` and its kin, and the host's tools.
+"""The functions that a cell calls: `llm_query` and the other query functions, and the host's tools.
 
-They work from any thread and, with an `a` in front, from `async` code. None of the query helpers
-raises: what goes wrong comes back as text that starts with ``Error: ``. Tools raise `ToolError`.
+They work from any thread; those with an `a` in front are to be awaited. A query function never
+raises: an error is text that starts with ``Error: ``. Tools raise `ToolError`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from rlm_kernel.guest.subcalls import MAX_PROMPT_CHARACTERS, CallInterruptedError
+from rlm_kernel.guest.subcalls import CallInterruptedError
+from rlm_kernel.protocol.subcalls import MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -26,33 +27,33 @@ _T = TypeVar("_T")
 
 
 class ToolError(Exception):
-    """A tool that runs on the host failed; the message is its own."""
+    """A tool that runs on the host failed; the message says how."""
 
 
-class Answers(Protocol):
-    """Who answers calls: the bridge to the host, or the log of a recorded run."""
+class SubCalls(Protocol):
+    """Answers calls: the host, or the log of a recorded run."""
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
-        """Take calls; return their futures: `(value, error)` each."""
+        """Take calls; return a future of `(value, error)` for each."""
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
-        """Take note that nobody waits for these any more."""
+        """Cancel calls: nobody waits for them any more."""
 
 
-class Queries:
-    """Makes the helper functions of one kernel.
+class QueryFunctions:
+    """Makes the functions of one kernel.
 
     Args:
-        bridge: The calls' way to who answers them.
-        connected: Whether there is somebody to answer.
+        subcalls: Answers the calls.
+        connected: Whether something does.
     """
 
-    def __init__(self, bridge: Answers, connected: Callable[[], bool]) -> None:
-        self._bridge = bridge
+    def __init__(self, subcalls: SubCalls, connected: Callable[[], bool]) -> None:
+        self._subcalls = subcalls
         self._connected = connected
 
-    def helpers(self) -> dict[str, Callable[..., Any]]:
-        """Return the query helpers by name."""
+    def by_name(self) -> dict[str, Callable[..., Any]]:
+        """Return the query functions by name."""
         found: dict[str, Callable[..., Any]] = {}
         for kind in ("llm", "rlm"):
             found[f"{kind}_query"] = self._one(kind)
@@ -68,13 +69,13 @@ class Queries:
             _require_json(name, args, kwargs)
             prompt = {"args": args, "kwargs": kwargs}
             body = {"kind": "tool", "name": name, "prompt": prompt}
-            (future,) = self._bridge.submit([body])
+            (future,) = self._subcalls.submit([body])
             try:
                 value, error = future.result()
             except CallInterruptedError:
                 raise ToolError(f"{name}: the cell was interrupted") from None
             except BaseException:
-                self._bridge.abandon([future])
+                self._subcalls.abandon([future])
                 raise
             if error is not None:
                 raise ToolError(error)
@@ -118,7 +119,7 @@ class Queries:
                 raise KeyboardInterrupt from None
             return [text or "Error: the cell was interrupted" for text in results]
         except BaseException:
-            self._bridge.abandon(list(futures.values()))
+            self._subcalls.abandon(list(futures.values()))
             raise
         return results
 
@@ -134,14 +135,14 @@ class Queries:
                     future.exception()  # looked at, so that asyncio does not report it
             raise asyncio.CancelledError from None
         except BaseException:
-            self._bridge.abandon(list(futures.values()))
+            self._subcalls.abandon(list(futures.values()))
             raise
         return results
 
     def _submit(
         self, kind: str, prompts: Sequence[Any], model: Any
     ) -> tuple[list[str], dict[int, Future[Any]]]:
-        """Send what can be sent; what cannot has its error text in the results already."""
+        """Send the valid prompts; the others have their error text in the results already."""
         results = [""] * len(prompts)
         if not self._connected():
             return [NO_MODEL] * len(prompts), {}
@@ -155,7 +156,7 @@ class Queries:
                 good[index] = {"kind": kind, "model": model, "prompt": prompt}
             else:
                 results[index] = problem
-        futures = self._bridge.submit(good.values())
+        futures = self._subcalls.submit(good.values())
         return results, dict(zip(good, futures, strict=True))
 
 
@@ -200,10 +201,10 @@ def _problem(prompt: Any) -> str | None:
 
 
 def _too_long(characters: int) -> str | None:
-    if characters <= MAX_PROMPT_CHARACTERS:
+    if characters <= MAX_CHARACTERS:
         return None
     return (
-        f"Error: the prompt has {characters:,} characters; at most {MAX_PROMPT_CHARACTERS:,} can "
+        f"Error: the prompt has {characters:,} characters; at most {MAX_CHARACTERS:,} can "
         "be sent. Split it."
     )
 

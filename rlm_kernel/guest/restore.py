@@ -1,4 +1,4 @@
-"""Gives a notebook's kernel what the recorded run's REPL had: `Run All` works offline, keyless.
+"""Gives a notebook's kernel what a recorded run's REPL had: `Run All` needs no network or key.
 
 The first cell of a run's notebook calls `restore`. It works in any IPython kernel that can import
 this module: those of the kernelspecs `rlm`, `rlm-docker` and `rlm-modal`, and a plain one with this
@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from rlm_kernel.context.read_path import form_of, readings
 from rlm_kernel.errors import RLMError
 from rlm_kernel.guest import cell_asyncio
-from rlm_kernel.guest.query_functions import Queries, ToolError
-from rlm_kernel.guest.repl import Repl
+from rlm_kernel.guest.query_functions import QueryFunctions, ToolError
+from rlm_kernel.guest.reserved_names import ReservedNames
 from rlm_kernel.recorded_calls import (
     SCHEMA,
     RecordedCall,
@@ -67,7 +67,7 @@ def restore(
     data = _side_file(file, sha256) if file else _decoded(payload)
     recorded = _read(data)
     if _Current.repl is not None:
-        _Current.repl.close_pipes()
+        _Current.repl.detach()
     _Current.repl = RestoredRepl(shell, recorded, _context(recorded["context"], context))
 
 
@@ -89,7 +89,7 @@ class RestoredRepl:
     def __init__(self, shell: Any, recorded: dict[str, Any], context: Any) -> None:
         self._shell = shell
         self._model: str = recorded["model"]
-        # Of a fork: whom the run that was forked asked. Notebooks of earlier versions have none.
+        # Of a fork: the models of the run that was forked. Earlier versions' notebooks have none.
         self._models_before: list[str] = recorded.get("models_before", [])
         self._child = "rlm" if recorded["recursion"] else "llm"
         used: set[int] = set()
@@ -104,25 +104,25 @@ class RestoredRepl:
         self._here: RecordedCalls | None = self._setup
         self._recorded = False
         kernel = getattr(shell, "kernel", None)
-        self._bridge = getattr(kernel, "_bridge", None)
-        self._answered = getattr(kernel, "is_answered", lambda: False)
+        self._subcalls = getattr(kernel, "_subcalls", None)
+        self._has_host = getattr(kernel, "has_host", lambda: False)
         self._next_count: int | None = int(recorded["count"])
         _behave_like_a_models_kernel(shell)
-        queries = Queries(self, lambda: True)
-        self._repl = Repl(shell.user_ns, queries.helpers(), permanent=True)
-        self._repl.keep("ToolError", ToolError)
+        functions = QueryFunctions(self, lambda: True)
+        self._names = ReservedNames(shell.user_ns, functions.by_name(), permanent=True)
+        self._names.keep("ToolError", ToolError)
         for name in recorded["tools"]:
-            self._repl.keep(name, queries.tool(name))
-        self._repl.keep("context_0", context)
+            self._names.keep(name, functions.tool(name))
+        self._names.keep("context_0", context)
         shell.events.register("pre_run_cell", self._before_cell)
         shell.events.register("post_run_cell", self._after_cell)
 
-    def close_pipes(self) -> None:
-        """Leave the names as they are from now on."""
+    def detach(self) -> None:
+        """Leave the reserved names as they are from now on."""
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
 
-    # What `Queries` asks of a bridge
+    # The calls of `QueryFunctions` (see `SubCalls` there)
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
         """Answer calls from the log: `(value, error)` each.
@@ -133,17 +133,17 @@ class RestoredRepl:
         return [self._answer(body) for body in bodies]
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
-        """Nothing is under way here; what the kernel's own bridge sent is its own."""
-        if self._bridge is not None:
-            self._bridge.abandon(futures)
+        """Cancel calls that went to the kernel's host; those from the log are answered already."""
+        if self._subcalls is not None:
+            self._subcalls.abandon(futures)
 
     def _answer(self, body: dict[str, Any]) -> Future[Any]:
         kind = body["kind"]
         name = body["name"] if kind == "tool" else body.get("model") or self._model
         kind = self._child if kind == "rlm" else kind
         call = self._found(kind, name, body["prompt"])
-        if call is None and kind != "tool" and self._bridge is not None and self._answered():
-            future: Future[Any] = self._bridge.submit([body])[0]
+        if call is None and kind != "tool" and self._subcalls is not None and self._has_host():
+            future: Future[Any] = self._subcalls.submit([body])[0]
             return future
         future = Future()
         if call is None:
@@ -176,14 +176,14 @@ class RestoredRepl:
         waiting = self._cells.get(code_digest(info.raw_cell))
         self._recorded = waiting is not None
         if self._recorded:
-            self._repl.put_back()
-        # The last of several equal cells stays: a person may run it again.
+            self._names.put_back()
+        # The last of several equal cells stays: the user may run it again.
         self._here = None if not waiting else waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
     def _after_cell(self, result: Any) -> None:
         del result
-        if self._recorded:  # What a person binds in a cell of their own stays.
-            self._repl.put_back()
+        if self._recorded:  # what the user binds in another cell stays
+            self._names.put_back()
         if self._next_count is not None:
             # At the end of the restoring cell: the next one has the number it had in the run.
             self._shell.history_manager.reset()

@@ -1,21 +1,10 @@
 """The kernel's end of sub-calls: many callers, one control channel, nothing lost.
 
-Any thread or task may call. Calls queue up, the control thread sends as many as the window
-allows, coalesced in `rlm_call` messages; the host answers with `rlm_reply`. A call that hears
-nothing for a while is asked after by its id (`rlm_poll`): the host says that it is pending,
-answers again, or that it does not know it, and then it is sent again. The host removes duplicates,
-so a lost message is never an endless wait and never a second execution.
-
-Message shapes, over the Jupyter control channel (text over `INLINE_CHARACTERS` is a raw buffer):
-
-- ``rlm_hello`` (host): starts the talk; its sender is who gets the calls.
-- ``rlm_call`` (kernel): ``{"floor": id, "calls": [{"id", "kind", "model", "name", "json",
-  "prompt" | "buffer"}]}``; the prompt is text, or with ``json`` the JSON of a chat or of a tool's
-  arguments; ids below ``floor`` are answered and may be forgotten.
-- ``rlm_poll`` (kernel): ``{"ids": [...]}``.
-- ``rlm_cancel`` (kernel): ``{"ids": [...]}``: nobody waits for these any more.
-- ``rlm_reply`` (host): ``{"answers": [{"id", "value" | "buffer", "error"}], "pending": [...],
-  "unknown": [...]}``.
+Any thread or task may call. Calls queue up; the control thread sends as many as the window allows,
+coalesced in `rlm_call` messages (see `rlm_kernel.protocol.subcalls`). About a call that hears
+nothing for a while the kernel asks the host (`rlm_poll`). The host answers that it is pending, or
+answers the call again, or does not know it, and then the kernel sends it again. The host removes
+duplicates, so a lost message is never an endless wait and never a second execution.
 """
 
 from __future__ import annotations
@@ -31,33 +20,30 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from rlm_kernel.protocol.subcalls import (
+    BATCH_CALLS,
+    BATCH_CHARACTERS,
+    CALL,
+    CANCEL,
+    POLL,
+    WINDOW,
+    put_text,
+)
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-INLINE_CHARACTERS = 4096
-"""Longer prompts and answers travel as raw buffers, not as JSON."""
-
-WINDOW = 1024
-"""Calls sent and not yet answered."""
-
-BATCH_CALLS = 256
-BATCH_CHARACTERS = 4_000_000
-"""What one message carries at most (one call of any length always fits)."""
-
-MAX_PROMPT_CHARACTERS = 64_000_000
-"""A longer prompt is refused: what carries messages bounds them."""
-
 MAX_SENDS = 3
-"""How often a call is sent; a host that never knows of it will not know it the next time."""
+"""How often a call is sent; a host that has not seen it by then never will."""
 
 QUIET_SECONDS = 1.0
-"""A thread that has not called for so long has done with the cell that was interrupted."""
+"""A thread that has not called for this long no longer works for the interrupted cell."""
 
 POLL_SECONDS = 5.0
-"""After this silence a call is asked after."""
+"""After this silence the kernel asks the host about a call."""
 
 DEADLINE_SECONDS = 60.0
-"""After this silence the host is taken to be gone, and the call fails."""
+"""After this silence the host counts as gone, and the call fails."""
 
 
 class CallInterruptedError(Exception):
@@ -75,18 +61,18 @@ class _Call:
     sends: int = 0
 
     def settle(self, value: Any, error: str | None) -> None:
-        """Give the caller its answer, unless it has stopped to wait."""
+        """Give the caller its answer, unless it no longer waits."""
         with contextlib.suppress(InvalidStateError):
             self.future.set_result((value, error))
 
     def interrupt(self) -> None:
-        """Tell the caller that its cell was interrupted, unless it has stopped to wait."""
+        """Tell the caller that its cell was interrupted, unless it no longer waits."""
         with contextlib.suppress(InvalidStateError):
             self.future.set_exception(CallInterruptedError("the cell was interrupted"))
 
 
-class Bridge:
-    """Sends calls and hands out their answers.
+class SubCallClient:
+    """Sends sub-calls and hands out their answers.
 
     Args:
         send: Sends a message to the host: `send(msg_type, content, buffers)`. Called on the
@@ -108,7 +94,7 @@ class Bridge:
         self._lock = threading.RLock()  # a signal handler may call as well
         self._queue: deque[_Call] = deque()
         self._sent: dict[int, _Call] = {}
-        self._pump_scheduled = False
+        self._sending_scheduled = False
         # By the thread itself: its number is the next thread's as soon as it has ended
         self._barred: WeakKeyDictionary[threading.Thread, float] = WeakKeyDictionary()
 
@@ -119,7 +105,7 @@ class Bridge:
 
         Args:
             bodies: The calls: `kind`, `model`, `name` and `prompt`.
-            of_cell: Whether an interrupt is about them.
+            of_cell: Whether an interrupt of the cell fails them.
 
         Returns:
             Their futures: `(value, error)` each.
@@ -131,11 +117,11 @@ class Bridge:
         else:
             with self._lock:
                 self._queue.extend(calls)
-            self._schedule_pump()
+            self._schedule_sending()
         return [call.future for call in calls]
 
     def _is_barred(self) -> bool:
-        """Whether the calling thread still works for a cell that was interrupted."""
+        """Return whether the calling thread still works for an interrupted cell."""
         thread = threading.current_thread()
         last = self._barred.get(thread)
         if last is None:
@@ -148,7 +134,7 @@ class Bridge:
         return True
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
-        """Tell the host that nobody waits for these any more."""
+        """Cancel calls: nobody waits for them any more."""
         gone = set(map(id, futures))
         with self._lock:
             self._queue = deque(call for call in self._queue if id(call.future) not in gone)
@@ -156,13 +142,13 @@ class Bridge:
             for call_id in ids:
                 del self._sent[call_id]
         if ids:
-            self._on_control_thread(lambda: self._send("rlm_cancel", {"ids": ids}, []))
+            self._on_control_thread(lambda: self._send(CANCEL, {"ids": ids}, []))
 
     def interrupt(self) -> None:
-        """Fail every call of a cell that is waited for now; called on the control thread.
+        """Fail every call that a cell waits for; called on the control thread.
 
-        So are, until they pause, the calls of all threads there are: a pool with a thousand more
-        prompts in its queue must not go on asking for a cell that was stopped.
+        The later calls of every thread fail too, until the thread pauses: a pool with a thousand
+        more prompts in its queue must not go on calling for a stopped cell.
         """
         with self._lock:
             threads = dict.fromkeys(threading.enumerate(), time.monotonic())
@@ -176,7 +162,7 @@ class Bridge:
         for call in calls:
             call.interrupt()
         if ids:
-            self._send("rlm_cancel", {"ids": ids}, [])
+            self._send(CANCEL, {"ids": ids}, [])
 
     def receive(self, content: dict[str, Any], buffers: Sequence[Any]) -> None:
         """Take an `rlm_reply`; called on the control thread."""
@@ -201,22 +187,22 @@ class Bridge:
         for call in unknown:
             if call.sends >= MAX_SENDS:
                 call.settle(None, f"the call did not reach the host in {MAX_SENDS} tries")
-        self._pump()
+        self._send_batches()
 
     def reached(self, *, anew: bool) -> None:
-        """The host has said who it is; called on the control thread.
+        """Take note that the host has said hello; called on the control thread.
 
         Args:
-            anew: Whether it is another one than before, which knows nothing of what was sent.
+            anew: Whether it is a new host, which knows of no call that was sent before.
         """
         if anew:
             with self._lock:
                 self._queue.extendleft(reversed(self._sent.values()))
                 self._sent.clear()
-        self._pump()
+        self._send_batches()
 
     def poll(self) -> None:
-        """Ask after calls that hear nothing; the control thread calls it every few seconds."""
+        """Ask about silent calls; the control thread does so every few seconds."""
         now = time.monotonic()
         with self._lock:
             silent = [call for call in self._sent.values() if now - call.heard > POLL_SECONDS]
@@ -231,8 +217,8 @@ class Bridge:
             call.settle(None, f"the host has not answered for {DEADLINE_SECONDS:.0f} seconds")
         ids = [call.id for call in silent if call not in lost]
         if ids:
-            self._send("rlm_poll", {"ids": ids}, [])
-        self._pump()
+            self._send(POLL, {"ids": ids}, [])
+        self._send_batches()
 
     def _call(self, body: dict[str, Any], of_cell: bool) -> _Call:
         prompt = body.pop("prompt")
@@ -240,18 +226,18 @@ class Bridge:
             return _Call(next(self._ids), body, prompt, of_cell)
         return _Call(next(self._ids), {**body, "json": True}, json.dumps(prompt), of_cell)
 
-    def _schedule_pump(self) -> None:
+    def _schedule_sending(self) -> None:
         with self._lock:
-            if self._pump_scheduled:
+            if self._sending_scheduled:
                 return
-            self._pump_scheduled = True
-        self._on_control_thread(self._pump)
+            self._sending_scheduled = True
+        self._on_control_thread(self._send_batches)
 
-    def _pump(self) -> None:
+    def _send_batches(self) -> None:
         """Send what the window allows."""
         while True:
             with self._lock:
-                self._pump_scheduled = False
+                self._sending_scheduled = False
                 batch = self._next_batch() if self._reachable() else []
                 if not batch:
                     return
@@ -260,13 +246,9 @@ class Bridge:
             buffers: list[bytes] = []
             for call in batch:
                 entry = {"id": call.id, **call.body}
-                if len(call.text) > INLINE_CHARACTERS:
-                    entry["buffer"] = len(buffers)
-                    buffers.append(call.text.encode("utf-8", "replace"))
-                else:
-                    entry["prompt"] = call.text
+                put_text(entry, "prompt", call.text, buffers)
                 calls.append(entry)
-            self._send("rlm_call", {"floor": floor, "calls": calls}, buffers)
+            self._send(CALL, {"floor": floor, "calls": calls}, buffers)
 
     def _next_batch(self) -> list[_Call]:
         batch: list[_Call] = []

@@ -1,1 +1,1 @@
-"""The host's half, whatever the environment: sessions, and what they ask of a sandbox."""
+"""The host's half in every environment: sessions, and what they need of a sandbox."""

@@ -1,4 +1,4 @@
-"""A cell of the host's session: while it runs, and what became of it."""
+"""A cell while it runs, and its result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellResult:
-    """What became of a cell.
+    """The result of a cell.
 
     Attributes:
         status: ``"died"``: the kernel did; ``"timeout"``: the cell ran over its time.
@@ -26,7 +26,7 @@ class CellResult:
         error: One line on what went wrong; None when nothing did.
         dropped: Characters of output that were cut off.
         duration: Seconds.
-        restarted: Whether the kernel was lost: `Session.restart` brings a new one.
+        restarted: Whether the kernel was lost: `Session.restart` starts another.
     """
 
     status: CellStatus
@@ -46,7 +46,7 @@ MAX_ERROR = 10_000
 
 
 class RunningCell:
-    """A cell that runs: what has come of it so far."""
+    """A running cell and its outputs so far."""
 
     def __init__(self, outputs: CellOutputs) -> None:
         loop = asyncio.get_running_loop()
@@ -59,10 +59,10 @@ class RunningCell:
         self._lost_reply: asyncio.TimerHandle | None = None
 
     def published_idle(self, patience: float) -> None:
-        """The kernel says it is done; an interrupt at an unlucky moment can cost its reply.
+        """Take note that the kernel is idle: an interrupt at a bad moment can cost the reply.
 
         Args:
-            patience: Seconds after which the reply is taken for lost.
+            patience: Seconds after which the reply counts as lost.
         """
         self.idle.set()
         if self._lost_reply is None and not self.reply.done():
@@ -75,17 +75,17 @@ class RunningCell:
             self._lost_reply.cancel()
 
     def give_up(self) -> None:
-        """Take the reply for lost: the kernel is idle and has not sent it."""
+        """Give the cell a reply in place of the lost one."""
         if not self.reply.done():
             content = {"status": "error", "ename": "KeyboardInterrupt", "evalue": ""}
             self.reply.set_result({"content": content, "metadata": {}})
 
     def result(self, *, lost: bool, exit_reason: str) -> CellResult:
-        """Return what became of it.
+        """Return the cell's result.
 
         Args:
             lost: Whether its kernel is gone.
-            exit_reason: How that died, if it did.
+            exit_reason: How the kernel died, if it did.
         """
         duration = time.monotonic() - self.started
         if not self.reply.done():

@@ -24,12 +24,11 @@ _SOCKETS = {"shell": zmq.DEALER, "control": zmq.DEALER, "iopub": zmq.SUB}
 _RECONNECT_MILLISECONDS = 2
 """ZMQ's default costs 100 ms when we connect before the kernel has bound its socket."""
 
-
 MAX_JSON_BYTES = 64 << 20
-"""The same for one that is read as JSON; the long texts that sub-calls carry are not."""
+"""The same for a part that is read as JSON; sub-calls carry long texts as raw buffers."""
 
 MAX_JSON_NESTS = 2_000_000
-"""Brackets and braces in such a part: each may cost its reader a hundred bytes."""
+"""Brackets and braces in such a part: each may cost a hundred bytes when it is read."""
 
 
 def read_message(session: JupyterSession, parts: list[bytes]) -> dict[str, Any] | None:
@@ -68,8 +67,7 @@ class Channels:
         *,
         only: Collection[str] = tuple(_SOCKETS),
     ) -> None:
-        # A session of its own: clones share an id, mint equal message ids, and steal each
-        # other's replies.
+        # Not a clone: clones share an id, make equal message ids, and steal each other's replies
         self.session = JupyterSession(
             key=connection["key"].encode(),
             signature_scheme=connection["signature_scheme"],

@@ -1,4 +1,4 @@
-"""What a Jupyter connection file says of a kernel behind unix sockets."""
+"""Connection info of kernels behind unix sockets (Jupyter's connection files)."""
 
 from __future__ import annotations
 

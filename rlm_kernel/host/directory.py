@@ -1,7 +1,7 @@
-"""A tree's directory on the host: sockets and connection files, gone with the tree.
+"""A tree's directory on the host for sockets and connection files; it is removed with the tree.
 
-A host that is killed leaves its own behind; the next one removes it. Whose host lives is known by
-a lock that ends with the process, not by a process id, which means nothing in another container.
+A host that is killed leaves its directory behind, and the next host removes it. A lock that ends
+with the process tells whether the host lives: a process id means nothing in another container.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LONGEST_ROOT = 80
 
 
 def make_root() -> Path:
-    """Make the directory of all trees: short enough for sockets, ours alone."""
+    """Make a private directory whose path is short enough for sockets."""
     for parent in (tempfile.gettempdir(), "/tmp"):  # noqa: S108 - mkdtemp makes it safely
         if len(parent) <= _LONGEST_ROOT:
             return Path(tempfile.mkdtemp(prefix="rlm-", dir=parent))
@@ -36,7 +36,7 @@ def make_root() -> Path:
 
 
 class HostDirectory:
-    """A private directory with a short path, locked for as long as it is in use.
+    """A private directory with a short path, locked while it is in use.
 
     Attributes:
         path: Where it is.

@@ -1,4 +1,4 @@
-"""The host's end of a fork server's stream: which kernels it runs, and what became of them."""
+"""The host's end of a fork server's stream: its kernels, and how they ended."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ class KernelProcess:
         number: The kernel's number on its stream.
         pid: Its process id inside the sandbox; None until it is known.
         died: Done when the process is gone: its exit code (negative: a signal's number).
-        over_memory: The memory limit (bytes; 0: unknown) that it was ended for; None when it was
-            not.
+        over_memory: The memory limit (bytes; 0: unknown) that it was killed for exceeding, or None.
         why: What the fork server said about its end; empty when nothing.
     """
 
@@ -50,7 +49,7 @@ class KernelProcess:
         return KernelDiedError(self.exit_reason(), exit_code=code)
 
     def exit_reason(self) -> str:
-        """Say how the kernel died, for the person (or model) whose work it was."""
+        """Say how the kernel died, for the user or the model."""
         if self.over_memory is not None:
             limit = f" of {self.over_memory / 1e9:.3g} GB" if self.over_memory else ""
             return f"The kernel was ended: it went over its memory limit{limit}."
@@ -66,7 +65,7 @@ class KernelProcess:
 
 
 class ForkServerClient:
-    """Speaks the fork server's frames over whatever carries them.
+    """Speaks the fork server's frames over any carrier.
 
     Args:
         loop: The event loop that everything here runs on.
@@ -94,7 +93,7 @@ class ForkServerClient:
         return kernel
 
     def send(self, **request: Any) -> None:
-        """Send a request; after the stream's end it goes nowhere."""
+        """Send a request; after the stream's end it is dropped."""
         if not self.ended:
             self._write(frames.encode_control(request))
 
@@ -108,7 +107,7 @@ class ForkServerClient:
             self.take(frames.decode_control(frame))
 
     def take(self, report: dict[str, Any]) -> None:
-        """Take a report of the fork server's.
+        """Take a report of the fork server.
 
         Raises:
             FrameError: It is malformed.
@@ -119,7 +118,7 @@ class ForkServerClient:
             raise FrameError(f"A report is malformed: {error!r}") from None
 
     def end(self) -> None:
-        """The stream is over: every kernel in the sandbox is gone."""
+        """Take note that the stream has ended, and every kernel with it."""
         self.ended = True
         for kernel in self._kernels.values():
             if not kernel.died.done():

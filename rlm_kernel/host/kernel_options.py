@@ -1,4 +1,4 @@
-"""What a kernel is started with."""
+"""The options of a model's kernel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OUTPUT_LIMIT = 4_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelOptions:
-    """What a model's kernel is started with.
+    """The options of a model's kernel.
 
     Attributes:
         setup_code: Run once before the first cell, and again after a restart.

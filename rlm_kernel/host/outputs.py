@@ -21,7 +21,7 @@ class CellOutputs:
     """The outputs of one cell.
 
     Args:
-        limit: Characters after which the kernel is not believed to bound its output.
+        limit: Characters that the kernel lets a cell write; the host counts too.
         on_output: Called with each output as it comes (stream text not yet joined).
     """
 

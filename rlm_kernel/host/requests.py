@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Requests:
-    """What one kernel has been asked; made anew for the kernel that takes its place.
+    """The requests to one kernel; its successor gets new ones.
 
     Args:
         process: The kernel.
@@ -32,7 +32,7 @@ class Requests:
         content: dict[str, Any],
         buffers: list[bytes] | None = None,
     ) -> asyncio.Future[dict[str, Any]]:
-        """Send a request; the future gets its reply, and waits for ever once this is closed."""
+        """Send a request; the future gets its reply, or nothing after `close`."""
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         if self._channels is not None:
             msg_id = self._channels.send(channel, msg_type, content, buffers)
@@ -69,7 +69,7 @@ class Requests:
             reply.cancel()
 
     def take(self, parent: str, message: dict[str, Any]) -> None:
-        """Take a reply to the request `parent`, if that is one which waits."""
+        """Take a reply to the request `parent`, if that still waits."""
         reply = self._replies.get(parent)
         if reply is not None and not reply.done():
             reply.set_result(message)

@@ -1,4 +1,4 @@
-"""What a sandbox is to its users: a place for kernels and for the values they open."""
+"""What every sandbox does for its users: it runs kernels and holds the values they open."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class MessageChannels(Protocol):
 
     @property
     def session_id(self) -> str:
-        """The id that our messages carry; what another client asks for has another."""
+        """The id that our messages carry, and no other client's."""
         ...
 
     def send(
@@ -38,9 +38,9 @@ class MessageChannels(Protocol):
 class Sandbox(Protocol):
     """The place where the kernels of one tree live.
 
-    All methods run on one event loop. Whoever makes a sandbox closes it. One that is lost as a
-    whole (a cell can end its way there) is opened anew by the next `start_kernel`, with every
-    placed value in its place again.
+    All methods run on one event loop. Whoever makes a sandbox closes it. When a whole sandbox is
+    lost (a cell can kill its way there), the next `start_kernel` opens a new one and places every
+    value again.
     """
 
     async def start(self) -> None:
@@ -87,5 +87,5 @@ class Sandbox(Protocol):
         ...
 
     async def close(self) -> None:
-        """End every kernel and remove all that the sandbox holds."""
+        """End every kernel and remove everything in the sandbox."""
         ...

@@ -35,5 +35,5 @@ def scrubbed_environment(environment: Mapping[str, str] = os.environ) -> dict[st
 
 
 def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return variables that a kernelspec gives, but none whose name says that it is a secret."""
+    """Return a kernelspec's variables without those whose names say that they are secret."""
     return {name: value for name, value in variables.items() if not _SECRET.search(name)}

@@ -1,4 +1,4 @@
-"""The host's handle on one kernel: runs cells, answers calls, and brings it back when it dies."""
+"""The host's handle on one kernel: runs cells, answers sub-calls, and restarts a dead kernel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rlm_kernel.errors import ContextError, KernelDiedError
 from rlm_kernel.host.cells import CellResult, CellStatus, RunningCell
 from rlm_kernel.host.outputs import CellOutputs
 from rlm_kernel.host.requests import Requests
-from rlm_kernel.host.subcalls import Answering, Call, CallAnswer, CallHandler
+from rlm_kernel.host.subcalls import Call, CallAnswer, CallHandler, SubCallDispatcher
 from rlm_kernel.host.timeouts import (
     FLOOD_FACTOR,
     HELLO_SECONDS,
@@ -24,6 +24,7 @@ from rlm_kernel.host.timeouts import (
     START_SECONDS,
     TEXT_SECONDS,
 )
+from rlm_kernel.protocol.subcalls import FROM_KERNEL, HELLO, REPLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,8 +60,8 @@ class Session:
 
     Attributes:
         connection_file: Its Jupyter connection file, for `jupyter console --existing`.
-        on_typed: Told the code of each cell that another client of the kernel's runs (a person in
-            a console, say), cut at `MAX_TYPED` characters.
+        on_typed: Called with the code of each cell that another client of the kernel runs (a
+            console, say), cut at `MAX_TYPED` characters.
     """
 
     def __init__(self, sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> None:
@@ -74,7 +75,7 @@ class Session:
         self._process: KernelProcess
         self._channels: MessageChannels | None = None
         self._requests: Requests
-        self._answering: Answering
+        self._dispatcher: SubCallDispatcher
         self._settling: asyncio.Task[None] | None = None
         self._closed = False
         self.connection_file = ""
@@ -89,7 +90,7 @@ class Session:
         opened = self._sandbox.open_channels(self._process, connection, self._receive)
         self._channels = channels = opened
         self._requests = Requests(self._process, channels)
-        self._answering = Answering(
+        self._dispatcher = SubCallDispatcher(
             self._on_call, lambda content, buffers: self._answer(channels, content, buffers)
         )
         await self._greet()
@@ -99,15 +100,15 @@ class Session:
     async def _greet(self) -> None:
         """Say hello until the kernel has answered and its published messages reach us.
 
-        Its `iopub_welcome` alone is not enough to wait for: one in a thousand never comes, because
-        ipykernel sends on that socket behind its stream's back. Each hello makes it publish its
-        status, which proves the subscription as well.
+        Waiting for its `iopub_welcome` is not enough: one in a thousand never comes, because
+        ipykernel sends on that socket behind its stream's back. Each hello makes the kernel publish
+        its status, which proves the subscription as well.
         """
         died = self._process.died
         deadline = asyncio.get_running_loop().time() + START_SECONDS
         hello = heard = False
         while not (hello and heard):
-            reply = self._requests.send("control", "rlm_hello", {})
+            reply = self._requests.send("control", HELLO, {})
             for news in (reply, self._published):
                 both: list[asyncio.Future[Any]] = [news, died]
                 await asyncio.wait(both, timeout=HELLO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -129,9 +130,9 @@ class Session:
             )
 
     async def restart(self) -> None:
-        """Start a new kernel in the lost one's place.
+        """Start a new kernel in place of the lost one.
 
-        Contexts, histories, tools and `setup_code` are restored; the model's variables are lost.
+        It gets the contexts, histories, tools and `setup_code`; the model's variables are lost.
 
         Raises:
             KernelDiedError: The new one did not start.
@@ -146,7 +147,7 @@ class Session:
             await self._assign(name, value, append=False)
 
     async def close(self) -> None:
-        """End the kernel and everything it started."""
+        """End the kernel and everything that it started."""
         self._closed = True
         if self._settling is not None:
             self._settling.cancel()
@@ -157,7 +158,7 @@ class Session:
         if channels is None:
             return
         self._requests.close()
-        tasks = self._answering.cancel_all()
+        tasks = self._dispatcher.cancel_all()
         self._process.kill()
         if tasks:
             await asyncio.wait(tasks, timeout=INTERRUPT_SECONDS)
@@ -211,7 +212,7 @@ class Session:
         self._keep(name, value, append=append)
 
     def _keep(self, name: str, value: Any, *, append: bool) -> None:
-        """Keep a value for the kernel that takes this one's place."""
+        """Keep a value for the kernel that `restart` starts."""
         if append and name in self._assigned:
             self._assigned[name] = [*self._assigned[name], *value]
         else:
@@ -246,7 +247,7 @@ class Session:
         timeout: float | None = None,
         on_output: Callable[[dict[str, Any]], None] | None = None,
     ) -> CellResult:
-        """Run a cell; whatever the code does is in the result, never an exception.
+        """Run a cell; the result says what the code did, and nothing is raised.
 
         Args:
             code: The cell.
@@ -254,7 +255,7 @@ class Session:
             on_output: Called with each output as it comes.
 
         Returns:
-            What became of it. When the caller is cancelled the cell is interrupted.
+            The result. When the caller is cancelled the cell is interrupted.
         """
         async with self._lock:
             if self._settling is not None:
@@ -307,9 +308,9 @@ class Session:
         return cell.result(lost=died.done(), exit_reason=self._process.exit_reason())
 
     async def _stop(self, cell: RunningCell, why: CellStatus) -> None:
-        """Interrupt a cell; kill its kernel when it goes on all the same."""
+        """Interrupt a cell; kill its kernel when that does not stop it."""
         cell.stopped_for = cell.stopped_for or why
-        self._answering.cancel_all()
+        self._dispatcher.cancel_all()
         died = self._process.died
         for _ in range(INTERRUPTS):  # the first may come before the cell has begun
             interrupt = self._requests.send("control", "interrupt_request", {})
@@ -339,7 +340,7 @@ class Session:
     # Messages
 
     def _receive(self, channel: str, message: dict[str, Any]) -> None:
-        """Take any message of the kernel's; it may hold anything, and what is odd is dropped."""
+        """Take a message of the kernel; it may hold anything, and a malformed one is dropped."""
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             self._take(channel, message)
 
@@ -354,9 +355,9 @@ class Session:
                 self._take_published(cell, kind, message["content"])
             elif kind == "execute_input":
                 self._take_typed(message)
-        elif channel == "control" and kind in ("rlm_call", "rlm_poll", "rlm_cancel"):
+        elif channel == "control" and kind in FROM_KERNEL:
             if self._channels is not None:  # a kernel that is being ended gets nothing any more
-                self._answering.receive(kind, message["content"], message["buffers"])
+                self._dispatcher.receive(kind, message["content"], message["buffers"])
         elif kind == "rlm_output_limit":
             self._take_flood(message["content"])
         elif kind == "execute_reply":
@@ -395,4 +396,4 @@ class Session:
 
     def _answer(self, channels: MessageChannels, content: Any, buffers: list[bytes]) -> None:
         if self._channels is channels:
-            channels.send("control", "rlm_reply", content, buffers)
+            channels.send("control", REPLY, content, buffers)

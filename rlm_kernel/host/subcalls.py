@@ -1,7 +1,7 @@
-"""The host's end of sub-calls: runs each once, answers it as often as it is asked.
+"""The host's end of sub-calls: runs each once, and answers it as often as the kernel asks.
 
-See `rlm_kernel.guest.subcalls` for the messages. All of them come from a sandbox: every field is
-checked, every size bounded, and nothing but JSON and text is read.
+`rlm_kernel.protocol.subcalls` describes the messages. All of them come from a sandbox: every field
+is checked, every size bounded, and nothing but JSON and text is read.
 """
 
 from __future__ import annotations
@@ -12,27 +12,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rlm_kernel.guest.subcalls import INLINE_CHARACTERS
 from rlm_kernel.protocol.nesting import MAX_LEVELS, too_deep
+from rlm_kernel.protocol.subcalls import CALL, CANCEL, KINDS, MAX_CHARACTERS, POLL, put_text
 
 MAX_OPEN_CALLS = 20_000
-"""Calls that a kernel may have open; an honest one has at most `bridge.WINDOW`."""
+"""Calls that a kernel may have open; an honest one has at most `WINDOW`."""
 
 MAX_OPEN_CHARACTERS = 1_000_000_000
 """Characters of all open calls' prompts together."""
 
 MAX_CALLS_A_MESSAGE = 1024
 
-MAX_JSON_CHARACTERS = 64_000_000
-"""A chat, or a tool's arguments, that is longer is refused unread."""
-
-MAX_ANSWER_CHARACTERS = 64_000_000
-
 MESSAGE_BUFFERS = 256
 MESSAGE_BYTES = 16_000_000
-"""After so much another message is begun: a relay bounds what one may carry."""
-
-_KINDS = ("llm", "rlm", "tool", "chat")
+"""After this much a new message begins: a relay bounds what one may carry."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +35,7 @@ class Call:
     Attributes:
         id: Unique among this kernel's calls.
         kind: ``"llm"``: one plain LM call; ``"rlm"``: a child run; ``"tool"``: a host callable;
-            ``"chat"``: a plain LM call of a run in a person's kernel, which also wants the usage.
+            ``"chat"``: a plain LM call of a run in a notebook kernel, which also wants the usage.
         prompt: The prompt: text, or a list of messages. Of a tool: ``{"args", "kwargs"}``.
         model: The model asked for by name; None for the default.
         name: The tool's name.
@@ -57,10 +50,10 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallAnswer:
-    """What the cell gets for a call.
+    """The answer that a cell gets.
 
     Attributes:
-        value: JSON; of a query: its text, errors included (``"Error: ..."``).
+        value: JSON; of a query its text, which may be an error (``"Error: ..."``).
         error: Of a tool: the message of the `ToolError` that is raised in the cell.
     """
 
@@ -72,11 +65,11 @@ CallHandler = Callable[[Call], Awaitable[CallAnswer]]
 """Does what a call asks for."""
 
 
-class Answering:
-    """Answers the calls of one kernel.
+class SubCallDispatcher:
+    """Has the calls of one kernel answered.
 
     Args:
-        handler: Does what a call asks for; each call runs as a task of its own.
+        handler: Does what a call asks for; each call runs as a task.
         send: Sends an `rlm_reply`: `send(content, buffers)`.
     """
 
@@ -87,30 +80,30 @@ class Answering:
         self._send = send
         self._tasks: dict[int, asyncio.Task[None]] = {}
         self._answers: dict[int, CallAnswer] = {}
-        self._outbox: list[int] = []
+        self._unsent: list[int] = []
         self._open_characters = 0
         self._loop = asyncio.get_running_loop()
 
     def receive(self, msg_type: str, content: Any, buffers: Sequence[bytes]) -> None:
-        """Take a message of the kernel's; what is malformed is dropped."""
+        """Take a message of the kernel; what is malformed is dropped."""
         if not isinstance(content, dict):
             return
-        if msg_type == "rlm_call":
+        if msg_type == CALL:
             self._forget_below(content.get("floor"))
             calls = content.get("calls")
             unread: list[bytes | None] = list(buffers)
             for entry in calls[:MAX_CALLS_A_MESSAGE] if isinstance(calls, list) else ():
                 self._start(entry, unread)
-        elif msg_type == "rlm_poll":
+        elif msg_type == POLL:
             self._tell(_ids(content))
-        elif msg_type == "rlm_cancel":
+        elif msg_type == CANCEL:
             for number in _ids(content):
                 task = self._tasks.get(number)
                 if task is not None:
                     task.cancel()
 
     def cancel_all(self) -> list[asyncio.Task[None]]:
-        """Cancel every call in flight; return their tasks."""
+        """Cancel every open call; return their tasks."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -133,7 +126,7 @@ class Answering:
                 self._open(number, call, len(text or ""))
 
     def _too_much(self, characters: int) -> str | None:
-        """Say why no further call can be taken; None when it can."""
+        """Say why no further call can be taken; None when one can."""
         if len(self._tasks) >= MAX_OPEN_CALLS:
             return f"more than {MAX_OPEN_CALLS:,} calls are open"
         if self._open_characters + characters > MAX_OPEN_CHARACTERS:
@@ -168,13 +161,13 @@ class Answering:
         self._queue(number)
 
     def _queue(self, number: int) -> None:
-        """Have an answer sent together with those that come in the same turn of the loop."""
-        if not self._outbox:
+        """Send an answer, together with those that come in the same turn of the loop."""
+        if not self._unsent:
             self._loop.call_soon(self._flush)
-        self._outbox.append(number)
+        self._unsent.append(number)
 
     def _flush(self) -> None:
-        numbers, self._outbox = self._outbox, []
+        numbers, self._unsent = self._unsent, []
         answers: list[dict[str, Any]] = []
         buffers: list[bytes] = []
         size = 0
@@ -187,10 +180,9 @@ class Answering:
                 continue
             entry: dict[str, Any] = {"id": number, "error": answer.error}
             value = answer.value
-            if isinstance(value, str) and len(value) > INLINE_CHARACTERS:
-                entry["buffer"] = len(buffers)
-                buffers.append(value[:MAX_ANSWER_CHARACTERS].encode("utf-8", "replace"))
-                size += len(buffers[-1])
+            if isinstance(value, str):
+                put_text(entry, "value", value[:MAX_CHARACTERS], buffers)
+                size += len(buffers[-1]) if "buffer" in entry else 0
             else:
                 entry["value"] = value
             answers.append(entry)
@@ -208,7 +200,7 @@ class Answering:
     def _forget_below(self, floor: Any) -> None:
         if isinstance(floor, int):
             for number in [n for n in self._answers if n < floor]:
-                if number not in self._outbox:
+                if number not in self._unsent:
                     del self._answers[number]
 
 
@@ -232,14 +224,14 @@ def _text(entry: dict[str, Any], buffers: list[bytes | None]) -> str | None:
 def _read(entry: dict[str, Any], text: str | None) -> tuple[Call | None, str | None]:
     """Return the call that an entry describes, or what is wrong with it."""
     kind, model, name = entry.get("kind"), entry.get("model"), entry.get("name")
-    if kind not in _KINDS:
+    if kind not in KINDS:
         return None, f"a call has the unknown kind {kind!r:.40}"
     if not (model is None or isinstance(model, str)) or not (name is None or isinstance(name, str)):
         return None, "a call's model and name must be text"
     prompt: Any = text
     if text is not None and entry.get("json"):
         try:
-            prompt = json.loads(text) if len(text) <= MAX_JSON_CHARACTERS else None
+            prompt = json.loads(text) if len(text) <= MAX_CHARACTERS else None
         except (ValueError, RecursionError):
             prompt = None
         if too_deep(prompt):

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 async def in_thread(function: Callable[..., object], *arguments: Any) -> None:
-    """Call a function on a thread; while the interpreter ends, when there are none, right here."""
+    """Call a function on a thread; while the interpreter ends there are none: call it here."""
     try:
         await asyncio.to_thread(function, *arguments)
     except RuntimeError:
@@ -19,7 +19,7 @@ async def in_thread(function: Callable[..., object], *arguments: Any) -> None:
 
 
 def begin_thread(function: Callable[..., object], *arguments: Any) -> None:
-    """Begin to call a function on a thread, without waiting for it."""
+    """Call a function on a thread without waiting for it."""
     try:
         threading.Thread(target=function, args=arguments, name="rlm clean-up").start()
     except RuntimeError:  # the interpreter ends

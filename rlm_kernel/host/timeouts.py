@@ -1,4 +1,4 @@
-"""How long the host waits for a kernel, and how much it puts up with."""
+"""How long the host waits for a kernel, and how often it tries."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ START_SECONDS = 60.0
 """How long a kernel may take to answer its first message."""
 
 HELLO_SECONDS = 1.0
-"""After this silence a new kernel is greeted again."""
+"""After this silence the host says hello to a new kernel again."""
 
 INTERRUPT_SECONDS = 2.0
 """How long an interrupted cell may go on before its kernel is killed."""
 
 KILL_SECONDS = 10.0
-"""How long the end of a killed kernel may take: it may have thousands of processes."""
+"""How long a killed kernel may take to end: it may have thousands of processes."""
 
 INTERRUPTS = 4
-"""How often it is interrupted in that time."""
+"""How often it is interrupted in those seconds."""
 
 LOAD_SECONDS = 600.0
 """How long a kernel may take to load a value."""
 
 TEXT_SECONDS = 10.0
-"""How long a variable's own `__str__` may take."""
+"""How long a variable's `__str__` may take."""
 
 IDLE_SECONDS = 2.0
 """How long outputs may trail the reply; a flood can lose the `idle` that ends them."""

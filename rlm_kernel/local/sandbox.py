@@ -1,4 +1,4 @@
-"""The sandbox on this machine: one directory per tree, and the kernels of the shared fork server.
+"""The sandbox on this machine: a tree's directory, and its kernels of the shared fork server.
 
 This is not a boundary against hostile code: use `docker` for that.
 """
@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.context import value as payload
+from rlm_kernel.context.write import write_context
 from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import new_connection
 from rlm_kernel.host.threads import begin_thread, in_thread
@@ -60,7 +60,7 @@ class LocalSandbox:
     async def place(self, value: ContextValue) -> PlacedContext:
         """Write a value to a file of the tree's directory."""
         path = self.directory / f"c{next(self._files)}"
-        return await asyncio.to_thread(payload.write_context, value, path)
+        return await asyncio.to_thread(write_context, value, path)
 
     async def discard(self, placed: PlacedContext) -> None:
         """Remove a value's file."""
@@ -108,10 +108,10 @@ class LocalSandbox:
     async def start_command(
         self, command: list[str], *, cwd: str, env: dict[str, str]
     ) -> KernelProcess:
-        """Start a person's kernel: a command of its own, ended like all others.
+        """Start a notebook kernel by its kernelspec's command.
 
         Args:
-            command: The kernelspec's command, filled in.
+            command: The command, filled in.
             cwd: Where it runs.
             env: Environment variables added to the scrubbed ones.
         """
@@ -146,7 +146,7 @@ class LocalSandbox:
 
     @property
     def directory(self) -> Path:
-        """The tree's own directory; removed when the sandbox is closed."""
+        """The tree's directory; `close` removes it."""
         if self._directory is None:
             raise SandboxError("The sandbox has not been started.")
         return self._directory

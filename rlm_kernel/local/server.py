@@ -1,7 +1,7 @@
 """The fork server on this machine: one for each event loop, shared by all its trees.
 
-Kernels of one user could reach each other anyway, so all trees of a host process share a fork
-server. It starts at the first use and ends when the last tree and the last lease are gone.
+Kernels of one user could reach each other anyway. The fork server starts at the first use and ends
+with the last tree and the last lease.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from pathlib import Path
 import rlm_kernel
 from rlm_kernel.errors import FrameError, SandboxError
 from rlm_kernel.host.directory import make_root
-from rlm_kernel.host.exit_hooks import at_exit, close_pipes, done
 from rlm_kernel.host.fork_server import ForkServerClient
+from rlm_kernel.host.process_hooks import at_exit, close_pipes, unregister
 from rlm_kernel.host.scrubbed_env import scrubbed_environment
 from rlm_kernel.host.threads import begin_thread, in_thread
 
@@ -39,7 +39,7 @@ _servers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, LocalServer] = (
 
 
 def local_server() -> LocalServer:
-    """Return the running event loop's fork server; it is started when there is none."""
+    """Return the running event loop's fork server; start one when there is none."""
     loop = asyncio.get_running_loop()
     server = _servers.get(loop)
     if server is None or server.over:
@@ -61,7 +61,7 @@ class Lease:
 
     @property
     def over(self) -> bool:
-        """Whether there is nothing to hold any more: it was closed, or the fork server was lost."""
+        """Whether it holds nothing any more: it was closed, or the fork server was lost."""
         return self._server is None or self._server.over
 
     async def close(self) -> None:
@@ -86,7 +86,7 @@ class LocalServer:
         self._users = 0
         self._trees = itertools.count(1)
         package_parent = str(Path(rlm_kernel.__file__).parents[1])
-        # Its own session: Ctrl-C in the host's terminal is the host's to handle.
+        # A session of its own: Ctrl-C in the host's terminal is not for it
         self._process = subprocess.Popen(
             [sys.executable, "-c", _BOOTSTRAP, package_parent, self.root],
             stdin=subprocess.PIPE,
@@ -140,13 +140,13 @@ class LocalServer:
             self._lose()
 
     def _lose(self) -> None:
-        """The stream has ended by itself: so has the sandbox."""
+        """Take note that the stream has ended by itself, and the sandbox with it."""
         if not self.over:
             self._detach()
             begin_thread(self._end_process)
 
     def _detach(self) -> None:
-        """Use the stream no more."""
+        """Stop using the stream."""
         if not self.over:
             self.over = True
             self.loop.remove_reader(self._out.fileno())
@@ -157,7 +157,7 @@ class LocalServer:
 
     def _end_process(self) -> None:
         """Close its stdin: the fork server ends its kernels, removes the root, and exits."""
-        done(self._end_process)
+        unregister(self._end_process)
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
@@ -169,6 +169,6 @@ class LocalServer:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _disown(self) -> None:
-        """Take it to be over in a forked child; the event loop there is the parent's as well."""
+        """Count as over in a forked child, whose event loop is the parent's."""
         self.over = self.stream.ended = True
         close_pipes(self._process)

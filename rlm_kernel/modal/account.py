@@ -1,4 +1,4 @@
-"""A Modal account: whether there is a token, and what to do about what the SDK says."""
+"""A Modal account: where its token is, and what to do about the SDK's errors."""
 
 from __future__ import annotations
 
@@ -22,11 +22,7 @@ _CREDENTIALS = (("token_id", "token_secret"), ("oauth_refresh_token", "oauth_cli
 
 
 def token_source(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Say where Modal's SDK will find a token; None when there is none. Its value is not kept.
-
-    Args:
-        environment: The variables to look at.
-    """
+    """Say where Modal's SDK finds a token, and not its value; None when there is none."""
     if environment.get("MODAL_IS_REMOTE") == "1":
         return "the Modal container that this runs in"
     file = Path(environment.get("MODAL_CONFIG_PATH") or "~/.modal.toml").expanduser()
@@ -41,7 +37,7 @@ def token_source(environment: Mapping[str, str] = os.environ) -> str | None:
 
 
 def _profile(file: Path, name: str | None) -> dict[str, Any]:
-    """Return the profile that the SDK would use: the one named, else the active one."""
+    """Return the profile that the SDK would use: the named one, else the active one."""
     try:
         profiles = tomllib.loads(file.read_text())
     except (OSError, ValueError):
@@ -72,7 +68,7 @@ def sdk() -> Any:
 
 
 def explained(error: BaseException) -> SandboxError:
-    """Return an error that says what to do about one of the SDK's."""
+    """Return an error that says what to do about one of the SDK."""
     if isinstance(error, SandboxError):
         return error
     import modal.exception as modal_errors

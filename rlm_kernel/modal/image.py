@@ -1,4 +1,4 @@
-"""The image a Modal sandbox runs: the one asked for, with a kernel's packages installed into it."""
+"""The image of a Modal sandbox: the requested one with a kernel's packages installed."""
 
 from __future__ import annotations
 
@@ -17,18 +17,13 @@ _OTHERWISE = "3.12"
 
 
 def python_version() -> str:
-    """Return this Python's version when Modal has it, so that pickles fit, else a common one."""
+    """Return this Python's version, so that pickles fit, or a common one when Modal lacks it."""
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
     return own if own in PYTHONS else _OTHERWISE
 
 
 def kernel_image(modal: Any, options: ModalOptions) -> Any:
-    """Return the `modal.Image` to use; Modal makes it at its first use, and keeps it.
-
-    Args:
-        modal: The SDK.
-        options: The image and packages that were asked for.
-    """
+    """Return the `modal.Image` to use; Modal makes it at the first use, and keeps it."""
     if options.image is None:
         image = modal.Image.debian_slim(python_version=python_version())
     elif isinstance(options.image, str):

@@ -1,8 +1,8 @@
-"""What runs in a Modal sandbox: an entry point that ends with the fork server, and that itself.
+"""The programs in a Modal sandbox: the fork server, and an entry point that ends with it.
 
 Modal keeps a sandbox until its entry point ends. The entry point therefore holds one end of a pipe
-and the fork server the other: when that is gone, for whatever reason, so is the sandbox, and a
-host that crashed pays for no more than a minute.
+and the fork server the other. When the fork server ends for any reason, so does the sandbox: the
+user of a host that crashed pays for a minute at most.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ os.write(os.open({_PIPE!r}, os.O_RDWR), b"1")
 
 
 def entry_point() -> tuple[str, ...]:
-    """Return the command that a sandbox is created with."""
+    """Return the command of a new sandbox's entry point."""
     return (PYTHON, "-c", _WATCH)
 
 
 def kernel_program(root: str, *, silence: float, workdir: str | None) -> tuple[str, ...]:
-    """Return the command that is started in it; our half follows on its stdin.
+    """Return the fork server's command; the bundle follows on its stdin.
 
     Args:
-        root: The fork server's directory; it makes it.
-        silence: Seconds without a word from the host after which it ends.
+        root: The fork server's directory; the fork server makes it.
+        silence: Seconds without a frame from the host after which it ends.
         workdir: A folder to make for cells to start in; None for none.
     """
     folder = f"os.makedirs({workdir!r}, exist_ok=True)\n" if workdir else ""

@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.context.value import write_context
-from rlm_kernel.errors import ContextError, SandboxError
-from rlm_kernel.host.exit_hooks import at_exit
+from rlm_kernel.context.write import write_context
+from rlm_kernel.errors import ContextError
+from rlm_kernel.host.process_hooks import at_exit
 from rlm_kernel.modal.account import explained, sdk
 from rlm_kernel.modal.image import kernel_image
 from rlm_kernel.modal.program import entry_point, kernel_program
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TAG = "rlm-kernel"
 
 SILENCE_SECONDS = 15.0
-"""How much longer than an outage may last either end waits for the other."""
+"""How much longer than the longest outage either end waits for the other."""
 
 MAX_IN_STREAM = 256 << 10
 """Bytes of a context up to which it goes through the stream: one round trip instead of four."""
@@ -43,7 +43,7 @@ _TIMED_OUT = 124
 
 _log = logging.getLogger(__name__)
 _live: set[Any] = set()
-"""Sandboxes that have not been terminated."""
+"""Sandboxes that run, for the end of this process."""
 
 
 def modal_sandbox(options: ModalOptions) -> RelayedSandbox:
@@ -53,7 +53,7 @@ def modal_sandbox(options: ModalOptions) -> RelayedSandbox:
     )
 
 
-class ModalBox:
+class ModalMachine:
     """A Modal sandbox with a fork server in it (see `rlm_kernel.relay.sandbox.Machine`)."""
 
     def __init__(self, sandbox: Any, process: Any, options: ModalOptions) -> None:
@@ -99,14 +99,14 @@ class ModalBox:
                 return
 
     async def end(self, *, ended: bool) -> None:
-        """Terminate the sandbox, also one that has ended: there is no harm in it."""
+        """Terminate the sandbox; for one that has ended this does no harm."""
         del ended
         self._listener.cancel()
         await asyncio.wait([self._listener])
         await _terminate(self._sandbox)
 
     async def exit_reason(self) -> str:
-        """Return what Modal says of the sandbox's end, and what the program wrote to stderr."""
+        """Say how the sandbox ended, and what the program wrote to stderr."""
         await asyncio.wait([self._listener], timeout=_STDERR_SECONDS)
         stderr = self._stderr.decode("utf-8", "replace").strip()
         why = await self._ended() or ""
@@ -134,7 +134,7 @@ class ModalBox:
         return f"The Modal sandbox has ended (exit code {code})."
 
 
-async def _start(options: ModalOptions) -> ModalBox:
+async def _start(options: ModalOptions) -> ModalMachine:
     modal = await asyncio.to_thread(sdk)
     try:
         app = await modal.App.lookup.aio(options.app_name, create_if_missing=True)
@@ -153,11 +153,11 @@ async def _start(options: ModalOptions) -> ModalBox:
         if isinstance(error, Exception):
             raise explained(error) from error
         raise
-    return ModalBox(sandbox, process, options)
+    return ModalMachine(sandbox, process, options)
 
 
 async def _made(image: Any, app: Any) -> Any:
-    """Have Modal make the image when it has none yet, and say so when that takes a while."""
+    """Have Modal make the image when it has none; say so when that takes a while."""
     making = asyncio.ensure_future(image.build.aio(app))
     try:
         done, _ = await asyncio.wait([making], timeout=_POLL_SECONDS)
@@ -191,7 +191,7 @@ async def _created(modal: Any, app: Any, image: Any, options: ModalOptions) -> A
     try:
         sandbox = await asyncio.shield(creating)
     except asyncio.CancelledError:
-        # The request may be out: what comes of it is nobody's but ours
+        # The request may have been sent: the sandbox that comes of it is ours to end
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_END_SECONDS):
                 await _terminate(await creating)
@@ -212,7 +212,7 @@ def _volume(modal: Any, volume: Any) -> Any:
 
 
 async def _terminate(sandbox: Any) -> None:
-    """End a sandbox and close the connection to it; where Modal is out of reach it ends itself."""
+    """End a sandbox and close the connection to it; it ends itself when Modal is out of reach."""
     try:
         async with asyncio.timeout(_END_SECONDS):
             await sandbox.terminate.aio()
@@ -235,6 +235,3 @@ def _terminate_all() -> None:
     for sandbox in list(_live):
         with contextlib.suppress(Exception):
             sandbox.terminate()
-
-
-__all__ = ["ModalBox", "SandboxError", "modal_sandbox"]

@@ -1,8 +1,8 @@
 """A process's stdin and stdout in a Modal sandbox as a byte stream that survives outages.
 
-The SDK retries for about ten seconds by itself, then raises. It keeps its byte offset in both
-directions, and the far end drops what it has already had, so that calling again goes on where the
-connection broke: nothing is lost and nothing is done twice.
+The SDK retries for about ten seconds, then raises. It keeps its byte offset in both directions, and
+the far end drops bytes that it already has. So calling again goes on where the connection broke:
+nothing is lost and nothing happens twice.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 MAX_UNSENT = 1 << 20
-"""Bytes that may wait for a request to be answered: what goes out in a round trip."""
+"""Bytes that may wait while a request is answered, to be sent in the next one."""
 
 _ANSWER_SECONDS = 30.0
-"""A write that takes longer is sent again; the far end knows what it has had."""
+"""A write that takes longer is sent again; the far end knows which bytes it has."""
 
 _QUIET_SECONDS = 20.0
-"""A sandbox that lives answers pings more often: what reads from it is opened anew."""
+"""A live sandbox answers pings more often than that: after it the reader is opened again."""
 
 _PAUSE_SECONDS = 0.5
 
@@ -32,7 +32,7 @@ class ModalStream:
 
     Args:
         process: What `modal.Sandbox.exec(..., text=False)` returned.
-        ended: Says why the sandbox has ended; None while it runs, or when nobody knows.
+        ended: Says why the sandbox has ended; None while it runs, or when that is unknown.
         patience: Seconds that an outage may last.
     """
 
@@ -68,7 +68,7 @@ class ModalStream:
         return b""
 
     async def write(self, data: bytes) -> None:
-        """Send bytes to stdin, soon; all that waits goes in one request."""
+        """Send bytes to stdin soon; all bytes that wait go in one request."""
         while self._size >= MAX_UNSENT and self._broken is None:
             self._room.clear()
             await self._room.wait()
@@ -79,7 +79,7 @@ class ModalStream:
         self._wake.set()
 
     async def close(self) -> None:
-        """Read and write no more; the process is told nothing."""
+        """Stop reading and writing; the process is not told."""
         self._closed = True
         self._writer.cancel()
         await asyncio.wait([self._writer])
@@ -118,7 +118,7 @@ class ModalStream:
 
 
 class _Outage:
-    """How long nothing has come through.
+    """The time during which nothing has come through.
 
     Args:
         patience: Seconds that it may last.
@@ -134,7 +134,7 @@ class _Outage:
         """Wait a little before the next try.
 
         Raises:
-            OSError: There is no point in one: the sandbox has ended, or patience has.
+            OSError: The sandbox has ended, or the outage lasts too long.
         """
         if is_final(error):
             raise ConnectionResetError(f"Modal says {_text(error)}") from error
@@ -149,7 +149,7 @@ class _Outage:
 
 
 def is_final(error: Exception) -> bool:
-    """Tell whether an error of the SDK's will come again at every try."""
+    """Tell whether an error of the SDK will come again at every try."""
     import modal.exception as errors
 
     return isinstance(

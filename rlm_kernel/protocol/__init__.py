@@ -1,1 +1,1 @@
-"""What both ends of a sandbox's byte stream speak: frames, and messages in pieces."""
+"""What both ends of a sandbox's byte stream speak: frames, and messages in chunks."""

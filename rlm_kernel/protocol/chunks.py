@@ -1,9 +1,9 @@
-"""Kernels' ZMQ messages on the byte stream: cut into pieces, and put together again.
+"""Splits kernels' ZMQ messages into chunks for the byte stream, and joins them again.
 
 A multipart message becomes one run of bytes (`!H` number of parts, `!I` each part's length, the
-parts) that travels in pieces of at most `PIECE` bytes, so that a long message of one kernel cannot
-hold up the others. A piece is one `MESSAGE` frame: `!BB` channel and flags, then bytes. Pieces
-of different channels and kernels may mix; those of one channel keep their order.
+parts). It travels in chunks of at most `CHUNK_BYTES`, so that a long message of one kernel cannot
+hold up the others. A chunk is one `MESSAGE` frame: `!BB` channel and flags, then bytes. Chunks of
+different channels and kernels may mix; those of one channel keep their order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from rlm_kernel.protocol import frames
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-PIECE = 1 << 18
+CHUNK_BYTES = 1 << 18
 """Bytes of a message that one frame carries."""
 
 MAX_MESSAGE = 256 << 20
@@ -29,7 +29,7 @@ MAX_UNFINISHED = 1 << 30
 
 MAX_PARTS = 4096
 
-_PIECE = struct.Struct("!BB")
+_CHUNK_HEADER = struct.Struct("!BB")
 _COUNT = struct.Struct("!H")
 _FIRST, _LAST = 1, 2
 
@@ -44,7 +44,7 @@ class Channel(IntEnum):
     HB = 5
 
 
-class Message(NamedTuple):
+class KernelMessage(NamedTuple):
     """A whole message.
 
     Attributes:
@@ -58,7 +58,7 @@ class Message(NamedTuple):
     parts: list[bytes]
 
 
-def cut(kernel: int, channel: Channel, parts: Sequence[bytes]) -> Iterator[bytes]:
+def split(kernel: int, channel: Channel, parts: Sequence[bytes]) -> Iterator[bytes]:
     """Yield the frames of a message.
 
     Raises:
@@ -71,41 +71,42 @@ def cut(kernel: int, channel: Channel, parts: Sequence[bytes]) -> Iterator[bytes
             f"{MAX_MESSAGE:,} bytes in {MAX_PARTS:,} parts."
         )
     lengths = struct.pack(f"!{len(parts)}I", *map(len, parts))
-    return _cut(kernel, channel, b"".join((_COUNT.pack(len(parts)), lengths, *parts)))
+    return _split(kernel, channel, b"".join((_COUNT.pack(len(parts)), lengths, *parts)))
 
 
-def _cut(kernel: int, channel: Channel, whole: bytes) -> Iterator[bytes]:
+def _split(kernel: int, channel: Channel, whole: bytes) -> Iterator[bytes]:
     view = memoryview(whole)
-    for start in range(0, len(whole), PIECE):
-        flags = (_FIRST if start == 0 else 0) | (_LAST if start + PIECE >= len(whole) else 0)
-        piece = _PIECE.pack(channel, flags)
-        yield frames.encode(frames.MESSAGE, kernel, b"".join((piece, view[start : start + PIECE])))
+    for start in range(0, len(whole), CHUNK_BYTES):
+        flags = (_FIRST if start == 0 else 0) | (_LAST if start + CHUNK_BYTES >= len(whole) else 0)
+        header = _CHUNK_HEADER.pack(channel, flags)
+        payload = b"".join((header, view[start : start + CHUNK_BYTES]))
+        yield frames.encode(frames.MESSAGE, kernel, payload)
 
 
 class Assembler:
-    """Puts messages together again; bounds everything that the other end says."""
+    """Joins chunks to messages; bounds everything that the other end sends."""
 
     def __init__(self) -> None:
         self._unfinished: dict[tuple[int, Channel], bytearray] = {}
         self._held = 0
 
-    def take(self, frame: frames.Frame) -> Message | None:
-        """Take a piece; return the message that it completes.
+    def take(self, frame: frames.Frame) -> KernelMessage | None:
+        """Take a chunk; return the message that it completes.
 
         Raises:
             FrameError: It is malformed, or more than is allowed.
         """
         payload = frame.payload
-        if len(payload) < _PIECE.size:
-            raise FrameError("A message's piece has no header.")
-        number, flags = _PIECE.unpack_from(payload)
+        if len(payload) < _CHUNK_HEADER.size:
+            raise FrameError("A message's chunk has no header.")
+        number, flags = _CHUNK_HEADER.unpack_from(payload)
         try:
             channel = Channel(number)
         except ValueError:
             raise FrameError(f"A message is for the unknown channel {number}.") from None
         if flags == _FIRST | _LAST:
             self._require((frame.kernel, channel), begun=False)
-            return Message(frame.kernel, channel, _parts(payload, _PIECE.size))
+            return KernelMessage(frame.kernel, channel, _parts(payload, _CHUNK_HEADER.size))
         return self._add(frame.kernel, channel, flags, payload)
 
     def forget(self, kernel: int) -> None:
@@ -113,12 +114,14 @@ class Assembler:
         for key in [key for key in self._unfinished if key[0] == kernel]:
             self._held -= len(self._unfinished.pop(key))
 
-    def _add(self, kernel: int, channel: Channel, flags: int, payload: bytes) -> Message | None:
+    def _add(
+        self, kernel: int, channel: Channel, flags: int, payload: bytes
+    ) -> KernelMessage | None:
         key = (kernel, channel)
         self._require(key, begun=not flags & _FIRST)
         buffer = self._unfinished.setdefault(key, bytearray())
-        buffer += memoryview(payload)[_PIECE.size :]
-        self._held += len(payload) - _PIECE.size
+        buffer += memoryview(payload)[_CHUNK_HEADER.size :]
+        self._held += len(payload) - _CHUNK_HEADER.size
         if len(buffer) > MAX_MESSAGE + (MAX_PARTS + 1) * 4:
             raise FrameError(f"A message is longer than {MAX_MESSAGE:,} bytes.")
         if self._held > MAX_UNFINISHED:
@@ -127,11 +130,11 @@ class Assembler:
             return None
         del self._unfinished[key]
         self._held -= len(buffer)
-        return Message(kernel, channel, _parts(buffer, 0))
+        return KernelMessage(kernel, channel, _parts(buffer, 0))
 
     def _require(self, key: tuple[int, Channel], *, begun: bool) -> None:
         if (key in self._unfinished) != begun:
-            raise FrameError("A message's pieces are out of order.")
+            raise FrameError("A message's chunks are out of order.")
 
 
 def _parts(whole: bytes | bytearray, at: int) -> list[bytes]:

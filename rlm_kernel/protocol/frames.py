@@ -1,4 +1,4 @@
-"""Length-prefixed frames: the one language of the byte stream between host and sandbox.
+"""Length-prefixed frames: the language of the byte stream between host and sandbox.
 
 A frame is a header (`!IBI`: payload length, kind, number) and its payload. Both ends bound what
 they accept: a frame that is too long or of an unknown kind is a `FrameError`, never a large

@@ -1,7 +1,7 @@
-"""Our half of a sandbox, sent to it as the stream's first bytes: it is never in an image.
+"""The sandbox's half of our code, sent as the stream's first bytes: it is never in an image.
 
-Both ends are so always the same version. The modules travel as a zip, compiled by this Python: an
-interpreter of the same version takes them as they are (60 ms less), any other compiles the sources.
+So both ends always have the same version. The modules travel as a zip, compiled by this Python: an
+interpreter of the same version uses them as they are (60 ms less), any other compiles the sources.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MODULES = tuple(
         *(path for folder in _FOLDERS for path in sorted((_PACKAGE / folder).glob("*.py"))),
     )
 )
-"""What runs in a sandbox: it imports the standard library, ipykernel and pyzmq, nothing else."""
+"""What runs in a sandbox: it imports the standard library, ipykernel and pyzmq only."""
 
 BOOTSTRAP = """\
 import os, sys
@@ -37,9 +37,9 @@ def take(size):
         data += more
     return data
 if sys.version_info < (3, 11): sys.exit("Python >= 3.11 is needed, not " + sys.version)
-shipment = take(int.from_bytes(take(4), "big"))
+bundle = take(int.from_bytes(take(4), "big"))
 file = os.memfd_create("rlm_kernel", 3)
-while shipment: shipment = shipment[os.write(file, shipment):]
+while bundle: bundle = bundle[os.write(file, bundle):]
 import fcntl
 fcntl.fcntl(file, 1033, 15)
 sys.path.insert(0, "/proc/self/fd/%d" % file)
@@ -48,15 +48,15 @@ main()
 """
 """The program of a sandbox: `python -c BOOTSTRAP ROOT --relay`.
 
-The zip lies in a sealed file in memory (1033, 15: `F_ADD_SEALS` with all of them), so that no cell
-can change what the fork server may yet import from it.
+The zip lies in a sealed file in memory (1033, 15: `F_ADD_SEALS` with all seals): no cell can change
+what the fork server may still import from it.
 """
 
 _UNCHECKED_HASH_PYC = (1).to_bytes(4, "little") + bytes(8)
 
 
 @functools.cache
-def shipment() -> bytes:
+def bundle() -> bytes:
     """Return the stream's first bytes: the zip's length (four bytes) and the zip."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -1,4 +1,4 @@
-"""What carries frames to a sandbox: any duplex stream of bytes."""
+"""The duplex stream of bytes that carries frames to a sandbox and back."""
 
 from __future__ import annotations
 

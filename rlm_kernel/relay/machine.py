@@ -1,4 +1,4 @@
-"""What an environment provides for a relayed sandbox."""
+"""What an environment provides for a relayed sandbox: a machine, such as a container."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = "/tmp/rlm"  # noqa: S108 - in a sandbox of our own
 
 
 class Machine(Protocol):
-    """What an environment runs for one sandbox: a container, say."""
+    """A machine that an environment runs for one sandbox."""
 
     @property
     def stream(self) -> ByteStream:
@@ -34,13 +34,13 @@ class Machine(Protocol):
         ...
 
     async def end(self, *, ended: bool) -> None:
-        """Make sure that nothing of it is left.
+        """End the machine; nothing of it is left then.
 
         Args:
-            ended: Whether it has been seen to end by itself.
+            ended: Whether it has ended by itself already.
         """
         ...
 
     async def exit_reason(self) -> str:
-        """Say what the environment knows about why it ended; empty when nothing."""
+        """Say why it ended, as far as the environment knows; empty when it does not."""
         ...

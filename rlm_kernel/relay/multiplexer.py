@@ -1,4 +1,4 @@
-"""The host's end of a relayed sandbox: its kernels' messages and control frames on one stream."""
+"""The host's end of a byte stream: kernels' messages, control frames and files on one stream."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from rlm_kernel.context.hash import write_value
 from rlm_kernel.context.value import PlacedContext
 from rlm_kernel.errors import ContextError, FrameError, SandboxError
 from rlm_kernel.host.fork_server import ForkServerClient
-from rlm_kernel.protocol import chunks as pieces
-from rlm_kernel.protocol import frames
-from rlm_kernel.protocol.send_queue import Outbox
-from rlm_kernel.relay.bootstrap import shipment
+from rlm_kernel.protocol import chunks, frames
+from rlm_kernel.protocol.send_queue import SendQueue
+from rlm_kernel.relay.bootstrap import bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PING_SECONDS = 5.0
 
 SILENCE_SECONDS = 30.0
-"""A sandbox that has not even answered a ping for this long is taken to be lost."""
+"""A sandbox that has not even answered a ping for this long counts as lost."""
 
 MAX_FILE_HELD = 8 << 20
 """Bytes of a file that wait to be sent."""
@@ -34,16 +34,16 @@ MAX_FILE_HELD = 8 << 20
 _UNSENT_SECONDS = 60.0
 """How long a file's bytes may wait for the sandbox to take them."""
 
-Receiver = "Callable[[pieces.Channel, list[bytes]], None]"
+Receiver = "Callable[[chunks.Channel, list[bytes]], None]"
 
 
-class Relay:
+class Multiplexer:
     """Drives a fork server and its pump over a byte stream.
 
     Args:
         stream: The stream, open; at its other end runs `rlm_kernel.relay.bootstrap.BOOTSTRAP`.
         root: The sandbox's directory, as seen from inside; made there.
-        silence: Seconds without a word from the sandbox after which it is taken to be lost.
+        silence: Seconds without a frame from the sandbox after which it counts as lost.
 
     Attributes:
         server: The control frames: which kernels run, and what became of them.
@@ -55,11 +55,11 @@ class Relay:
         self._root = root
         self._silence = silence
         self._loop = asyncio.get_running_loop()
-        self.server = ForkServerClient(self._loop, self._send_control)
+        self.fork_server = ForkServerClient(self._loop, self._send_control)
         self.why: str | None = None
-        self._outbox = Outbox()
-        self._assembler = pieces.Assembler()
-        self._receivers: dict[int, Callable[[pieces.Channel, list[bytes]], None]] = {}
+        self._send_queue = SendQueue()
+        self._assembler = chunks.Assembler()
+        self._receivers: dict[int, Callable[[chunks.Channel, list[bytes]], None]] = {}
         self._placing: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._cleaned: asyncio.Future[bool] | None = None
         self._wake = asyncio.Event()
@@ -84,41 +84,41 @@ class Relay:
             await self._stream.close()
 
     async def ended(self, timeout: float) -> bool:
-        """Wait until the stream has ended at its other end; return whether it has."""
+        """Wait until the stream ends at its other end; return whether it did."""
         done, _ = await asyncio.wait(self._tasks[:1], timeout=timeout)
         return bool(done)
 
     async def clean(self) -> bool:
-        """Have the sandbox end all that runs in it and remove all that lies in it.
+        """Have the sandbox end its processes and remove its files.
 
         Returns:
-            Whether it has; False when it ended instead.
+            Whether it did; False when it ended instead.
         """
         self._cleaned = self._loop.create_future()
-        self.server.send(op="clean")
+        self.fork_server.send(op="clean")
         return await self._cleaned
 
     # Kernels
 
     def listen(
-        self, kernel: int, receiver: Callable[[pieces.Channel, list[bytes]], None] | None
+        self, kernel: int, receiver: Callable[[chunks.Channel, list[bytes]], None] | None
     ) -> None:
-        """Have a kernel's messages handed to `receiver`; None: nobody listens any more."""
+        """Hand a kernel's messages to `receiver`; None: to nobody any more."""
         if receiver is None:
             self._receivers.pop(kernel, None)
             self._assembler.forget(kernel)
-            self._outbox.drop(kernel)
+            self._send_queue.drop(kernel)
         else:
             self._receivers[kernel] = receiver
 
-    def send(self, kernel: int, channel: pieces.Channel, parts: Sequence[bytes]) -> None:
+    def send(self, kernel: int, channel: chunks.Channel, parts: Sequence[bytes]) -> None:
         """Send a kernel a message.
 
         Raises:
             FrameError: It is longer than messages may be.
         """
-        if not self.server.ended:
-            self._outbox.message(kernel, channel, parts)
+        if not self.fork_server.ended:
+            self._send_queue.message(kernel, channel, parts)
             self._wake.set()
 
     # Files
@@ -140,8 +140,9 @@ class Relay:
         try:
             self._send_control(frames.encode_control({"op": "place", "file": number, "path": path}))
             await asyncio.to_thread(self._write_file, value, number)
-            # In the file's own lane: it must not overtake the bytes
-            self._outbox.file_end(number, frames.encode_control({"op": "placed", "file": number}))
+            # Behind the file's bytes, in the same queue: it must not overtake them
+            sent = frames.encode_control({"op": "placed", "file": number})
+            self._send_queue.file_end(number, sent)
             self._wake.set()
             report = await placed
         finally:
@@ -161,7 +162,7 @@ class Relay:
     def discard(self, number: int) -> None:
         """Remove a file that was placed."""
         frame = frames.encode_control({"op": "discard", "file": number, "path": self.path(number)})
-        self._outbox.file_end(number, frame)
+        self._send_queue.file_end(number, frame)
         self._wake.set()
 
     def path(self, number: int) -> str:
@@ -169,14 +170,14 @@ class Relay:
         return f"{self._root}/c{number}"
 
     def _write_file(self, value: ContextValue, number: int) -> None:
-        """Encode a value and queue it, no faster than it is sent; runs on a thread of its own."""
-        with io.BufferedWriter(_FileLane(self._add_to_file, number), pieces.PIECE) as file:
-            value.write(file)
+        """Encode and hash a value and queue it, no faster than it is sent; runs on a thread."""
+        with io.BufferedWriter(_QueuedFile(self._add_to_file, number), chunks.CHUNK_BYTES) as file:
+            write_value(value, file)
 
     def _add_to_file(self, number: int, data: bytes) -> None:
         with self._room:
             room = self._room.wait_for(
-                lambda: self._given_up(number) or self._outbox.held_of_file(number) < MAX_FILE_HELD,
+                lambda: self._given_up(number) or self._has_room(number),
                 max(_UNSENT_SECONDS, self._silence),
             )
         if self._given_up(number) or not room:
@@ -184,17 +185,20 @@ class Relay:
         queued = asyncio.run_coroutine_threadsafe(self._queue_file(number, data), self._loop)
         queued.result()
 
+    def _has_room(self, number: int) -> bool:
+        return self._send_queue.held_of_file(number) < MAX_FILE_HELD
+
     def _given_up(self, number: int) -> bool:
-        return self.server.ended or number not in self._placing
+        return self.fork_server.ended or number not in self._placing
 
     async def _queue_file(self, number: int, data: bytes) -> None:
-        self._outbox.file(number, data)
+        self._send_queue.file(number, data)
         self._wake.set()
 
     # The stream
 
     def _send_control(self, frame: bytes) -> None:
-        self._outbox.control(frame)
+        self._send_queue.control(frame)
         self._wake.set()
 
     async def _read(self) -> None:
@@ -222,7 +226,7 @@ class Relay:
                 if placed is not None and not placed.done():
                     placed.set_result({**report, "bytes": _number(report.get("bytes"))})
             else:
-                self.server.take(report)
+                self.fork_server.take(report)
         elif frame.kind == frames.MESSAGE and frame.kernel in self._receivers:
             message = self._assembler.take(frame)
             if message is not None:
@@ -230,11 +234,11 @@ class Relay:
 
     async def _write(self) -> None:
         try:
-            await self._stream.write(shipment())
+            await self._stream.write(bundle())
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while data := self._outbox.take():
+                while data := self._send_queue.take():
                     await self._stream.write(data)
                     with self._room:
                         self._room.notify_all()
@@ -243,15 +247,15 @@ class Relay:
 
     async def _ping(self) -> None:
         while time.monotonic() - self._heard < self._silence:
-            self.server.send(op="ping")
+            self.fork_server.send(op="ping")
             await asyncio.sleep(PING_SECONDS)
         self._end(f"It has been silent for {self._silence:.0f} s.")
 
     def _end(self, why: str | None) -> None:
-        if self.server.ended:
+        if self.fork_server.ended:
             return
         self.why = why
-        self.server.end()
+        self.fork_server.end()
         self._receivers.clear()
         if self._cleaned is not None and not self._cleaned.done():
             self._cleaned.set_result(False)
@@ -262,8 +266,8 @@ class Relay:
             self._room.notify_all()
 
 
-class _FileLane(io.RawIOBase):
-    """A file whose bytes go to the outbox in pieces."""
+class _QueuedFile(io.RawIOBase):
+    """A file whose bytes go to the queue in chunks."""
 
     def __init__(self, add: Callable[[int, bytes], None], number: int) -> None:
         self._add = add
@@ -274,8 +278,8 @@ class _FileLane(io.RawIOBase):
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
-        for start in range(0, len(view), pieces.PIECE):
-            self._add(self._number, bytes(view[start : start + pieces.PIECE]))
+        for start in range(0, len(view), chunks.CHUNK_BYTES):
+            self._add(self._number, bytes(view[start : start + chunks.CHUNK_BYTES]))
         return len(view)
 
 

@@ -1,7 +1,7 @@
-"""Boxes kept running between trees, cleaned, so that the next tree need not wait for one.
+"""Keeps cleaned machines running between trees, so that the next tree need not wait for one.
 
-Whoever wants boxes of the same kind on the same event loop shares them; they end when the last one
-who does says so.
+Users who want the same kind of machine on the same event loop share a pool; it ends its machines
+when the last of them closes it.
 """
 
 from __future__ import annotations
@@ -13,77 +13,77 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rlm_kernel.relay.machine import Machine
-    from rlm_kernel.relay.multiplexer import Relay
+    from rlm_kernel.relay.multiplexer import Multiplexer
 
 _CLEAN_SECONDS = 5.0
 _END_SECONDS = 3.0
 
 
 LIMIT = 16
-"""Boxes that are kept while nobody uses them."""
+"""Machines that are kept while nobody uses them."""
 
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, MachinePool]] = (
     weakref.WeakKeyDictionary()
 )
 
 
-def warm_boxes(kind: str) -> MachinePool:
-    """Return the running event loop's boxes of a kind, with one user more; that one closes them.
+def shared_pool(kind: str) -> MachinePool:
+    """Return the running event loop's pool for a kind of machine; the caller closes it.
 
     Args:
-        kind: Tells boxes apart that cannot stand for one another.
+        kind: Differs for machines that cannot replace each other.
     """
     kinds = _shared.setdefault(asyncio.get_running_loop(), {})
-    boxes = kinds.get(kind)
-    if boxes is None or boxes.users == 0:
-        boxes = kinds[kind] = MachinePool()
-    boxes.users += 1
-    return boxes
+    pool = kinds.get(kind)
+    if pool is None or pool.users == 0:
+        pool = kinds[kind] = MachinePool()
+    pool.users += 1
+    return pool
 
 
 class MachinePool:
-    """Boxes that were all started with the same options.
+    """Machines that were all started with the same options.
 
     Attributes:
-        users: How many have yet to call `close`.
+        users: How many users have yet to call `close`.
     """
 
     def __init__(self) -> None:
         self.users = 0
-        self._idle: list[tuple[Machine, Relay]] = []
+        self._idle: list[tuple[Machine, Multiplexer]] = []
 
-    async def take(self) -> tuple[Machine, Relay] | None:
-        """Return a clean box that runs; None when there is none."""
+    async def take(self) -> tuple[Machine, Multiplexer] | None:
+        """Return a clean machine that runs; None when there is none."""
         while self._idle:
-            box, relay = self._idle.pop()
-            if not relay.server.ended:
-                return box, relay
-            await end(box, relay)
+            machine, multiplexer = self._idle.pop()
+            if not multiplexer.fork_server.ended:
+                return machine, multiplexer
+            await end(machine, multiplexer)
         return None
 
-    async def keep(self, box: Machine, relay: Relay) -> None:
-        """Clean a box and keep it, or end it when it cannot be cleaned or is one too many."""
+    async def keep(self, machine: Machine, multiplexer: Multiplexer) -> None:
+        """Clean a machine and keep it; end it when it cannot be cleaned or the pool is full."""
         clean = False
         if self.users and len(self._idle) < LIMIT:
             with contextlib.suppress(TimeoutError):
-                clean = await asyncio.wait_for(relay.clean(), _CLEAN_SECONDS)
+                clean = await asyncio.wait_for(multiplexer.clean(), _CLEAN_SECONDS)
         if clean and self.users:
-            self._idle.append((box, relay))
+            self._idle.append((machine, multiplexer))
         else:
-            await end(box, relay)
+            await end(machine, multiplexer)
 
     async def close(self) -> None:
-        """Count one user less; the last one ends those that are kept."""
+        """Leave the pool; the last user ends its machines."""
         self.users -= 1
         if self.users:
             return
         idle, self._idle = self._idle, []
-        await asyncio.gather(*(end(box, relay) for box, relay in idle))
+        await asyncio.gather(*(end(machine, multiplexer) for machine, multiplexer in idle))
 
 
-async def end(box: Machine, relay: Relay) -> None:
-    """End a box; nothing of it is left then."""
-    relay.server.send(op="end")
-    ended = await relay.ended(_END_SECONDS)
-    await relay.close()
-    await box.end(ended=ended)
+async def end(machine: Machine, multiplexer: Multiplexer) -> None:
+    """End a machine; nothing of it is left then."""
+    multiplexer.fork_server.send(op="end")
+    ended = await multiplexer.ended(_END_SECONDS)
+    await multiplexer.close()
+    await machine.end(ended=ended)

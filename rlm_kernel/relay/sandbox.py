@@ -1,4 +1,4 @@
-"""A tree's sandbox that is reached over a byte stream, whatever runs it."""
+"""A tree's sandbox at the other end of a byte stream, in any environment."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from rlm_kernel.errors import SandboxError
 from rlm_kernel.host.connection import new_connection
 from rlm_kernel.host.directory import HostDirectory, remove_stale
 from rlm_kernel.host.threads import in_thread
-from rlm_kernel.relay.bootstrap import shipment
+from rlm_kernel.relay.bootstrap import bundle
 from rlm_kernel.relay.machine import ROOT
-from rlm_kernel.relay.multiplexer import SILENCE_SECONDS, Relay
+from rlm_kernel.relay.multiplexer import SILENCE_SECONDS, Multiplexer
 from rlm_kernel.relay.pool import end
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ START_SECONDS = 60.0
 
 
 def _prepare() -> None:
-    """Do what the first kernel will need, on a thread, while its box starts; all of it is kept."""
-    shipment()
+    """Prepare what the first kernel needs, on a thread, while its machine starts."""
+    bundle()
     importlib.import_module("rlm_kernel.relay.socket_proxy")
 
 
@@ -44,23 +44,23 @@ class RelayedSandbox:
     """One tree's sandbox (see `rlm_kernel.host.sandbox.Sandbox`).
 
     Args:
-        open_box: Starts a box; called again when one is lost.
-        warm: Where boxes are kept between trees; None to end them with their tree.
-        silence: Seconds without a word from a box after which it is taken to be lost.
+        open_machine: Starts a machine; called again when one is lost.
+        warm: Where machines are kept between trees; None to end them with their tree.
+        silence: Seconds without a frame from a machine after which it counts as lost.
     """
 
     def __init__(
         self,
-        open_box: Callable[[], Awaitable[Machine]],
+        open_machine: Callable[[], Awaitable[Machine]],
         warm: MachinePool | None = None,
         *,
         silence: float = SILENCE_SECONDS,
     ) -> None:
-        self._open_box = open_box
+        self._open_machine = open_machine
         self._warm = warm
         self._silence = silence
-        self._box: Machine | None = None
-        self._relay: Relay | None = None
+        self._machine: Machine | None = None
+        self._multiplexer: Multiplexer | None = None
         self._directory = HostDirectory()
         self._numbers = itertools.count(1)
         self._contexts: dict[int, ContextValue] = {}
@@ -69,16 +69,16 @@ class RelayedSandbox:
         self._closed = False
 
     async def start(self) -> None:
-        """Start the box and wait until its fork server is ready."""
+        """Start the machine and wait until its fork server is ready."""
         await asyncio.gather(
             self._live(), asyncio.to_thread(remove_stale, self._directory.path.parent)
         )
 
     async def place(self, value: ContextValue) -> PlacedContext:
-        """Send a value into a file of the sandbox; it is sent again when the sandbox is lost."""
-        relay = await self._live()
+        """Send a value to a file of the sandbox, and again when the sandbox is lost."""
+        multiplexer = await self._live()
         number = next(self._numbers)
-        placed = await self._place(relay, value, number)
+        placed = await self._place(multiplexer, value, number)
         self._contexts[number] = value
         return placed
 
@@ -86,11 +86,11 @@ class RelayedSandbox:
         """Remove a value's file; it is not sent again."""
         number = int(placed.path.rpartition("/c")[2])
         self._contexts.pop(number, None)
-        if self._relay is not None:
-            self._relay.discard(number)
+        if self._multiplexer is not None:
+            self._multiplexer.discard(number)
 
     async def start_kernel(self, options: KernelOptions) -> tuple[KernelProcess, dict[str, Any]]:
-        """Fork a kernel's process, in a new box when the last one was lost."""
+        """Fork a kernel's process, in a new machine when the last one was lost."""
         directory = self._directory.path / f"k{next(self._numbers)}"
         directory.mkdir(mode=0o700)
         connection = new_connection(directory)
@@ -109,29 +109,29 @@ class RelayedSandbox:
     async def start_process(
         self, connection: dict[str, Any], sockets: SocketProxy | None = None, **spec: Any
     ) -> KernelProcess:
-        """Fork a process that is a kernel behind sockets of this machine.
+        """Fork a kernel's process and put it behind sockets of this machine.
 
         Args:
             connection: Where the sockets are, and the key.
-            sockets: Those of the kernel before, whose place this one takes.
-            spec: What else the fork server is told.
+            sockets: The sockets of the kernel that this one replaces.
+            spec: The rest of the fork server's request.
         """
         from rlm_kernel.relay.socket_proxy import (
             SocketProxy,
         )
 
-        relay = await self._live()
-        kernel = relay.server.new_kernel()
+        multiplexer = await self._live()
+        kernel = multiplexer.fork_server.new_kernel()
         inside = f"{ROOT}/k{kernel.number}"
-        assert self._box is not None
+        assert self._machine is not None
         sockets = sockets or SocketProxy(connection)
-        sockets.put_before(relay, kernel.number)
+        sockets.connect_kernel(multiplexer, kernel.number)
         self._sockets[kernel] = sockets
-        relay.server.send(
+        multiplexer.fork_server.send(
             op="spawn",
             kernel=kernel.number,
             dir=inside,
-            cwd=self._box.workdir or f"{inside}/work",
+            cwd=self._machine.workdir or f"{inside}/work",
             connection={**connection, "ip": f"{inside}/s"},
             **spec,
         )
@@ -151,11 +151,11 @@ class RelayedSandbox:
         return RelayedChannels(self._sockets[process], connection, on_message)
 
     def sockets_of(self, process: KernelProcess) -> SocketProxy:
-        """Return the sockets behind which a kernel is."""
+        """Return a kernel's sockets on this machine."""
         return self._sockets[process]
 
     async def close(self) -> None:
-        """End the box with all that is in it."""
+        """End the machine and everything in it."""
         if self._closed:
             return
         self._closed = True
@@ -173,67 +173,69 @@ class RelayedSandbox:
         """The tree's directory on this machine, for sockets and connection files."""
         return self._directory.path
 
-    async def _live(self) -> Relay:
-        """Return the relay of a box that runs."""
+    async def _live(self) -> Multiplexer:
+        """Return the multiplexer of a running machine; start one when there is none."""
         async with self._opening:
             if self._closed:
                 raise SandboxError("The sandbox has been closed.")
-            if self._relay is None or self._relay.server.ended:
+            if self._multiplexer is None or self._multiplexer.fork_server.ended:
                 await self._end()
                 try:
                     await self._open()
                 except BaseException:
                     await self._end()
                     raise
-            assert self._relay is not None
-            return self._relay
+            assert self._multiplexer is not None
+            return self._multiplexer
 
     async def _open(self) -> None:
         warm = await self._warm.take() if self._warm is not None else None
         if warm is not None:
-            self._box, self._relay = warm
+            self._machine, self._multiplexer = warm
         else:
             asyncio.get_running_loop().run_in_executor(None, _prepare)
-            self._box = await self._open_box()
-            self._relay = Relay(self._box.stream, ROOT, self._silence)
-            await self._ready(self._box, self._relay)
+            self._machine = await self._open_machine()
+            self._multiplexer = Multiplexer(self._machine.stream, ROOT, self._silence)
+            await self._ready(self._machine, self._multiplexer)
         for number, value in self._contexts.items():
-            await self._place(self._relay, value, number)
+            await self._place(self._multiplexer, value, number)
 
-    async def _place(self, relay: Relay, value: ContextValue, number: int) -> PlacedContext:
-        """Write a value to a file by the box's own way, or through the stream."""
-        assert self._box is not None
-        path = relay.path(number)
+    async def _place(
+        self, multiplexer: Multiplexer, value: ContextValue, number: int
+    ) -> PlacedContext:
+        """Write a value to a file by the machine's file transfer, or through the stream."""
+        assert self._machine is not None
+        path = multiplexer.path(number)
         try:
-            size = await self._box.place(value, path)
+            size = await self._machine.place(value, path)
         except BaseException:
-            relay.discard(number)  # what came of it
+            multiplexer.discard(number)  # what came of it
             raise
         if size is None:
-            return await relay.place(value, number)
+            return await multiplexer.place(value, number)
         return PlacedContext(path=path, form=value.form, type_name=value.type_name, bytes=size)
 
-    async def _ready(self, box: Machine, relay: Relay) -> None:
+    async def _ready(self, machine: Machine, multiplexer: Multiplexer) -> None:
         try:
-            await asyncio.wait_for(asyncio.shield(relay.server.ready), START_SECONDS)
+            await asyncio.wait_for(asyncio.shield(multiplexer.fork_server.ready), START_SECONDS)
         except TimeoutError:
-            why = await box.exit_reason()
+            why = await machine.exit_reason()
             raise SandboxError(
                 f"The sandbox was not ready within {START_SECONDS:.0f} s. {why}".strip()
             ) from None
         except SandboxError as error:
-            raise SandboxError(f"{error} {await box.exit_reason()}".strip()) from error
+            raise SandboxError(f"{error} {await machine.exit_reason()}".strip()) from error
 
     async def _end(self) -> None:
-        relay, self._relay = self._relay, None
-        box, self._box = self._box, None
-        if box is None:
+        multiplexer, self._multiplexer = self._multiplexer, None
+        machine, self._machine = self._machine, None
+        if machine is None:
             return
-        if relay is None:  # it could not be reached
+        if multiplexer is None:  # it could not be reached
             with contextlib.suppress(OSError):
-                await box.stream.close()
-            await box.end(ended=False)
-        elif self._warm is not None and self._closed and not relay.server.ended:
-            await self._warm.keep(box, relay)
+                await machine.stream.close()
+            await machine.end(ended=False)
+        elif self._warm is not None and self._closed and not multiplexer.fork_server.ended:
+            await self._warm.keep(machine, multiplexer)
         else:
-            await end(box, relay)
+            await end(machine, multiplexer)

@@ -1,4 +1,4 @@
-"""A relayed kernel's channels on the host: the session's own, and sockets for any other client."""
+"""A relayed kernel's channels on the host: the session's, and sockets for any other client."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from rlm_kernel.protocol.chunks import Channel
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rlm_kernel.relay.multiplexer import Relay
+    from rlm_kernel.relay.multiplexer import Multiplexer
 
 OURS = b"s"
-"""The identity of the session: what it hears comes to it without a socket between."""
+"""The identity of the session, which gets its messages without a socket between."""
 
 THEIRS = b"c"
-"""Before the identities of other clients, which may start with a zero byte."""
+"""The prefix of other clients' identities, which may start with a zero byte."""
 
 MAX_HELD_MESSAGES = 10_000
-"""Messages that a client may be behind with; one that does not read loses what is over."""
+"""Messages that may wait for a client; one that does not read loses the rest."""
 
 
 class RelayedChannels:
-    """The session's channels to a relayed kernel; what came is handled before more is read.
+    """The session's channels to a relayed kernel.
 
-    So a kernel that floods its host only fills the stream.
+    A message is handled before more is read, so that a kernel that floods its host only fills the
+    stream.
     """
 
     def __init__(
@@ -77,21 +78,21 @@ class RelayedChannels:
 
 
 class SocketProxy:
-    """Sockets on this machine behind which a relayed kernel seems to be.
+    """Sockets on this machine that stand for a relayed kernel.
 
-    Any Jupyter client connects to them. They outlive the kernel: a restarted one is put behind the
-    same sockets.
+    Any Jupyter client connects to them. They outlive the kernel: a restarted one gets the same
+    sockets.
 
     Args:
         connection: Connection info (ipc); the sockets are bound where it says.
 
     Attributes:
-        session_receiver: Who gets what is for the session.
+        session_receiver: Gets the messages for the session.
     """
 
     def __init__(self, connection: dict[str, Any]) -> None:
         self._session = new_session(connection)
-        self._relay: Relay | None = None
+        self._multiplexer: Multiplexer | None = None
         self._kernel = 0
         self._listened = False
         self.session_receiver: Callable[[Channel, list[bytes]], None] | None = None
@@ -111,12 +112,12 @@ class SocketProxy:
             )
             self._streams[channel] = stream
 
-    def put_before(self, relay: Relay, kernel: int) -> None:
-        """Put a kernel behind the sockets, in place of the one before."""
-        if self._relay is not None:
-            self._relay.listen(self._kernel, None)
-        self._relay, self._kernel = relay, kernel
-        relay.listen(kernel, self._from_kernel)
+    def connect_kernel(self, multiplexer: Multiplexer, kernel: int) -> None:
+        """Put a kernel behind the sockets, in place of the last one."""
+        if self._multiplexer is not None:
+            self._multiplexer.listen(self._kernel, None)
+        self._multiplexer, self._kernel = multiplexer, kernel
+        multiplexer.listen(kernel, self._from_kernel)
 
     def send(self, channel: Channel, parts: list[bytes]) -> None:
         """Send the kernel a message; the identity comes first.
@@ -124,14 +125,14 @@ class SocketProxy:
         Raises:
             FrameError: It is longer than messages may be.
         """
-        if self._relay is not None:
-            self._relay.send(self._kernel, channel, parts)
+        if self._multiplexer is not None:
+            self._multiplexer.send(self._kernel, channel, parts)
 
     def close(self) -> None:
         """Close the sockets."""
-        if self._relay is not None:
-            self._relay.listen(self._kernel, None)
-            self._relay = None
+        if self._multiplexer is not None:
+            self._multiplexer.listen(self._kernel, None)
+            self._multiplexer = None
         for stream in self._streams.values():
             if not stream.closed():
                 stream.on_recv(None)
@@ -156,8 +157,8 @@ class SocketProxy:
     def _to_clients(self, channel: Channel, parts: list[bytes]) -> None:
         """Send through the stream; a client that has gone, or is far behind, loses it.
 
-        Never through the bare socket: what arrives during such a send is announced to nobody (ZMQ
-        tells once that a socket may be read), and waits until something else comes.
+        Never through the bare socket: ZMQ announces once that a socket may be read, so what arrives
+        during such a send would wait until something else comes.
         """
         self._streams[channel].send_multipart(parts)
 
@@ -183,7 +184,7 @@ class SocketProxy:
 
 
 def new_session(connection: dict[str, Any]) -> JupyterSession:
-    """Return a Jupyter session with a kernel's key and an id of its own."""
+    """Return a Jupyter session with a kernel's key and a new id."""
     session = JupyterSession(
         key=connection["key"].encode(),
         signature_scheme=connection["signature_scheme"],

@@ -1,1 +1,1 @@
-"""Answers the sub-calls of a person's kernel, from a process of its own that holds the keys."""
+"""Answers a notebook kernel's sub-calls from a separate process, which holds the keys."""

@@ -1,7 +1,7 @@
-"""The provisioner's end of a sub-call server: starts it beside a kernel, and ends it with it.
+"""Starts a sub-call server beside a notebook kernel, and ends it with the kernel.
 
 The server reads its settings, then news of the kernel, from its stdin. It ends when stdin does:
-when the kernel was shut down, and when the Jupyter server has ended, however it did.
+when the kernel is shut down, and when the Jupyter server ends in whatever way.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import subprocess
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from rlm_kernel.host.exit_hooks import at_exit, close_pipes, done
+from rlm_kernel.host.process_hooks import at_exit, close_pipes, unregister
 from rlm_kernel.host.threads import in_thread
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_STARTS = 4
-"""How often it is started for one kernel, when it ends by itself."""
+"""How often it is started for one kernel when it ends by itself."""
 
 _END_SECONDS = 10.0
-"""What it has to end: its children's kernels as well."""
+"""How long it may take to end: it ends its children's kernels as well."""
 
 
 class SubCallServerProcess:
-    """a sub-call server, beside one kernel and those that take its place.
+    """A sub-call server beside one kernel and its successors.
 
     Args:
         settings: What `rlm_kernel.subcall_server.program` reads: JSON.
@@ -43,25 +43,25 @@ class SubCallServerProcess:
         self._starts = 0
 
     def kernel_started(self) -> None:
-        """Have the kernel told who answers; the sub-call server is started when it does not run."""
+        """Have the server say hello to the kernel; start the server when it does not run."""
         if self._process is None:
             self._start()
         else:
-            self._say(b"started\n")
+            self._write(b"started\n")
 
     def kernel_died(self) -> None:
-        """Have the calls that are under way cancelled: nobody waits for them."""
-        self._say(b"died\n")
+        """Have the server cancel its calls: nobody waits for them."""
+        self._write(b"died\n")
 
     async def close(self) -> None:
-        """End it, with all that it has under way."""
+        """End the server and its calls."""
         self._forget()
         await in_thread(self._end)
 
     def _start(self) -> None:
         self._starts += 1
-        # Its own session: Ctrl-C in the server's terminal is the server's to handle. What it has
-        # to say, a wrong setting for instance, is for the server's log.
+        # A session of its own: Ctrl-C in the Jupyter server's terminal is not for it. Its stderr
+        # (a wrong setting, say) goes to the Jupyter server's log.
         process = subprocess.Popen(
             [sys.executable, "-m", "rlm_kernel.subcall_server"],
             stdin=subprocess.PIPE,
@@ -73,16 +73,16 @@ class SubCallServerProcess:
         self._process = process
         at_exit(self._end, in_child=lambda: close_pipes(process))
         self._loop.add_reader(_out(process), self._ended, process)
-        self._say(json.dumps(self._settings).encode() + b"\n")
-        self._say(b"started\n")
+        self._write(json.dumps(self._settings).encode() + b"\n")
+        self._write(b"started\n")
 
-    def _say(self, words: bytes) -> None:
+    def _write(self, line: bytes) -> None:
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError):  # it has ended: `_ended` sees to that
-                self._process.stdin.write(words)
+                self._process.stdin.write(line)
 
     def _ended(self, process: subprocess.Popen[bytes]) -> None:
-        """Start another in the place of one that ended by itself."""
+        """Start another server when one ended by itself."""
         if os.read(_out(process).fileno(), 1 << 12):
             return
         self._forget()
@@ -96,7 +96,7 @@ class SubCallServerProcess:
 
     def _end(self) -> None:
         process, self._process = self._process, None
-        done(self._end)
+        unregister(self._end)
         if process is None:
             return
         with process:

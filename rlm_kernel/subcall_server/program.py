@@ -1,8 +1,8 @@
-"""The sub-call server's process: a second client of a person's kernel, beside the front end's.
+"""The sub-call server's process: a second client of a notebook kernel, beside the front end.
 
-It says `rlm_hello` on the kernel's control channel, takes the `rlm_call` messages that come back,
-and answers them there (see `rlm_kernel.guest.subcalls`). What a call asks for is done by whoever
-provides the entry point `rlm_kernel.subcall_server`: this package knows nothing of models.
+It says hello on the kernel's control channel, and takes and answers the sub-calls that come back
+(see `rlm_kernel.protocol.subcalls`). The provider of the entry point `rlm_kernel.subcall_server`
+does what a call asks for: this package knows nothing of models.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.host.channels import Channels
-from rlm_kernel.host.subcalls import Answering, CallHandler
+from rlm_kernel.host.subcalls import CallHandler, SubCallDispatcher
+from rlm_kernel.protocol.subcalls import FROM_KERNEL, HELLO, HELLO_REPLY, REPLY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,7 @@ MAX_SETTINGS = 16 << 20
 
 _FIRST_SECONDS = 0.05
 _HELLO_SECONDS = 2.0
-"""How long to wait for an answer to the first hello, and at most to a later one."""
+"""How long to wait for the answer to the first hello, and to a later one at most."""
 
 
 def main() -> None:
@@ -51,61 +52,56 @@ async def _main() -> None:
 async def serve(
     connection: dict[str, Any], handler: CallHandler, words: asyncio.StreamReader
 ) -> None:
-    """Answer a kernel's calls.
+    """Answer a kernel's calls until `words` ends.
 
     Args:
-        connection: Its connection info.
+        connection: The kernel's connection info.
         handler: Does what a call asks for.
-        words: Lines about the kernel: ``started``, or ``died``.
+        words: Lines about the kernel: ``started`` or ``died``.
     """
-    desk = MainThreadCalls(connection, handler)
+    client = KernelClient(connection, handler)
     try:
         while word := await words.readline():
             if word == b"started\n":
-                desk.greet()
+                client.greet()
             elif word == b"died\n":
-                desk.cancel_all()
+                client.cancel_all()
     finally:
-        await desk.close()
+        await client.close()
 
 
-class MainThreadCalls:
-    """Answers one kernel, and those that are started anew behind the same sockets.
-
-    Args:
-        connection: Their connection info.
-        handler: Does what a call asks for.
-    """
+class KernelClient:
+    """Answers the calls of one kernel, and of those restarted behind the same sockets."""
 
     def __init__(self, connection: dict[str, Any], handler: CallHandler) -> None:
         self._handler = handler
         self._channels = Channels(connection, self._take, only=("control",))
         self._kernel = ""
-        self._answering: Answering | None = None
-        self._answered = asyncio.Event()
+        self._dispatcher: SubCallDispatcher | None = None
+        self._greeted = asyncio.Event()
         self._greeting: asyncio.Task[None] | None = None
 
     def greet(self) -> None:
-        """Say hello until the kernel has heard it: it may not be there yet."""
+        """Say hello until the kernel answers: it may not be there yet."""
         if self._greeting is not None:
             self._greeting.cancel()
-        self._answered.clear()
+        self._greeted.clear()
         self._greeting = asyncio.create_task(self._greet())
 
     async def _greet(self) -> None:
         patience = _FIRST_SECONDS
-        while not self._answered.is_set():
-            self._channels.send("control", "rlm_hello", {})
+        while not self._greeted.is_set():
+            self._channels.send("control", HELLO, {})
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._answered.wait(), patience)
+                await asyncio.wait_for(self._greeted.wait(), patience)
             patience = min(2 * patience, _HELLO_SECONDS)
 
     def cancel_all(self) -> list[asyncio.Task[None]]:
-        """Cancel every call that is under way; return their tasks."""
-        return self._answering.cancel_all() if self._answering is not None else []
+        """Cancel every call; return their tasks."""
+        return self._dispatcher.cancel_all() if self._dispatcher is not None else []
 
     async def close(self) -> None:
-        """Cancel what is under way and hear no more."""
+        """Cancel every call and close the channel."""
         if self._greeting is not None:
             self._greeting.cancel()
         if tasks := self.cancel_all():
@@ -113,25 +109,25 @@ class MainThreadCalls:
         self._channels.close()
 
     def _take(self, _: str, message: dict[str, Any]) -> None:
-        """Take a message of the kernel's; it may hold anything, and what is odd is dropped."""
+        """Take a message of the kernel; it may hold anything, and a malformed one is dropped."""
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             kind = message["header"].get("msg_type")
-            if kind == "rlm_hello_reply":
-                self._answered.set()
-            elif kind in ("rlm_call", "rlm_poll", "rlm_cancel"):
-                answering = self._answering_of(str(message["header"]["session"]))
-                answering.receive(kind, message["content"], message["buffers"])
+            if kind == HELLO_REPLY:
+                self._greeted.set()
+            elif kind in FROM_KERNEL:
+                dispatcher = self._dispatcher_of(str(message["header"]["session"]))
+                dispatcher.receive(kind, message["content"], message["buffers"])
 
-    def _answering_of(self, kernel: str) -> Answering:
-        """Return what answers this kernel; a new one counts its calls from 1 again."""
-        if self._answering is None or kernel != self._kernel:
+    def _dispatcher_of(self, kernel: str) -> SubCallDispatcher:
+        """Return this kernel's dispatcher; a new kernel numbers its calls from 1 again."""
+        if self._dispatcher is None or kernel != self._kernel:
             self.cancel_all()
             self._kernel = kernel
-            self._answering = Answering(self._handler, self._send)
-        return self._answering
+            self._dispatcher = SubCallDispatcher(self._handler, self._send)
+        return self._dispatcher
 
     def _send(self, content: dict[str, Any], buffers: list[bytes]) -> None:
-        self._channels.send("control", "rlm_reply", content, buffers)
+        self._channels.send("control", REPLY, content, buffers)
 
 
 def _provider() -> Callable[[dict[str, Any]], AbstractAsyncContextManager[CallHandler]]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parents[2]
+BUNDLE = "rlm/render/static"
 
 
 def run(*command: str | None, folder: Path) -> subprocess.CompletedProcess[str]:
@@ -27,7 +28,7 @@ def test_esbuild_makes_the_committed_bundle(
     require(npm, "npm; that the bundle is that of the sources is checked without it too")
     ignored = shutil.ignore_patterns("node_modules")
     shutil.copytree(ROOT / "widgets", tmp_path / "widgets", ignore=ignored)
-    shutil.copytree(ROOT / "rlm_ipython" / "static", tmp_path / "rlm_ipython" / "static")
+    shutil.copytree(ROOT / BUNDLE, tmp_path / BUNDLE)
     install = (npm, "ci", "--prefer-offline", "--no-audit", "--no-fund")
     got = run(*install, folder=tmp_path / "widgets")
     require(got.returncode == 0, f"a registry of npm packages: {got.stderr[-200:]}")

@@ -153,7 +153,7 @@ def test_a_slash_goes_to_the_search_and_is_not_typed_there(viewer: ViewerPage) -
 def test_t_and_m_open_and_close_the_timeline_and_the_film(viewer: ViewerPage) -> None:
     viewer.show(whole())
     viewer.row("turn 1").click()
-    for key, part in (("t", ".rlm-timeline"), ("m", ".rlm-film")):
+    for key, part in (("t", ".rlm-timeline"), ("m", ".rlm-stepper")):
         viewer.page.keyboard.press(key)
         assert viewer.page.locator(part).is_visible()
         viewer.page.keyboard.press(key)

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from story import Story, a_whole_story
 
-import rlm_ipython
+from rlm.render import STATIC
 from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import Feed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
-STATIC = Path(rlm_ipython.__file__).parent / "static"
 SLOTS = 16
 
 _PAGE = """<!doctype html><meta charset="utf-8"><title>viewer</title>

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rlm.backends import create
-from rlm.backends.retry import Gate
+from rlm.backends.retry import RateLimiter
 from rlm.demo.server import LMRequest, LMResponse
 from rlm.errors import BackendError
 
@@ -57,7 +57,7 @@ def test_what_may_pass_is_asked_again_and_the_caller_is_told(
 ) -> None:
     standin = server(failing(2, failure))
     told: list[tuple[str, dict[str, Any]]] = []
-    gate = Gate(first_delay=QUICK)
+    gate = RateLimiter(first_delay=QUICK)
     reply = using(
         standin, lambda c: gate.ask(c, HELLO, on_retry=lambda text, data: told.append((text, data)))
     )
@@ -71,7 +71,7 @@ def test_what_may_pass_is_asked_again_and_the_caller_is_told(
 def test_what_cannot_pass_is_not_asked_again(server: Start, status: int) -> None:
     standin = server(lambda _: LMResponse(status=status))
     with pytest.raises(BackendError) as caught:
-        using(standin, lambda c: Gate(first_delay=QUICK).ask(c, HELLO))
+        using(standin, lambda c: RateLimiter(first_delay=QUICK).ask(c, HELLO))
     assert caught.value.status == status
     assert len(standin.requests) == 1
 
@@ -82,7 +82,7 @@ def test_what_cannot_pass_is_not_asked_again(server: Start, status: int) -> None
 def test_it_gives_up_in_the_end(server: Start, kwargs: dict[str, Any], asked: int) -> None:
     standin = server(lambda _: LMResponse(status=503))
     with pytest.raises(BackendError):
-        using(standin, lambda c: Gate(first_delay=QUICK).ask(c, HELLO), **kwargs)
+        using(standin, lambda c: RateLimiter(first_delay=QUICK).ask(c, HELLO), **kwargs)
     assert len(standin.requests) == asked
 
 
@@ -97,7 +97,7 @@ def test_a_wish_to_wait_is_granted(server: Start, form: str) -> None:
 
     standin = server(failing(1, LMResponse(status=429, headers=headers())))
     waits: list[float] = []
-    gate = Gate(first_delay=QUICK)
+    gate = RateLimiter(first_delay=QUICK)
     reply = using(
         standin, lambda c: gate.ask(c, HELLO, on_retry=lambda _, data: waits.append(data["wait"]))
     )
@@ -108,7 +108,7 @@ def test_a_wish_to_wait_is_granted(server: Start, form: str) -> None:
 @pytest.mark.parametrize("wish", ["3600", "soon", "nan", "-5"])
 def test_a_wish_without_sense_or_measure_is_not(server: Start, wish: str) -> None:
     standin = server(failing(1, LMResponse(status=503, headers={"retry-after": wish})))
-    work = lambda c: Gate(first_delay=QUICK).ask(c, HELLO)  # noqa: E731 - said twice below
+    work = lambda c: RateLimiter(first_delay=QUICK).ask(c, HELLO)  # noqa: E731 - said twice below
     if wish == "3600":
         with pytest.raises(BackendError) as caught:
             using(standin, work)
@@ -126,7 +126,7 @@ def test_no_more_than_its_width_run_at_once_and_all_are_answered(server: Start) 
         return LMResponse(text=request.prompt, delay=0.01)
 
     standin = server(reply)
-    gate = Gate(width=7)
+    gate = RateLimiter(width=7)
 
     async def work(client: LMClient) -> list[str]:
         calls = (gate.ask(client, [{"role": "user", "content": str(n)}]) for n in range(50))
@@ -141,7 +141,7 @@ def test_too_many_requests_halve_the_width_once_for_those_on_their_way_and_it_gr
     server: Start,
 ) -> None:
     standin = server(failing(8, LMResponse(status=429, delay=0.05)))
-    gate = Gate(width=8, first_delay=QUICK)
+    gate = RateLimiter(width=8, first_delay=QUICK)
 
     async def work(client: LMClient) -> tuple[int, int]:
         await asyncio.gather(*(gate.ask(client, HELLO) for _ in range(8)))
@@ -164,7 +164,7 @@ def test_a_call_can_be_cancelled_while_it_waits_for_a_place_a_reply_or_another_a
         return LMResponse(status=503, headers={"retry-after": "60"})
 
     standin = server(reply)
-    gate = Gate(width=1)
+    gate = RateLimiter(width=1)
 
     async def work(client: LMClient) -> None:
         told = asyncio.Event()
@@ -190,7 +190,7 @@ def test_a_call_can_be_cancelled_while_it_waits_for_a_place_a_reply_or_another_a
 
 def test_a_place_given_at_the_moment_of_a_cancellation_is_not_lost(server: Start) -> None:
     standin = server(lambda _: "fine")
-    gate = Gate(width=1)
+    gate = RateLimiter(width=1)
 
     async def work(client: LMClient) -> None:
         for _ in range(50):
@@ -207,7 +207,7 @@ def test_a_place_given_at_the_moment_of_a_cancellation_is_not_lost(server: Start
 def test_one_providers_wish_does_not_hold_up_another(server: Start) -> None:
     busy = server(lambda _: LMResponse(status=429, headers={"retry-after": "60"}))
     free = server(lambda _: "fine")
-    gate = Gate(width=4)
+    gate = RateLimiter(width=4)
 
     async def work(client: LMClient) -> str:
         told = asyncio.Event()

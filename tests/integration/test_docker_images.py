@@ -15,7 +15,7 @@ import wheel_index
 from rlm.cli import main
 from rlm.core.environments import new_sandbox
 from rlm.demo.server import script
-from rlm_kernel.docker import images
+from rlm_kernel.docker import images, probe
 from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, engine_address
 from rlm_kernel.docker.images import Images
@@ -107,7 +107,7 @@ def test_an_image_that_has_a_fitting_ipykernel_is_used_as_it_is_and_asked_once(
     image = resolve(client, said, image=ready)
     assert image.python == "/opt/rlm-kernel/bin/python"
     assert image.name == client.inspect_image(ready)["Id"] != about["Id"]
-    monkeypatch.setattr(Images, "_probe", lambda *_: pytest.fail("asked again"))
+    monkeypatch.setattr(probe, "_probe", lambda *_: pytest.fail("asked again"))
     assert resolve(client, said, image=ready) == image
     assert said == []
 

@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 
 import pytest
 from notebook_kernel import until
+from stop_accepting import stop_accepting
 
 from rlm.cli.services import docker as doctor_asks
 from rlm.core.environments import new_sandbox
-from rlm.demo.accepting import stop_accepting
 from rlm_kernel.context.value import context_value
 from rlm_kernel.docker.container_config import LABEL
 from rlm_kernel.docker.engine import engine, engine_address

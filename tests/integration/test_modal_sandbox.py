@@ -179,7 +179,8 @@ async def test_there_is_no_way_to_any_network(modal: ModalStandIn) -> None:
 
 FORGE = """
 import json, os, time
-from rlm_kernel.protocol import frames, pieces
+from rlm_kernel.protocol import frames
+from rlm_kernel.protocol.chunks import Channel, split
 server = os.getppid()
 pump = open(f"/proc/{{server}}/task/{{server}}/children").read().split()[0]
 def writable(fd):
@@ -196,8 +197,11 @@ print(llm_query("real"))
 """
 
 FRAMES = {
-    "a message that nobody signed": ("b''.join(pieces.cut(1, pieces.Channel.CONTROL, parts))", 1),
-    "a message of an unknown kernel": ("b''.join(pieces.cut(77, pieces.Channel.SHELL, parts))", 1),
+    "a message that nobody signed": ("b''.join(split(1, Channel.CONTROL, parts))", 1),
+    "a message of an unknown kernel": (
+        "b''.join(split(77, Channel.SHELL, parts))",
+        1,
+    ),
     "the end of an unknown kernel": ("frames.encode_control({'op': 'died', 'kernel': 77})", 1),
     "an oversized length": ("b'\\xff' * 4 + bytes(5)", 2),
 }
@@ -272,13 +276,13 @@ async def test_a_start_that_is_cancelled_leaves_no_sandbox(
 HOST = """
 import asyncio, sys
 from rlm_kernel.modal import sandbox as modal_sandbox
-from rlm_kernel.relay import relay
+from rlm_kernel.relay import multiplexer
 from rlm_kernel.host.subcalls import CallAnswer
 from rlm_kernel.modal.options import modal_options
 from rlm_kernel.host.kernel_options import KernelOptions
 from rlm_kernel.host.session import open_session
 
-relay.PING_SECONDS, modal_sandbox.SILENCE_SECONDS = 0.2, float(sys.argv[2])
+multiplexer.PING_SECONDS, modal_sandbox.SILENCE_SECONDS = 0.2, float(sys.argv[2])
 
 async def answer(call):
     return CallAnswer(value="")

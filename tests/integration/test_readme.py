@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from rlm.cli import main
-from rlm.core.fingerprint import INLINE_LIMIT
+from rlm.context import INLINE_LIMIT
 from rlm.demo.server import script
 
 if TYPE_CHECKING:

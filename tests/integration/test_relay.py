@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 
 from rlm_kernel.context.value import context_value
 from rlm_kernel.errors import ContextError, SandboxError
-from rlm_kernel.protocol import chunks as pieces
-from rlm_kernel.protocol import frames
+from rlm_kernel.protocol import chunks, frames
 from rlm_kernel.relay import multiplexer as relay
-from rlm_kernel.relay.bootstrap import shipment
-from rlm_kernel.relay.multiplexer import Relay
+from rlm_kernel.relay.bootstrap import bundle
+from rlm_kernel.relay.multiplexer import Multiplexer
 from rlm_kernel.relay.socket_proxy import SocketProxy
 
 
@@ -87,23 +86,23 @@ FORGED = {
 @pytest.mark.parametrize(("data", "why"), FORGED.values(), ids=FORGED.keys())
 async def test_forged_frames_are_dropped_or_end_the_sandbox(data: bytes, why: str | None) -> None:
     wire = Wire()
-    link = Relay(wire, "/tmp/x")
+    link = Multiplexer(wire, "/tmp/x")
     try:
         wire.say(op="ready")
-        await link.server.ready
-        kernel = link.server.new_kernel()
+        await link.fork_server.ready
+        kernel = link.fork_server.new_kernel()
         heard: list[Any] = []
         link.listen(kernel.number, lambda *message: heard.append(message))
         wire.arriving.put_nowait(data)
         await settle()
         assert heard == []
         if why is None:
-            assert not link.server.ended
+            assert not link.fork_server.ended
         else:
             assert why in (link.why or "")
             assert kernel.died.done()
             with pytest.raises(SandboxError):
-                link.server.new_kernel()
+                link.fork_server.new_kernel()
     finally:
         await link.close()
     assert wire.closed
@@ -117,14 +116,14 @@ def test_no_bytes_raise_in_the_loop(found: list[bytes]) -> None:
     async def feed() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, about: troubles.append(about))
         wire = Wire()
-        link = Relay(wire, "/tmp/x")
-        kernel = link.server.new_kernel()
+        link = Multiplexer(wire, "/tmp/x")
+        kernel = link.fork_server.new_kernel()
         link.listen(kernel.number, lambda *_: None)
         for data in found:
             wire.arriving.put_nowait(data)
         wire.arriving.put_nowait(b"")
         await settle()
-        assert link.server.ended
+        assert link.fork_server.ended
         await link.close()
 
     asyncio.run(feed())
@@ -133,12 +132,12 @@ def test_no_bytes_raise_in_the_loop(found: list[bytes]) -> None:
 
 async def test_a_silent_sandbox_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "PING_SECONDS", 0.01)
-    shipment()  # Made and kept before the silence begins: it takes a while.
+    bundle()  # Made and kept before the silence begins: it takes a while.
     wire = Wire()
-    link = Relay(wire, "/tmp/x", silence=1)
+    link = Multiplexer(wire, "/tmp/x", silence=1)
     try:
         with pytest.raises(SandboxError):
-            await asyncio.wait_for(link.server.ready, 60)
+            await asyncio.wait_for(link.fork_server.ready, 60)
         assert link.why == "It has been silent for 1 s."
         assert b'"ping"' in wire.sent
     finally:
@@ -147,7 +146,7 @@ async def test_a_silent_sandbox_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
 
 async def test_a_context_that_finds_no_room_says_so() -> None:
     wire = Wire()
-    link = Relay(wire, "/tmp/x")
+    link = Multiplexer(wire, "/tmp/x")
     try:
         placing = asyncio.create_task(link.place(context_value("x" * 1000), 4))
         await wire.file_sent.wait()
@@ -160,7 +159,7 @@ async def test_a_context_that_finds_no_room_says_so() -> None:
 
 async def test_a_context_on_its_way_ends_with_the_sandbox() -> None:
     wire = Wire()
-    link = Relay(wire, "/tmp/x")
+    link = Multiplexer(wire, "/tmp/x")
     placing = asyncio.create_task(link.place(context_value("x" * 1000), 4))
     await wire.file_sent.wait()
     wire.arriving.put_nowait(b"")
@@ -170,7 +169,7 @@ async def test_a_context_on_its_way_ends_with_the_sandbox() -> None:
 
 
 def test_a_piece_is_shorter_than_a_frame_may_be() -> None:
-    assert pieces.PIECE + 2 <= frames.MAX_PAYLOAD
+    assert chunks.CHUNK_BYTES + 2 <= frames.MAX_PAYLOAD
 
 
 class Echo:
@@ -179,7 +178,7 @@ class Echo:
     def listen(self, kernel: int, receiver: Any) -> None:
         self.kernel, self.receiver = kernel, receiver
 
-    def send(self, kernel: int, channel: pieces.Channel, parts: list[bytes]) -> None:
+    def send(self, kernel: int, channel: chunks.Channel, parts: list[bytes]) -> None:
         assert kernel == self.kernel
         asyncio.get_running_loop().call_soon(self.receiver, channel, parts)
 
@@ -202,11 +201,11 @@ def ask_in_pairs(address: str, pairs: int) -> int:
 
 
 async def test_a_message_that_comes_while_another_is_answered_is_heard(tmp_path: Path) -> None:
-    ports = {f"{channel.name.lower()}_port": channel.value + 1 for channel in pieces.Channel}
+    ports = {f"{channel.name.lower()}_port": channel.value + 1 for channel in chunks.Channel}
     connection = {"ip": str(tmp_path / "s"), "key": "k", "signature_scheme": "hmac-sha256", **ports}
     sockets = SocketProxy(connection)
     try:
-        sockets.put_before(Echo(), 1)  # type: ignore[arg-type]
+        sockets.connect_kernel(Echo(), 1)  # type: ignore[arg-type]
         address = f"ipc://{connection['ip']}-{ports['shell_port']}"
         assert await asyncio.to_thread(ask_in_pairs, address, 3_000) == 3_000
     finally:

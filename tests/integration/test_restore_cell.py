@@ -216,7 +216,8 @@ def test_a_file_given_in_the_notebook_is_read_as_what_the_context_was(
 def test_a_context_beside_the_notebook_is_found_there(tmp_path: Path) -> None:
     book = {"a": ["Call me Ishmael. " * 10_000]}
     trajectory = record([cell("print(len(context['a'][0]))\nanswer['ready'] = True")], book)
-    from rlm_kernel.context.value import context_value, write_context
+    from rlm_kernel.context.value import context_value
+    from rlm_kernel.context.write import write_context
 
     (tmp_path / "run.rlm").mkdir()
     write_context(context_value(book), tmp_path / "run.rlm" / "context.json")

@@ -70,7 +70,7 @@ def test_first_completions_from_many_threads_share_one_kernel(scripted: Any) -> 
 
     def linger(frame: FrameType, event: str, _: object) -> None:
         # Let the other threads come as far as where the first makes what all are to share.
-        if event == "call" and frame.f_code.co_qualname == "Holdings.__init__":
+        if event == "call" and frame.f_code.co_qualname == "Resources.__init__":
             time.sleep(0.05)
 
     threads = [threading.Thread(target=ask) for _ in range(4)]

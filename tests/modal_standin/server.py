@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from grpclib.server import Server
+from stop_accepting import stop_accepting
 
 from modal_standin.services import (
     _TERMINATED,
@@ -18,7 +19,6 @@ from modal_standin.services import (
     Sandbox,
     World,
 )
-from rlm.demo.accepting import stop_accepting
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlm.reply_parser import parse_reply, prose
+from rlm.reply_parser import parse_reply, text_outside_code
 
 
 def blocks(text: str, **options: bool) -> list[str]:
@@ -155,8 +155,11 @@ def test_an_answer_before_the_cut_counts(text: str) -> None:
 
 
 def test_prose_is_what_stands_outside_the_blocks() -> None:
-    assert prose("I count.\n```repl\n1\n```\nThen I add.\n~~~\nx") == "I count.\n\nThen I add."
-    assert prose("```repl\n1\n```") == ""
+    assert (
+        text_outside_code("I count.\n```repl\n1\n```\nThen I add.\n~~~\nx")
+        == "I count.\n\nThen I add."
+    )
+    assert text_outside_code("```repl\n1\n```") == ""
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rlm.context import describe
-from rlm.core.fingerprint import INLINE_LIMIT, fingerprint, quick_fingerprint
+from rlm.context import INLINE_LIMIT, describe, quick_fingerprint
+from rlm_kernel.context.hash import hash_context
 from rlm_kernel.context.value import context_value
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def test_the_hash_of_a_text_is_that_of_the_file_it_was_read_from(tmp_path: Path)
     path = tmp_path / "book.txt"
     text = "Nenn mich Ismael. \u00e9\U0001f40b\n" * 100_000
     path.write_text(text, encoding="utf-8", newline="")
-    found = fingerprint(context_value(text))
+    found = hash_context(context_value(text))
     assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found.bytes == path.stat().st_size
 
@@ -75,7 +75,7 @@ def test_what_takes_a_while_to_hash_is_left_for_later() -> None:
 
 
 def test_equal_values_have_equal_hashes_and_others_do_not() -> None:
-    first = fingerprint(context_value({"a": ["x" * 1000] * 1000}))
-    again = fingerprint(context_value({"a": ["x" * 1000 for _ in range(1000)]}))
-    other = fingerprint(context_value({"a": ["x" * 1000] * 999}))
+    first = hash_context(context_value({"a": ["x" * 1000] * 1000}))
+    again = hash_context(context_value({"a": ["x" * 1000 for _ in range(1000)]}))
+    other = hash_context(context_value({"a": ["x" * 1000] * 999}))
     assert first.sha256 == again.sha256 != other.sha256

@@ -11,11 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlm_kernel.errors import FrameError
-from rlm_kernel.host.subcalls import Answering, CallAnswer
-from rlm_kernel.protocol import chunks as pieces
-from rlm_kernel.protocol import frames
+from rlm_kernel.host.subcalls import CallAnswer, SubCallDispatcher
+from rlm_kernel.protocol import chunks, frames
 from rlm_kernel.protocol.chunks import Assembler, Channel
-from rlm_kernel.protocol.send_queue import Outbox
+from rlm_kernel.protocol.send_queue import SendQueue
 
 MESSAGES = st.lists(
     st.tuples(
@@ -27,7 +26,7 @@ MESSAGES = st.lists(
 )
 
 
-def chunks(data: bytes, sizes: list[int]) -> list[bytes]:
+def slices(data: bytes, sizes: list[int]) -> list[bytes]:
     found, at = [], 0
     for size in sizes:
         found.append(data[at : at + size])
@@ -37,20 +36,20 @@ def chunks(data: bytes, sizes: list[int]) -> list[bytes]:
 
 @given(MESSAGES, st.lists(st.integers(1, 50)), st.integers(1, 9))
 def test_messages_arrive_whole_and_in_order_however_the_stream_is_cut(
-    messages: list[Any], sizes: list[int], piece: int
+    messages: list[Any], sizes: list[int], size: int
 ) -> None:
-    outbox, before = Outbox(), pieces.PIECE
-    pieces.PIECE = piece
+    queue, before = SendQueue(), chunks.CHUNK_BYTES
+    chunks.CHUNK_BYTES = size
     try:
         for message in messages:
-            outbox.message(*message)
+            queue.message(*message)
         data = b""
-        while more := outbox.take():
+        while more := queue.take():
             data += more
     finally:
-        pieces.PIECE = before
+        chunks.CHUNK_BYTES = before
     decoder, assembler, arrived = frames.Decoder(), Assembler(), []
-    for chunk in chunks(data, sizes):
+    for chunk in slices(data, sizes):
         for frame in decoder.feed(chunk):
             message = assembler.take(frame)
             if message is not None:
@@ -59,7 +58,7 @@ def test_messages_arrive_whole_and_in_order_however_the_stream_is_cut(
         for channel in Channel:
             sent = [parts for k, c, parts in messages if (k, c) == (kernel, channel)]
             assert [m.parts for m in arrived if m[:2] == (kernel, channel)] == sent
-    assert not outbox
+    assert not queue
 
 
 @given(st.lists(st.binary(max_size=200)))
@@ -96,34 +95,34 @@ def test_what_is_announced_too_long_is_refused_before_it_comes() -> None:
 
 def test_too_many_parts_are_refused_on_both_ends() -> None:
     with pytest.raises(FrameError, match="5,000 parts"):
-        pieces.cut(1, Channel.SHELL, [b""] * 5000)
+        chunks.split(1, Channel.SHELL, [b""] * 5000)
     payload = bytes((Channel.SHELL, 3)) + b"\xff\xff" + bytes(4 * 65535)
     with pytest.raises(FrameError, match="announces 65,535 parts"):
         Assembler().take(frames.Frame(frames.MESSAGE, 1, payload))
 
 
 def test_unfinished_messages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "MAX_UNFINISHED", 1000)
+    monkeypatch.setattr(chunks, "MAX_UNFINISHED", 1000)
     assembler = Assembler()
     payload = bytes((Channel.SHELL, 1)) + bytes(100)
     for kernel in range(10):
         assembler.take(frames.Frame(frames.MESSAGE, kernel, payload))
     with pytest.raises(FrameError, match="hold more than 1,000 bytes"):
         assembler.take(frames.Frame(frames.MESSAGE, 10, payload))
-    monkeypatch.setattr(pieces, "MAX_MESSAGE", 1000)
+    monkeypatch.setattr(chunks, "MAX_MESSAGE", 1000)
     with pytest.raises(FrameError, match="longer than 1,000 bytes"):
         Assembler().take(frames.Frame(frames.MESSAGE, 1, bytes((Channel.SHELL, 1)) + bytes(90_000)))
 
 
 def test_control_goes_first_and_a_long_message_waits_for_nobody() -> None:
-    outbox = Outbox()
-    outbox.message(1, Channel.IOPUB, [bytes(5 * pieces.PIECE)])
-    outbox.message(2, Channel.SHELL, [b"short"])
-    outbox.message(1, Channel.CONTROL, [b"urgent"])
-    outbox.last(1, frames.encode_control({"op": "died"}))
-    outbox.control(frames.encode_control({"op": "ping"}))
+    queue = SendQueue()
+    queue.message(1, Channel.IOPUB, [bytes(5 * chunks.CHUNK_BYTES)])
+    queue.message(2, Channel.SHELL, [b"short"])
+    queue.message(1, Channel.CONTROL, [b"urgent"])
+    queue.last(1, frames.encode_control({"op": "died"}))
+    queue.control(frames.encode_control({"op": "ping"}))
     decoder, order = frames.Decoder(), []
-    while data := outbox.take():
+    while data := queue.take():
         order += [(frame.kind, frame.kernel) for frame in decoder.feed(data)]
     assert order[0] == (frames.CONTROL, 0)
     assert order[1] == (frames.MESSAGE, 1)  # its urgent one
@@ -176,12 +175,12 @@ def test_any_call_is_answered_or_dropped_and_breaks_nothing(
     async def take_them() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda _, context: troubles.append(context))
-        answering = Answering(handler, lambda content, _: sent.append(content))
+        dispatcher = SubCallDispatcher(handler, lambda content, _: sent.append(content))
         for message in messages:
-            answering.receive(*message)
+            dispatcher.receive(*message)
         for _ in range(5):
             await asyncio.sleep(0)
-        answering.cancel_all()
+        dispatcher.cancel_all()
         await asyncio.sleep(0)
 
     asyncio.run(take_them())

@@ -13,21 +13,21 @@ from rlm import (
 from rlm.core.limits import ErrorStreak, Limits
 
 
-def test_reservations_count_until_they_are_settled() -> None:
+def test_reservations_count_until_they_are_committed() -> None:
     limits = Limits(max_tokens=100)
     first = limits.reserve(60, 0)
     with pytest.raises(TokenLimitExceededError) as caught:
         limits.reserve(60, 0)
     assert caught.value.tokens_used == 0
-    limits.settle(first, tokens=30)
+    limits.commit(first, tokens=30)
     second = limits.reserve(60, 0)
-    limits.settle(second)
+    limits.commit(second)
     assert limits.tokens == 30
 
 
 def test_money_is_reserved_too() -> None:
     limits = Limits(max_budget=1.0)
-    limits.settle(limits.reserve(0, 0.4), cost=0.9)
+    limits.commit(limits.reserve(0, 0.4), cost=0.9)
     with pytest.raises(BudgetExceededError) as caught:
         limits.reserve(0, 0.2)
     assert caught.value.spent == pytest.approx(0.9)
@@ -39,7 +39,7 @@ def test_a_budget_that_is_used_up_or_nothing_allows_nothing() -> None:
     with pytest.raises(BudgetExceededError):
         Limits(max_budget=0.0).reserve(0, 0)
     limits = Limits(max_tokens=10)
-    limits.settle(limits.reserve(0, 0), tokens=10)
+    limits.commit(limits.reserve(0, 0), tokens=10)
     limits.check()
     with pytest.raises(TokenLimitExceededError):
         limits.reserve(0, 0)
@@ -47,7 +47,7 @@ def test_a_budget_that_is_used_up_or_nothing_allows_nothing() -> None:
 
 def test_what_was_taken_beyond_a_limit_is_found_out() -> None:
     limits = Limits(max_tokens=10)
-    limits.settle(limits.reserve(1, 0), tokens=11)
+    limits.commit(limits.reserve(1, 0), tokens=11)
     with pytest.raises(TokenLimitExceededError):
         limits.check()
 
@@ -62,7 +62,7 @@ def test_time_runs_from_the_start() -> None:
 
 def test_no_limit_refuses_nothing() -> None:
     limits = Limits()
-    limits.settle(limits.reserve(1e12, 1e12), tokens=10**12, cost=1e12)
+    limits.commit(limits.reserve(1e12, 1e12), tokens=10**12, cost=1e12)
     limits.check()
     assert limits.remaining is None
 

@@ -80,11 +80,12 @@ def test_a_run_of_any_configuration_has_a_restoring_cell(
 def test_a_run_killed_at_any_moment_can_be_resumed(length: int) -> None:
     events = list(log().events)[:length]
     rlm = RLM.from_notebook(Trajectory.from_events(events), backend_kwargs={"api_key": "k"})
-    plan = rlm.config.replay
-    assert plan is not None
+    replay = rlm.config.replay
+    assert replay is not None
+    assert replay.forked_from is not None
     turns = sum(e.type == "turn_finished" and e.run_id == events[0].id for e in events)
     # The story's first turn has a cell that failed, and its second the answer.
-    assert plan.live_from == turns + 1
+    assert replay.forked_from["turn"] == turns + 1
     rlm.close()
 
 

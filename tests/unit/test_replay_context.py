@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,9 @@ from story import Story
 
 from rlm import ContextError, ContextMismatchError, Trajectory
 from rlm.context import describe
-from rlm.core.fingerprint import fingerprint
+from rlm.core.replay_port import NOT_GIVEN
 from rlm.replay.context import context_of
-from rlm.replay.plan import NOT_GIVEN
+from rlm_kernel.context.hash import hash_context
 from rlm_kernel.context.value import context_value
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ BOOK = "Call me Ishmael.\nSome years ago\n"
 def about(value: Any, remark: str = "", **more: Any) -> RunNode:
     """Return a run that was about a value which its log does not hold."""
     told = describe(value, remark, inline=False).to_dict()
-    return said({**told, **fingerprint(context_value(value)).to_dict(), **more})
+    return said({**told, **asdict(hash_context(context_value(value))), **more})
 
 
 def said(context: dict[str, Any]) -> RunNode:

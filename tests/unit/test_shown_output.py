@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rlm.core.shown_output import cut, shown
+from rlm.core.shown_output import model_view
+from rlm.render.safe_text import truncate
 
 
 def stream(text: str, name: str = "stdout") -> dict[str, object]:
@@ -10,7 +11,7 @@ def stream(text: str, name: str = "stdout") -> dict[str, object]:
 
 
 def test_streams_results_and_errors_come_in_order() -> None:
-    what = shown(
+    what = model_view(
         [
             stream("one\n"),
             stream("warn", "stderr"),
@@ -28,38 +29,38 @@ def test_streams_results_and_errors_come_in_order() -> None:
 
 
 def test_nothing_is_no_output() -> None:
-    assert shown([], []).text == "No output"
-    assert shown([], ["x"]).text == "REPL variables: ['x']"
+    assert model_view([], []).text == "No output"
+    assert model_view([], ["x"]).text == "REPL variables: ['x']"
 
 
 def test_a_long_output_keeps_both_ends() -> None:
     text = "a" * 15_000 + "b" * 15_000
-    assert shown([stream(text)], []).text == (
+    assert model_view([stream(text)], []).text == (
         "a" * 10_000 + "... + [10000 chars...]\n" + "b" * 10_000
     )
-    head = shown([stream(text)], [], head_only=True).text
+    head = model_view([stream(text)], [], head_only=True).text
     assert head == "a" * 15_000 + "b" * 5_000 + "... + [10000 chars...]"
 
 
 def test_the_cut_is_exact_at_the_limit() -> None:
-    assert cut("abc", 3) == "abc"
-    assert cut("abcd", 3, head_only=True) == "abc... + [1 chars...]"
-    assert cut("abcde", 3) == "ab... + [2 chars...]\ne"
+    assert truncate("abc", 3) == "abc"
+    assert truncate("abcd", 3, head_only=True) == "abc... + [1 chars...]"
+    assert truncate("abcde", 3) == "ab... + [2 chars...]\ne"
 
 
 def test_variables_are_listed_after_the_cut_and_bounded() -> None:
-    what = shown([stream("x" * 50_000)], [f"v{i}" for i in range(300)]).text
+    what = model_view([stream("x" * 50_000)], [f"v{i}" for i in range(300)]).text
     assert "REPL variables: ['v0', " in what
     assert what.endswith("+ 100]")
 
 
 def test_remarks_and_dropped_characters_are_told() -> None:
-    text = shown([], [], dropped=1_234, remarks=["It was stopped."]).text
+    text = model_view([], [], dropped=1_234, remarks=["It was stopped."]).text
     assert "1,234 more characters" in text
     assert "It was stopped." in text
 
 
 def test_images_are_handed_over_and_named() -> None:
-    what = shown([{"output_type": "display_data", "data": {"image/png": "QUJD\n"}}], [])
+    what = model_view([{"output_type": "display_data", "data": {"image/png": "QUJD\n"}}], [])
     assert what.text == "[image/png]"
     assert what.images == ("data:image/png;base64,QUJD",)

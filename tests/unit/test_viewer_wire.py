@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from story import Story, a_whole_story, stdout
 
 from rlm.events import CellOutput, Event, SubCallFinished
+from rlm.render import STATIC
 from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import MANY, Feed
 from rlm_ipython.viewer.messages import BODY, BRIEF, wire
@@ -261,15 +262,14 @@ def test_the_committed_bundle_is_made_from_these_sources(name: str) -> None:
     for path in sorted(sources.iterdir(), key=lambda path: path.name):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     digest.update((ROOT / "widgets" / "package-lock.json").read_bytes())
-    first, _, built = (ROOT / "rlm_ipython" / "static" / name).read_bytes().partition(b"\n")
+    first, _, built = (STATIC / name).read_bytes().partition(b"\n")
     made_of = f"made by widgets/build.js from sources {digest.hexdigest()}"
     assert first.decode() == f"/* {made_of}, below is {hashlib.sha256(built).hexdigest()} */"
 
 
 def test_the_bundle_is_small_and_has_no_way_to_html() -> None:
-    static = ROOT / "rlm_ipython" / "static"
-    assert sum(path.stat().st_size for path in static.iterdir()) <= 120 * 1024
-    bundle = (static / "viewer.js").read_text()
+    assert sum(path.stat().st_size for path in STATIC.iterdir()) <= 120 * 1024
+    bundle = (STATIC / "viewer.js").read_text()
     for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "href"):
         assert way not in bundle
 

@@ -4,27 +4,27 @@ import { FAILED, callName } from "./fold.js";
 const ALIKE = 12;
 /** How many sub-calls of one kind and model stand alone before they share a line. */
 
-/** What is open and what is not, as far as the person or the defaults said. */
-export class Openness {
+/** Which rows are open: what the person chose, else the default. */
+export class Expansion {
   constructor() {
-    this.said = new Map();
+    this.chosen = new Map();
   }
 
   isOpen(row) {
-    return this.said.get(row.key) ?? byDefault(row);
+    return this.chosen.get(row.key) ?? byDefault(row);
   }
 
   set(row, open) {
-    this.said.set(row.key, open);
+    this.chosen.set(row.key, open);
   }
 
   /** Open everything above a node, the group that it is in included. */
   reveal(node) {
     for (let at = node.parent; at; at = at.parent) {
-      this.said.set(at.kind === "run" && at.parent ? at.parent.id : at.id, true);
+      this.chosen.set(at.kind === "run" && at.parent ? at.parent.id : at.id, true);
     }
     for (let at = node; at?.parent; at = at.parent) {
-      if (at.kind === "call") this.said.set(groupKey(at.parent, callName(at), at.started.model), true);
+      if (at.kind === "call") this.chosen.set(groupKey(at.parent, callName(at), at.started.model), true);
     }
   }
 }
@@ -48,7 +48,7 @@ export function under(node) {
  * `keep(node)` says whether a node or something below it is shown at all (null: everything);
  * `until` is the number of the last turn of the root run that is shown (null: all).
  */
-export function rowsOf(tree, openness, { keep = null, until = null } = {}) {
+export function rowsOf(tree, expansion, { keep = null, until = null } = {}) {
   const rows = [];
   if (!tree?.root) return rows;
   const visit = (row) => {
@@ -56,7 +56,7 @@ export function rowsOf(tree, openness, { keep = null, until = null } = {}) {
     row.at = rows.length - 1;
     const below = children(row, keep, until);
     row.expandable = below.length > 0;
-    row.open = row.expandable && (keep !== null && !row.group ? openness.said.get(row.key) !== false : openness.isOpen(row));
+    row.open = row.expandable && (keep !== null && !row.group ? expansion.chosen.get(row.key) !== false : expansion.isOpen(row));
     if (!row.open) return;
     for (let i = 0; i < below.length; i++) {
       const child = below[i];

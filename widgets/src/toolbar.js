@@ -18,7 +18,7 @@ export class Toolbar {
     this.next = button("Next failure", () => on.error(1), { title: "Next failure (E), previous (Shift+E)" });
     this.follow = toggle("Follow", "Keep what happens now in sight (F)", (flag) => on.follow(flag));
     this.views = {};
-    for (const [name, label, title] of [["timeline", "Timeline", "Time and concurrency (T)"], ["film", "Film", "Step through the turns with the arrow keys (M)"]]) {
+    for (const [name, label, title] of [["timeline", "Timeline", "Time and concurrency (T)"], ["stepper", "Film", "Step through the turns with the arrow keys (M)"]]) {
       this.views[name] = toggle(label, title, (flag) => on.view(name, flag));
     }
     this.element = h("div", { class: "rlm-toolbar", role: "toolbar", "aria-label": "Search and views" },

@@ -1,11 +1,11 @@
 // One view of a store: the header, the toolbar, the timeline, the tree and the detail beside it.
 import { h } from "./dom.js";
 import { Detail } from "./detail.js";
-import { Film } from "./film.js";
+import { Stepper } from "./stepper.js";
 import { NOTHING, find, isActive } from "./filters.js";
 import { FAILED, runOf } from "./fold.js";
 import { Header } from "./header.js";
-import { Openness, rowsOf } from "./rows.js";
+import { Expansion, rowsOf } from "./rows.js";
 import { Timeline } from "./timeline.js";
 import { Toolbar } from "./toolbar.js";
 import { TreeView } from "./treeview.js";
@@ -15,12 +15,12 @@ const TICK = 500;
 export class Viewer {
   constructor(store, { height } = {}) {
     this.store = store;
-    this.openness = new Openness();
+    this.expansion = new Expansion();
     this.query = { ...NOTHING };
     this.elsewhere = new Set();
     this.selected = null;
     this.following = true;
-    this.filming = false;
+    this.stepping = false;
     const now = () => store.now();
     this.header = new Header(store);
     this.toolbar = new Toolbar({
@@ -32,12 +32,12 @@ export class Viewer {
     this.treeView = new TreeView({ select: (row, how) => this.select(row, how), toggle: (row, open) => this.#toggle(row, open), leave: () => this.#leave() }, now);
     this.timeline = new Timeline({ select: (node) => this.reveal(node) }, now);
     this.timeline.element.hidden = true;
-    this.film = new Film({ turn: (number) => this.#frame(number) });
+    this.stepper = new Stepper({ turn: (number) => this.#showTurn(number) });
     this.detail = new Detail(store);
     this.progress = h("div", { class: "rlm-progress", "aria-hidden": "true" });
     this.body = h("div", { class: "rlm-body" }, this.treeView.element, this.detail.element);
     this.element = h("section", { class: "rlm-viewer", "aria-label": "RLM trajectory", "data-lm-suppress-shortcuts": "true", onkeydown: (event) => this.#key(event) },
-      this.header.element, this.toolbar.element, this.progress, this.timeline.element, this.film.element, this.body);
+      this.header.element, this.toolbar.element, this.progress, this.timeline.element, this.stepper.element, this.body);
     if (height) this.body.style.height = `${height}px`;
     this.onChange = () => this.draw();
     this.onFound = (event) => this.#found(event.detail);
@@ -66,15 +66,15 @@ export class Viewer {
     const live = Boolean(tree) && !tree.finished;
     const active = isActive(this.query);
     const found = active ? find(tree, this.query, this.elsewhere) : null;
-    if (live && this.following && !active && !this.filming && tree.newest) this.#openPath(tree.newest);
-    this.rows = rowsOf(tree, this.openness, { keep: found ? (node) => found.keep.has(node) : null, until: this.filming ? this.film.number : null });
+    if (live && this.following && !active && !this.stepping && tree.newest) this.#openPath(tree.newest);
+    this.rows = rowsOf(tree, this.expansion, { keep: found ? (node) => found.keep.has(node) : null, until: this.stepping ? this.stepper.number : null });
     this.byKey = new Map(this.rows.map((row) => [row.key, row]));
     this.matches = found ? [...found.matches] : null;
     this.header.draw();
     this.toolbar.draw(tree, { matches: found ? found.matches.size : null, following: this.following, live });
     this.treeView.set(this.rows, found?.matches ?? null);
-    this.film.set(tree?.root?.children.filter((node) => node.kind === "turn").length ?? 1);
-    if (live && this.following && !active && !this.filming) this.#showNewest();
+    this.stepper.set(tree?.root?.children.filter((node) => node.kind === "turn").length ?? 1);
+    if (live && this.following && !active && !this.stepping) this.#showNewest();
     else if (this.selected === null && this.rows.length) this.select(this.#firstWorthwhile(), { quiet: true });
     const row = this.byKey.get(this.selected?.key) ?? this.selected;
     this.selected = row;
@@ -98,7 +98,7 @@ export class Viewer {
   reveal(node, { focus = false } = {}) {
     if (node.kind === "run" && node.parent) node = node.parent;
     this.#leave();
-    this.openness.reveal(node);
+    this.expansion.reveal(node);
     this.selected = { key: node.id, node, group: null };
     this.draw();
     const row = this.byKey.get(node.id);
@@ -119,7 +119,7 @@ export class Viewer {
   }
 
   #toggle(row, open) {
-    this.openness.set(row, open);
+    this.expansion.set(row, open);
     this.draw();
   }
 
@@ -166,7 +166,7 @@ export class Viewer {
 
   #openPath(node) {
     for (let at = node.parent; at; at = at.parent) {
-      if (at.kind === "call") this.openness.said.set(at.id, true);
+      if (at.kind === "call") this.expansion.chosen.set(at.id, true);
     }
   }
 
@@ -194,23 +194,23 @@ export class Viewer {
       this.timeline.draw();
       this.timeline.show();
     } else {
-      this.filming = flag;
-      this.film.element.hidden = !flag;
+      this.stepping = flag;
+      this.stepper.element.hidden = !flag;
       if (flag) {
         this.#leave();
-        this.film.go(1);
-        this.film.element.focus();
+        this.stepper.go(1);
+        this.stepper.element.focus();
       }
       this.draw();
     }
     this.toolbar.showView(name, flag);
   }
 
-  #frame(number) {
-    if (!this.filming) return;
+  #showTurn(number) {
+    if (!this.stepping) return;
     const turn = this.tree?.root?.children.find((node) => node.kind === "turn" && node.started.number === number);
     if (!turn) return;
-    this.openness.reveal(turn);
+    this.expansion.reveal(turn);
     this.selected = { key: turn.id, node: turn, group: null };
     this.draw();
     const row = this.byKey.get(turn.id);
@@ -240,7 +240,7 @@ export class Viewer {
       E: () => this.#nextError(-1),
       f: () => this.#follow(!this.following),
       t: () => views.timeline.click(),
-      m: () => views.film.click(),
+      m: () => views.stepper.click(),
     };
     if (!keys[event.key]) return;
     event.preventDefault();

@@ -6,11 +6,11 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from rlm.core.types import ModelUsageSummary, UsageSummary
 from rlm.formats.jsonl.messages import logged_message
 from rlm.redaction import public_kwargs
 from rlm.render.cell_text import streams
 from rlm.render.safe_text import one_line
+from rlm.usage import ModelUsageSummary, UsageSummary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,12 +11,11 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.shown_output import cut
 from rlm.render.cell_text import streams
 from rlm.render.outline import amounts, group_text, seconds, usage_text
 from rlm.render.safe_markdown import fenced, safe_markdown
-from rlm.render.safe_text import one_line
-from rlm.reply_parser import prose
+from rlm.render.safe_text import one_line, truncate
+from rlm.reply_parser import text_outside_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -57,7 +56,7 @@ def model_text(text: str) -> str:
     """
     lines: list[str] = []
     fence = ""
-    for line in safe_markdown(cut(text, SHOWN)).split("\n"):
+    for line in safe_markdown(truncate(text, SHOWN)).split("\n"):
         marks = line[: len(line) - len(line.lstrip("`"))]
         if fence:
             fence = "" if line == fence else fence
@@ -106,7 +105,7 @@ def turn_text(turn: TurnNode, depth: int) -> str:
         return _together(parts, turn.notes)
     said = reply.text
     if turn.cells or turn.finished is None or turn.finished.final_answer is None:
-        said = prose(said)
+        said = text_outside_code(said)
     if said.strip():
         parts.append(model_text(said))
     took = amounts(reply.usage.input_tokens, reply.usage.output_tokens, reply.usage.cost)
@@ -121,8 +120,8 @@ def cell_text(cell: CellNode) -> str:
     Args:
         cell: Of a child, or one that its kernel did not survive.
     """
-    parts = [fenced(cut(cell.started.code, SHOWN), "python")]
-    stdout, stderr = (cut(text.rstrip("\n"), _OUTPUT_SHOWN) for text in streams(cell))
+    parts = [fenced(truncate(cell.started.code, SHOWN), "python")]
+    stdout, stderr = (truncate(text.rstrip("\n"), _OUTPUT_SHOWN) for text in streams(cell))
     parts += [fenced(text, "text") for text in (stdout, stderr) if text]
     return _together(parts, cell.notes)
 

@@ -9,8 +9,7 @@ import zlib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
-from rlm.formats.notebook.sidecar import side_folder
-from rlm.replay.context import context_file
+from rlm.formats.notebook.sidecar import context_file, side_folder
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.models_asked import default_model, models_before
 from rlm_kernel.recorded_calls import PREVIEW, SCHEMA, RecordedCall, code_digest

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any
+
+from rlm_kernel.context.hash import hash_context
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from rlm.trajectory.redacted import Redaction
@@ -59,15 +60,28 @@ def write_context(value: ContextValue, notebook: Path) -> dict[str, Any]:
     path = folder / f"context{CONTEXT_SUFFIXES[value.form]}"
     with _temporary(path) as temporary:
         with temporary.open("xb") as file:
-            hashing = _Hashing(file)
-            value.write(cast("BinaryIO", hashing))
+            written = hash_context(value, file)
         temporary.replace(path)
     return {
         "path": f"{folder.name}/{path.name}",
         "form": value.form,
-        "bytes": hashing.bytes,
-        "sha256": hashing.hash.hexdigest(),
+        "bytes": written.bytes,
+        "sha256": written.sha256,
     }
+
+
+def context_file(about: Mapping[str, Any], log: Path) -> Path | None:
+    """Return the file beside a log that holds its context; None when there is none.
+
+    Args:
+        about: What the log says of the context.
+        log: The log's file.
+    """
+    suffix = CONTEXT_SUFFIXES.get(str(about.get("form")))
+    if suffix is None or "value" in about:
+        return None
+    file = side_folder(log) / f"context{suffix}"
+    return file if file.is_file() and file.stat().st_size == about.get("bytes") else None
 
 
 def new_file(path: Path, content: Iterable[bytes]) -> Path:
@@ -121,17 +135,3 @@ def _is_kept(value: Any, redact: Callable[[str], str]) -> bool:
     if isinstance(value, dict):
         return all(_is_kept(part, redact) for item in value.items() for part in item)
     return not isinstance(value, list) or all(_is_kept(item, redact) for item in value)
-
-
-class _Hashing:
-    """Passes on what is written, and keeps its hash."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.hash = hashlib.sha256()
-        self.bytes = 0
-        self._file = file
-
-    def write(self, data: bytes) -> None:
-        self.hash.update(data)
-        self.bytes += len(data)
-        self._file.write(data)

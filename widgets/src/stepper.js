@@ -1,15 +1,15 @@
-// The run as a film: one turn after another, with what was there before it, by the arrow keys.
+// Steps through the run turn by turn with the arrow keys, and shows what there was up to that turn.
 import { h, button } from "./dom.js";
 
-export class Film {
+export class Stepper {
   /** `on.turn(number)` shows the run as it was at the end of a turn. */
   constructor(on) {
     this.on = on;
     this.number = 1;
     this.of = 1;
     this.range = h("input", { type: "range", min: "1", step: "1", class: "rlm-range", "aria-label": "Turn", oninput: () => this.go(Number(this.range.value)) });
-    this.label = h("span", { class: "rlm-film-label", role: "status" });
-    this.element = h("div", { class: "rlm-film", tabindex: "0", role: "group", "aria-label": "Film: arrow keys step through the turns", onkeydown: (event) => this.key(event) },
+    this.label = h("span", { class: "rlm-stepper-label", role: "status" });
+    this.element = h("div", { class: "rlm-stepper", tabindex: "0", role: "group", "aria-label": "Film: arrow keys step through the turns", onkeydown: (event) => this.key(event) },
       button("◀", () => this.go(this.number - 1), { "aria-label": "Previous turn" }), this.range, button("▶", () => this.go(this.number + 1), { "aria-label": "Next turn" }), this.label);
     this.element.hidden = true;
   }

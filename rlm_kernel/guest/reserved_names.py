@@ -40,14 +40,14 @@ _PLAIN_TYPES = (
 )
 
 
-class Repl:
+class ReservedNames:
     """The reserved names of one kernel's namespace.
 
     Args:
         namespace: The shell's `user_ns`.
         helpers: Functions to put there, by name.
         permanent: Whether all of them are put back whatever happened to them (a model's kernel),
-            or only functions that were deleted (a person's).
+            or only deleted functions (a notebook kernel).
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class Repl:
         self._namespace[name] = self._kept[name]
 
     def reset_answer(self) -> None:
-        """Start a run: no answer yet."""
+        """Begin a run: there is no answer yet."""
         self._answer = {"content": "", "ready": False}
         self._namespace["answer"] = self._answer
 

@@ -1,0 +1,141 @@
+"""What an `RLM` holds between completions, and how it is freed: by `close`, with it, or at exit."""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from contextlib import AsyncExitStack, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rlm.core.environments import kept_between_trees, new_sandbox
+from rlm.core.kernels import KeptKernel
+from rlm.core.loop import Job, on_engine_thread, uncancellable
+from rlm.core.model_calls import Clients
+from rlm_kernel.host.process_hooks import at_exit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rlm.core.config import RunConfig
+    from rlm.core.loop import EngineLoop
+    from rlm_kernel.host.sandbox import Sandbox
+    from rlm_kernel.relay.pool import MachinePool
+
+_RUN_GRACE = 10.0
+"""Seconds that cancelled runs have to end, with their kernels, before what they use is closed."""
+
+
+class Owner(Protocol):
+    """An `RLM`."""
+
+    def close(self) -> None:
+        """Close its resources and its readers."""
+
+
+class Resources:
+    """The clients of an `RLM`, its lease on the fork server, and its kernel if it is persistent.
+
+    All of it lives on one event loop. It holds nothing of the user's, so that it can be freed after
+    its `RLM` is gone: a callback that is a method of the owner's would keep both alive for ever.
+
+    Args:
+        loop: The engine's loop.
+        owner: The `RLM`. When it is collected, everything is freed; at exit it is closed.
+        persistent: Whether to keep a kernel between completions.
+
+    Attributes:
+        loop: The engine's loop.
+        clients: The `RLM`'s clients.
+        kept: The kernel of a persistent `RLM`.
+        replayed: How many completions were answered from a log.
+        closed: Whether it takes no more runs.
+    """
+
+    def __init__(self, loop: EngineLoop, owner: Owner, *, persistent: bool) -> None:
+        self.loop = loop
+        self.clients = Clients()
+        self.kept = KeptKernel() if persistent else None
+        self.replayed = 0
+        self.closed = False
+        self._lease: Any = None
+        self._warm: MachinePool | None = None
+        self._runs: set[asyncio.Task[Any]] = set()
+        self._finalizer = weakref.finalize(owner, self.drop)
+        self._finalizer.atexit = False  # `_close_all` waits, as a finalizer must not.
+        _owners.add(owner)
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Count the current task among the runs that `close` cancels.
+
+        Raises:
+            CancelledError: It is closed already.
+        """
+        task = asyncio.current_task()
+        if self.closed or task is None:
+            raise asyncio.CancelledError
+        self._runs.add(task)
+        try:
+            yield
+        finally:
+            self._runs.discard(task)
+
+    def sandbox(self, config: RunConfig) -> Sandbox:
+        """Return a new tree's sandbox; this starts the local fork server, and keeps it."""
+        if config.environment == "local":
+            from rlm_kernel.local.server import lease
+
+            if self._lease is None or self._lease.over:
+                self._lease = lease()
+        name, kwargs = config.environment, config.environment_kwargs
+        if self._warm is None:
+            self._warm = kept_between_trees(name, kwargs)
+        return new_sandbox(name, kwargs, self._warm)
+
+    def close(self) -> None:
+        """Free everything, and wait for it on any thread but the engine's."""
+        if on_engine_thread():  # A user's `__del__`, say: to wait for ourselves would never end.
+            self.drop()
+            return
+        self._finalizer.detach()
+        if self.loop.is_ours:
+            # A Ctrl-C ends the wait only: nobody could free the rest later.
+            Job(self.loop, uncancellable(self._close())).wait()
+
+    def drop(self) -> None:
+        """Free everything without waiting or taking a lock: garbage may be collected anywhere."""
+        self._finalizer.detach()
+        if self.loop.is_ours:
+            self.loop.submit(self._close())
+
+    async def _close(self) -> None:
+        """Cancel the runs first, because they would open again what is closed."""
+        self.closed = True
+        for run_task in self._runs:
+            run_task.cancel()
+        if self._runs:
+            await asyncio.wait(set(self._runs), timeout=_RUN_GRACE)
+        lease, self._lease = self._lease, None
+        warm, self._warm = self._warm, None
+        async with AsyncExitStack() as closing:  # last first, each whatever the others do
+            if lease is not None:
+                closing.push_async_callback(lease.close)
+            if warm is not None:
+                closing.push_async_callback(warm.close)
+            if self.kept is not None:
+                closing.push_async_callback(self.kept.close)
+            # Connections first: when the interpreter ends, the kernel's end may be refused threads.
+            closing.push_async_callback(self.clients.close)
+
+
+_owners: weakref.WeakSet[Owner] = weakref.WeakSet()
+
+
+def _close_all() -> None:
+    """Close every `RLM` that nobody closed, before the process ends."""
+    for owner in list(_owners):
+        with suppress(Exception):
+            owner.close()
+
+
+at_exit(_close_all)
