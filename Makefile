@@ -15,7 +15,7 @@ DEMO_VENV := .demo-venv
 DEMO_RUN := $(DEMO_VENV)/bin/python -m
 DEMO_INSTALLED := $(DEMO_VENV)/.installed
 
-.PHONY: help test lint check format demo bench docs notebooks lock test-live clean
+.PHONY: help test lint check format demo bench docs docs-site notebooks lock test-live clean
 
 help:
 	@echo 'make test       set everything up, then lint, types and tests'
@@ -24,6 +24,7 @@ help:
 	@echo 'make format     let ruff format and fix what it can'
 	@echo 'make bench      benchmarks against the reference and dspy'
 	@echo 'make docs       write docs/cli.md, docs/magics.md and the JSON Schema of notebooks'
+	@echo 'make docs-site  build the documentation site into site/'
 	@echo 'make notebooks  execute the notebooks and write their outputs (needs Docker)'
 	@echo 'make test-live  tests that talk to paid services (keys from the environment)'
 	@echo 'make lock       resolve the locks in requirements/ anew'
@@ -83,6 +84,11 @@ docs: $(INSTALLED)
 	$(RUN) rlm.cli.reference docs/cli.md
 	$(RUN) rlm.formats.notebook.schema docs/rlm-notebook.schema.json
 	$(RUN) rlm_ipython.reference docs/magics.md
+
+docs-site: $(INSTALLED)
+	$(VENV)/bin/python docs/drawings/error_tree.py
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+	@echo 'The site is in site/: open site/index.html'
 
 notebooks: $(INSTALLED)
 	$(VENV)/bin/python notebooks/execute.py

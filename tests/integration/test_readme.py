@@ -1,4 +1,4 @@
-"""The README's examples run as they stand there."""
+"""The examples of the README and of the guides run as they stand there."""
 
 from __future__ import annotations
 
@@ -18,11 +18,22 @@ if TYPE_CHECKING:
 
     from rlm.demo.server import LMRequest, StandInServer
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text()
-EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+ROOT = Path(__file__).parents[2]
 
-LOG = README.partition("## The log is a notebook")[2].partition("\n## ")[0]
-COMMANDS = re.findall(r"^    (rlm .*)", LOG, re.MULTILINE)
+PAGES = ("README.md", "docs/index.md", "docs/using.md", "docs/environments.md")
+"""Pages whose examples are whole programs; the other guides show parts of one."""
+
+
+def examples(page: str) -> list[str]:
+    """Return the Python examples of a page."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+EXAMPLES = [(page, example) for page in PAGES for example in examples(page)]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+THE_LOG = next(example for example in examples("README.md") if "from_notebook" in example)
+COMMANDS = re.findall(r"^    (rlm .*)", README, re.MULTILINE)
 
 BOOK = "Call me Ishmael. " * (INLINE_LIMIT // 10)
 """As a book is: too long for a log to hold it."""
@@ -34,15 +45,16 @@ def environment_of(example: str) -> str:
     return named[1] if named else "local"
 
 
-def test_there_are_examples() -> None:
-    assert len(EXAMPLES) >= 2
+def test_every_page_has_its_examples() -> None:
+    assert {page for page, _ in EXAMPLES} == set(PAGES)
+    assert {environment_of(example) for _, example in EXAMPLES} == {"local", "docker", "modal"}
 
 
 @pytest.fixture
 def reader(
     server: Callable[..., StandInServer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who tries the examples: a folder with a book and notes, a key, a model that answers."""
+    """What somebody has who tries the examples: a book, notes, a key, a model that answers."""
     monkeypatch.chdir(tmp_path)
     Path("book.txt").write_text(BOOK)
     Path("notes").mkdir()
@@ -57,33 +69,34 @@ def reply(request: LMRequest) -> str:
     return "```repl\nFINAL(f'Ishmael, of {len(context)}')\n```"
 
 
-def run(example: str) -> None:
+def run(example: str, page: str) -> None:
     names: dict[str, object] = {}
     try:
-        exec(compile(example, "README.md", "exec"), names)
+        exec(compile(example, page, "exec"), names)
     finally:
         names["rlm"].close()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("environment", "example"), [(environment_of(e), e) for e in EXAMPLES])
+@pytest.mark.parametrize(("page", "example"), EXAMPLES)
 @pytest.mark.filterwarnings("ignore:unclosed file.*book.txt:ResourceWarning")
 @pytest.mark.usefixtures("reader")
 def test_an_example_runs_as_it_stands(
-    environment: str,
+    page: str,
     example: str,
     capsys: pytest.CaptureFixture[str],
     request: pytest.FixtureRequest,
 ) -> None:
+    environment = environment_of(example)
     if environment != "local":
         request.getfixturevalue(environment)
-    run(example)
+    run(example, page)
     assert "Ishmael, of" in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore:unclosed file.*book.txt:ResourceWarning")
 @pytest.mark.usefixtures("reader")
 def test_the_commands_on_a_log_run_as_they_stand(capsys: pytest.CaptureFixture[str]) -> None:
-    run(next(example for example in EXAMPLES if example in LOG))
+    run(THE_LOG, "README.md")
     assert {command.split()[1] for command in COMMANDS} == {"show", "replay", "diff", "convert"}
     for command in COMMANDS:
         differs = command.startswith("rlm diff")  # which its exit code says
