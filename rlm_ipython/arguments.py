@@ -8,14 +8,18 @@ from IPython.core.error import UsageError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-    from rlm_ipython.magics import RLMMagics
+    from rlm.core.config import ModelSpec
+    from rlm.trajectory import RunNode
+    from rlm_ipython.defaults import Defaults
 
 HOW_TO_CHOOSE = '-m NAME, or for all cells %config RLMMagics.model = "NAME"'
 IMAGE_IS_FOR_CONTAINERS = "--image is for containers: add --docker or --modal."
+_TOOLS = ("custom_tools", "custom_sub_tools")
 
 
-def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, Any]:
+def rlm_arguments(flags: argparse.Namespace, defaults: Defaults) -> dict[str, Any]:
     """Return `RLM`'s keyword arguments.
 
     Args:
@@ -54,7 +58,7 @@ def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, A
     return arguments
 
 
-def backend_kwargs(backend: str, base_url: str | None, defaults: RLMMagics) -> dict[str, Any]:
+def backend_kwargs(backend: str, base_url: str | None, defaults: Defaults) -> dict[str, Any]:
     """Return what a backend's client is made with, beside the model's name.
 
     Args:
@@ -70,7 +74,7 @@ def backend_kwargs(backend: str, base_url: str | None, defaults: RLMMagics) -> d
     return kwargs
 
 
-def environment_kwargs(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, Any]:
+def environment_kwargs(flags: argparse.Namespace, defaults: Defaults) -> dict[str, Any]:
     """Return what the environment is made with.
 
     Args:
@@ -89,3 +93,121 @@ def environment_kwargs(flags: argparse.Namespace, defaults: RLMMagics) -> dict[s
     if environment == "local":
         raise UsageError(IMAGE_IS_FOR_CONTAINERS)
     return {**own, "image": image}
+
+
+def changes_of(
+    flags: argparse.Namespace,
+    magics: Defaults,
+    root: RunNode,
+    *,
+    asks: bool,
+    asked: Sequence[ModelSpec] = (),
+) -> dict[str, Any]:
+    """Return the arguments of `RLM` that are to differ from the recorded ones.
+
+    Args:
+        flags: What the line says.
+        magics: Of the shell.
+        root: The recorded run.
+        asks: Whether a model is to be asked.
+        asked: The models that a run of this shell asked, its root's first: who was asked in this
+            notebook may be asked again, wherever that is. Of a file the user has to say it.
+
+    Raises:
+        UsageError: A flag makes no sense for that run.
+        RLMError: The record's configuration cannot be read.
+    """
+    from rlm.replay.arguments import recorded_arguments
+
+    changes: dict[str, Any] = {
+        "max_iterations": flags.max_iterations,
+        "max_depth": flags.max_depth,
+        "max_budget": flags.budget,
+        "max_timeout": flags.timeout,
+        "max_tokens": flags.tokens,
+        # What no log holds comes from where it always comes from.
+        **{name: magics.extra.get(name) for name in _TOOLS},
+    }
+    recorded = recorded_arguments(root, changes)
+    changes |= _environment(flags, magics, recorded)
+    if asks:
+        changes |= _models(flags, magics, recorded, asked)
+        changes["prices"] = {name: tuple(pair) for name, pair in magics.prices.items()} or None
+    if flags.step:
+        from rlm.api.approval import ask
+
+        changes["approve"] = ask
+    return {name: value for name, value in changes.items() if value is not None}
+
+
+def _environment(
+    flags: argparse.Namespace, magics: Defaults, recorded: dict[str, Any]
+) -> dict[str, Any]:
+    if flags.environment:
+        kwargs = environment_kwargs(flags, magics)
+        return {"environment": flags.environment, "environment_kwargs": kwargs}
+    if not flags.image:
+        return {}
+    if recorded["environment"] == "local":
+        raise UsageError(IMAGE_IS_FOR_CONTAINERS)
+    return {"environment_kwargs": {"image": flags.image}}
+
+
+def _models(
+    flags: argparse.Namespace,
+    magics: Defaults,
+    recorded: dict[str, Any],
+    asked: Sequence[ModelSpec],
+) -> dict[str, Any]:
+    """Return the backends, and what their clients take beside what the record says."""
+    backend = flags.backend or recorded["backend"]
+    kwargs = _client(backend, flags.base_url, magics, asked[0] if asked else None)
+    found: dict[str, Any] = {"backend": flags.backend, "backend_kwargs": kwargs or None}
+    if flags.sub_model:
+        known = recorded["backend_kwargs"] if backend == recorded["backend"] else {}
+        found["other_backends"] = [backend]
+        found["other_backend_kwargs"] = [{**known, **kwargs, "model_name": flags.sub_model}]
+    else:
+        found["other_backend_kwargs"] = _others(
+            magics, recorded, asked[1:], {backend: flags.base_url}
+        )
+    return found
+
+
+def _others(
+    magics: Defaults,
+    recorded: dict[str, Any],
+    asked: Sequence[ModelSpec],
+    addresses_given: dict[str, str | None],
+) -> list[dict[str, Any]] | None:
+    """Return what the clients of the recorded sub-models take.
+
+    None, and so the engine's refusal, when that names an address which only the record knows.
+    """
+    from rlm.replay.arguments import addresses
+
+    found = []
+    names, options = recorded.get("other_backends", ()), recorded.get("other_backend_kwargs", ())
+    for index, (name, recorded_kwargs) in enumerate(zip(names, options, strict=False)):
+        spec = asked[index] if index < len(asked) else None
+        kwargs = _client(name, addresses_given.get(name), magics, spec)
+        if addresses(recorded_kwargs) - kwargs.keys():
+            return None
+        model = recorded_kwargs["model_name"]
+        found.append({**recorded_kwargs, **kwargs, "model_name": model})
+    return found or None
+
+
+def _client(
+    backend: str, base_url: str | None, magics: Defaults, spec: ModelSpec | None
+) -> dict[str, Any]:
+    """Return what a backend's client is given.
+
+    Where this shell's run asked, what that run gave, and nothing else; at another address what
+    today's settings and the line say, and nothing of the run's. A key goes where it was given for.
+    """
+    if spec is not None and spec.backend == backend:
+        known = spec.backend_kwargs
+        if not base_url or base_url == known.get("base_url"):
+            return dict(known)
+    return backend_kwargs(backend, base_url, magics)

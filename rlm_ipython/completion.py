@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from IPython.core.completer import SimpleCompletion, SimpleMatcherResult, context_matcher
 
+from rlm_ipython import flags
 from rlm_ipython.subcommands import SUBCOMMANDS
+from rlm_ipython.tables import model_names
 from rlm_ipython.variables import variable_names
 
 if TYPE_CHECKING:
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from IPython.core.completer import CompletionContext
 
-    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.defaults import Defaults
 
 _LINE = re.compile(r"\s*(?P<magic>%%?)rlm\s+(?P<rest>.*)")
 
@@ -27,7 +29,7 @@ class Completions:
         magics: Whose flags, defaults and runs there are.
     """
 
-    def __init__(self, magics: RLMMagics) -> None:
+    def __init__(self, magics: Defaults) -> None:
         self._magics = magics
 
     @context_matcher(identifier="rlm")
@@ -56,12 +58,12 @@ class Completions:
 
     def _for_a_question(self, words: list[str]) -> list[str]:
         *_, before, word = ["", *words]
-        option = _options(self._magics).get(before)
+        option = flags.run_flags().get(before)
         if option is not None and option.nargs != 0:
             return self._values(option)
         if word and not word.startswith("-"):
             return []
-        return sorted(name for name in _options(self._magics) if name.startswith("--"))
+        return sorted(name for name in flags.run_flags() if name.startswith("--"))
 
     def _values(self, option: Action) -> list[str]:
         """Return the values that a flag may take, as far as there is a list of them."""
@@ -82,26 +84,6 @@ class Completions:
         if command is None or len(words) > 2 or not command.takes_run:  # noqa: PLR2004 - its name, a run
             return []
         return [str(run.number) for run in self._magics.runs]
-
-
-def model_names(magics: RLMMagics) -> list[str]:
-    """Return models that may be meant: those in use here, then those we know of.
-
-    Args:
-        magics: Whose defaults and runs there are.
-    """
-    from rlm.backends.model_info import KNOWN_MODELS
-
-    used = [magics.model, magics.sub_model, *magics.prices]
-    for run in magics.runs:
-        if run.trajectory.root is not None:
-            used += run.trajectory.root.usage.model_usage_summaries
-    return list(dict.fromkeys(filter(None, [*used, *KNOWN_MODELS])))
-
-
-def _options(magics: RLMMagics) -> dict[str, Action]:
-    options: dict[str, Action] = magics.ask.parser._option_string_actions  # noqa: SLF001 - argparse has no public way to list options
-    return options
 
 
 def _first_line(text: str) -> int:

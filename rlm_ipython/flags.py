@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import keyword
 import shlex
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
-from IPython.core.magic_arguments import (
-    MagicHelpFormatter,
-    argument,
-    argument_group,
-    kwds,
-)
+from IPython.core.magic_arguments import MagicArgumentParser, MagicHelpFormatter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,33 +25,36 @@ class _Help(MagicHelpFormatter):
         super().__init__(prog, max_help_position=28, width=94)
 
 
-def takes_run_flags(function: F) -> F:
-    """Give a magic the flags that say how a question is answered.
-
-    Args:
-        function: The magic; its docstring becomes the manual's beginning.
-    """
-    for decorate in reversed(_RUN_FLAGS):
-        function = decorate(function)
+def documented(function: F) -> F:
+    """Append the flags to a magic's docstring: its manual."""
+    parser = _parser()
+    parser.description = inspect.cleandoc(str(function.__doc__))
+    function.__doc__ = parser.format_help()
     return function
 
 
-def parse(magic: Any, line: str) -> argparse.Namespace:
-    """Return a magic line's flags; `quiet` is true for a `;` at its end as well.
+@cache
+def run_flags() -> dict[str, argparse.Action]:
+    """Return the flags by their spellings, such as ``-m`` and ``--model``."""
+    options: dict[str, argparse.Action] = _parser()._option_string_actions  # noqa: SLF001 - argparse has no public way to list options
+    return options
+
+
+def parse(line: str) -> argparse.Namespace:
+    """Return a magic line's flags; `quiet` is also true for a `;` at its end.
 
     Args:
-        magic: A function that `takes_run_flags`.
-        line: What follows its name.
+        line: What follows the magic's name.
 
     Raises:
-        UsageError: A flag is not one of those, or its value makes no sense.
+        UsageError: A flag is unknown, or its value makes no sense.
     """
     bare = line.rstrip()
     silenced = bare.endswith(";")
     bare = bare.rstrip("; \t")
     try:
         # Not IPython's `arg_split`, which leaves quotes in place.
-        flags: argparse.Namespace = magic.parser.parse_args(shlex.split(bare))
+        flags = _parser().parse_args(shlex.split(bare))
     except ValueError as error:  # an open quote
         raise UsageError(f"%%rlm {bare}: {error}.") from None
     flags.quiet = flags.quiet or silenced
@@ -114,31 +114,36 @@ this session, c.RLMMagics.model = "gpt-5-mini" in ipython_config.py for all. RLM
 is what --budget needs where a provider does not report costs. %rlm? says how to look at runs.
 """
 
-_WHERE = {"action": "store_const", "dest": "environment"}
+_WHERE: dict[str, Any] = {"action": "store_const", "dest": "environment"}
 
-_RUN_FLAGS: list[Any] = [
-    kwds(
+
+@cache
+def _parser() -> MagicArgumentParser:
+    parser = MagicArgumentParser(
+        "rlm",
         formatter_class=_Help,
         usage="%%rlm [flags]\n  the question, on the lines below",
         epilog=_MORE,
-    ),
-    argument_group("the model"),
-    argument(
+    )
+    group = parser.add_argument_group("the model")
+    group.add_argument(
         "-b",
         "--backend",
         metavar="NAME",
         help="the provider, such as openai or anthropic",
-    ),
-    argument("-m", "--model", metavar="NAME", help="the model that is asked turn by turn"),
-    argument(
+    )
+    group.add_argument("-m", "--model", metavar="NAME", help="the model that is asked turn by turn")
+    group.add_argument(
         "-s",
         "--sub-model",
         metavar="NAME",
         help="another model of that provider, for sub-calls",
-    ),
-    argument("--base-url", metavar="URL", help="the API's address, if not the provider's own"),
-    argument_group("what it is about, and what becomes of the answer"),
-    argument(
+    )
+    group.add_argument(
+        "--base-url", metavar="URL", help="the API's address, if not the provider's own"
+    )
+    group = parser.add_argument_group("what it is about, and what becomes of the answer")
+    group.add_argument(
         "-v",
         "--var",
         metavar="NAME",
@@ -147,33 +152,41 @@ _RUN_FLAGS: list[Any] = [
         default=[],
         dest="variables",
         help="a variable of the notebook: the context. Given again: a dict of all of them",
-    ),
-    argument("-o", "--out", metavar="NAME", type=_name, help="the variable to put the result in"),
-    argument(
+    )
+    group.add_argument(
+        "-o", "--out", metavar="NAME", type=_name, help="the variable to put the result in"
+    )
+    group.add_argument(
         "--save",
         metavar="PATH",
         help="write the run to a file; its suffix decides the format",
-    ),
-    argument("--quiet", action="store_true", help="show nothing (as does a ; ending the line)"),
-    argument_group("where the model's code runs"),
-    argument("--local", const="local", help="a process of yours: no boundary", **_WHERE),
-    argument("--docker", const="docker", help="a container without network", **_WHERE),
-    argument("--modal", const="modal", help="a Modal sandbox", **_WHERE),
-    argument("--image", metavar="NAME", help="the image of the container or sandbox"),
-    argument_group("limits on the whole run, sub-calls and children included"),
-    argument("--max-depth", metavar="N", type=_whole, help="levels of recursion; 1: no children"),
-    argument("--max-iterations", metavar="N", type=_whole, help="turns"),
-    argument("--budget", metavar="USD", type=_positive, help="money"),
-    argument("--timeout", metavar="S", type=_positive, help="seconds"),
-    argument("--tokens", metavar="N", type=_whole, help="tokens, input and output"),
-    argument_group("how it runs"),
-    argument(
+    )
+    group.add_argument(
+        "--quiet", action="store_true", help="show nothing (as does a ; ending the line)"
+    )
+    group = parser.add_argument_group("where the model's code runs")
+    group.add_argument("--local", const="local", help="a process of yours: no boundary", **_WHERE)
+    group.add_argument("--docker", const="docker", help="a container without network", **_WHERE)
+    group.add_argument("--modal", const="modal", help="a Modal sandbox", **_WHERE)
+    group.add_argument("--image", metavar="NAME", help="the image of the container or sandbox")
+    group = parser.add_argument_group("limits on the whole run, sub-calls and children included")
+    group.add_argument(
+        "--max-depth", metavar="N", type=_whole, help="levels of recursion; 1: no children"
+    )
+    group.add_argument("--max-iterations", metavar="N", type=_whole, help="turns")
+    group.add_argument("--budget", metavar="USD", type=_positive, help="money")
+    group.add_argument("--timeout", metavar="S", type=_positive, help="seconds")
+    group.add_argument("--tokens", metavar="N", type=_whole, help="tokens, input and output")
+    group = parser.add_argument_group("how it runs")
+    group.add_argument(
         "--persistent",
         action="store_true",
         help="go on in the kernel of the last persistent run with the same flags",
-    ),
-    argument("--bg", action="store_true", help="return at once; the value is the run's handle"),
-    argument(
+    )
+    group.add_argument(
+        "--bg", action="store_true", help="return at once; the value is the run's handle"
+    )
+    group.add_argument(
         "--step", action="store_true", help="ask before each cell of the model's: run, edit, stop"
-    ),
-]
+    )
+    return parser

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 
+from rlm_ipython.defaults import Defaults
 from rlm_ipython.magics import RLMMagics
 
 _BLOCK = re.compile(r"(<!-- (?P<name>\S+) -->\n```text\n).*?(\n```)", re.DOTALL)
@@ -35,7 +36,7 @@ def in_step(page: str) -> str:
 def _defaults() -> str:
     """Return the traits with their defaults; those of the environment are this machine's."""
     lines = []
-    for name, trait in sorted(RLMMagics.class_own_traits(config=True).items()):
+    for name, trait in sorted(Defaults.class_own_traits(config=True).items()):
         lines.append(f"RLMMagics.{name} = {trait.default()!r}")
         lines.append(f"    {trait.help}")
     return "\n".join(lines)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from rlm_ipython.ask import Asked, answered, refusing
-from rlm_ipython.changes import changes_of
-from rlm_ipython.saving import refuse_unwritable
+from rlm_ipython.arguments import changes_of
+from rlm_ipython.ask import Asked, answered, check_save, refusing
 from rlm_ipython.variables import context_of
 
 if TYPE_CHECKING:
@@ -20,14 +19,14 @@ if TYPE_CHECKING:
     from rlm.core.config import ModelSpec
     from rlm.trajectory import Trajectory
     from rlm_ipython.answer import Answer
-    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.defaults import Defaults
 
 
 _OF_A_MODEL = {"backend": "-b", "model": "-m", "sub_model": "-s", "base_url": "--base-url"}
 """Flags that say which model is asked."""
 
 
-def replay(magics: RLMMagics, flags: argparse.Namespace, path: str) -> Answer | RunHandle | None:
+def replay(magics: Defaults, flags: argparse.Namespace, path: str) -> Answer | RunHandle | None:
     """Play a saved run again, every model reply from its file.
 
     Args:
@@ -49,7 +48,7 @@ def replay(magics: RLMMagics, flags: argparse.Namespace, path: str) -> Answer | 
 
 
 def fork(
-    magics: RLMMagics, flags: argparse.Namespace, name: str, turn: str
+    magics: Defaults, flags: argparse.Namespace, name: str, turn: str
 ) -> Answer | RunHandle | None:
     """Go on with a run from one of its turns; what was before comes from the record.
 
@@ -69,7 +68,7 @@ def fork(
 
 
 def _played(
-    magics: RLMMagics,
+    magics: Defaults,
     flags: argparse.Namespace,
     log: Path | Trajectory,
     *,
@@ -82,7 +81,7 @@ def _played(
 
 
 def _reopened(
-    magics: RLMMagics,
+    magics: Defaults,
     flags: argparse.Namespace,
     log: Path | Trajectory,
     turn: int | None,
@@ -95,8 +94,7 @@ def _reopened(
 
     if flags.persistent:
         raise UsageError("--persistent is for questions: a run that is played has its own kernel.")
-    if flags.save:
-        refuse_unwritable(flags.save)
+    check_save(flags)
     context = context_of(flags.variables, magics.shell) if flags.variables else NOT_GIVEN
     root = (load(log) if isinstance(log, Path) else log).root
     if root is None:

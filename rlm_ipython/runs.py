@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rlm.api.rlm import RLM
     from rlm.api.run_handle import RunHandle
     from rlm.core.config import ModelSpec
     from rlm.trajectory import Trajectory
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 KEPT = 200
 """How many runs that are over are kept: each holds its whole record."""
+
+_GRACE = 10.0
+"""Seconds that a stopped run has to end its kernels while we wait for it."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -133,6 +137,21 @@ class ShellRuns:
         """Those that go on."""
         return [run for run in self if run.running]
 
+    def stop(self, *runs: ShellRun) -> list[ShellRun]:
+        """Stop runs, wait for their ends, and return those that were running.
+
+        Args:
+            runs: Which; none for all.
+        """
+        stopped = [run for run in runs or self if run.running]
+        for run in stopped:
+            assert run.handle is not None
+            run.handle.stop()
+        for run in stopped:
+            assert run.handle is not None
+            run.handle.wait(_GRACE)
+        return stopped
+
     @property
     def last(self) -> ShellRun | None:
         """The newest."""
@@ -143,6 +162,40 @@ class ShellRuns:
 
     def __len__(self) -> int:
         return len(self._runs)
+
+
+class PersistentRLMs:
+    """The persistent RLMs of one shell."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, RLM] = {}
+
+    def rlm(self, arguments: dict[str, Any]) -> RLM:
+        """Return the RLM of these settings, a new one at the first time.
+
+        Args:
+            arguments: What it is made with.
+
+        Raises:
+            RLMError: An argument is not allowed.
+        """
+        from rlm.api.rlm import RLM
+
+        settings = repr(sorted(arguments.items()))
+        if settings not in self._kept:
+            self._kept[settings] = RLM(**arguments)
+        return self._kept[settings]
+
+    def close(self) -> int:
+        """End them all, with their kernels and variables, and return how many there were."""
+        kept = list(self._kept.values())
+        self._kept.clear()
+        for rlm in kept:
+            rlm.close()
+        return len(kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
 
 def _sum(*tallies: Tally | None) -> Tally:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm.trajectory import Trajectory
-    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.defaults import Defaults
     from rlm_ipython.runs import ShellRun
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -54,7 +54,7 @@ class SubCommand:
         return "ID" in self.usage
 
 
-def run(magics: RLMMagics, line: str) -> Any:
+def run(magics: Defaults, line: str) -> Any:
     """Do what a `%rlm` line says.
 
     Args:
@@ -74,7 +74,7 @@ def run(magics: RLMMagics, line: str) -> Any:
     return None if silenced else value
 
 
-def _done(magics: RLMMagics, name: str, words: list[str], *, quiet: bool) -> Any:
+def _done(magics: Defaults, name: str, words: list[str], *, quiet: bool) -> Any:
     from rlm.errors import RLMError
 
     if not name:
@@ -94,7 +94,7 @@ def _done(magics: RLMMagics, name: str, words: list[str], *, quiet: bool) -> Any
     if not command.least <= len(words) <= command.most:
         raise UsageError(f"It is: %rlm {name} {command.usage}".rstrip())
     if command.asks:
-        given = flags.parse(type(magics).ask, shlex.join(more))
+        given = flags.parse(shlex.join(more))
         given.quiet = given.quiet or quiet
         return command.function(magics, given, *words)
     try:
@@ -130,31 +130,24 @@ signs); its manual is %%rlm?."""
     return function
 
 
-def _show(magics: RLMMagics, name: str = "") -> None:
+def _show(magics: Defaults, name: str = "") -> None:
     show(_the_run(magics, name).trajectory, magics.shell, widget=magics.widget)
 
 
-def _stop(magics: RLMMagics, name: str = "") -> None:
+def _stop(magics: Defaults, name: str = "") -> None:
     running = magics.runs.running
     if not name and len(running) > 1:
         numbers = ", ".join(str(run.number) for run in running)
         raise UsageError(f"Several runs go on ({numbers}): %rlm stop ID, or %rlm stop all.")
-    chosen = running if name in {"", "all"} else [magics.runs.named(name)]
-    stopped = [run for run in chosen if run.running]
-    for run in stopped:
-        assert run.handle is not None
-        run.handle.stop()
-    for run in stopped:
-        assert run.handle is not None
-        run.handle.wait(10.0)
+    stopped = magics.runs.stop(*([] if name in {"", "all"} else [magics.runs.named(name)]))
     _say(f"stopped: {', '.join(f'run {run.number}' for run in stopped) or 'nothing runs'}")
 
 
-def _save(magics: RLMMagics, name: str, path: str) -> Path:
+def _save(magics: Defaults, name: str, path: str) -> Path:
     return magics.runs.named(name).trajectory.save(Path(path).expanduser())
 
 
-def _load(magics: RLMMagics, path: str) -> Trajectory:
+def _load(magics: Defaults, path: str) -> Trajectory:
     from rlm.trajectory import load
 
     trajectory = load(Path(path).expanduser())
@@ -163,17 +156,17 @@ def _load(magics: RLMMagics, path: str) -> Trajectory:
     return trajectory
 
 
-def _close(magics: RLMMagics) -> None:
+def _close(magics: Defaults) -> None:
     count = magics.kept.close()
     _say(f"closed {count} persistent {'RLM' if count == 1 else 'RLMs'}")
 
 
-def _traceback(magics: RLMMagics, name: str = "") -> None:
+def _traceback(magics: Defaults, name: str = "") -> None:
     error = magics.runs.named(name).error if name else magics.last_error
     _say("nothing has failed" if error is None else full_traceback(error))
 
 
-def _the_run(magics: RLMMagics, name: str) -> ShellRun:
+def _the_run(magics: Defaults, name: str) -> ShellRun:
     if name:
         return magics.runs.named(name)
     if magics.runs.last is None:

@@ -2,23 +2,64 @@
 
 from __future__ import annotations
 
+import html
 import os
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from rlm.render.outline import cost_text, dollars, seconds
+from rlm.render.safe_text import one_line
 from rlm_ipython.arguments import HOW_TO_CHOOSE
-from rlm_ipython.table import Table
 
 if TYPE_CHECKING:
-    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.defaults import Defaults
     from rlm_ipython.runs import ShellRun
 
+_CELL = 70
 _SHOWN = ("backend", "model", "sub_model", "base_url", "environment", "image", "max_depth")
 _LIMITS = ("max_iterations", "budget", "timeout", "tokens")
 
 
-def status(magics: RLMMagics) -> Table:
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows for people; also a value, so `runs = %rlm runs` holds them.
+
+    Attributes:
+        columns: The head.
+        rows: As many cells each.
+        empty: What is said when there are no rows.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    empty: str = ""
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return self.empty
+        lines = [self.columns, *(tuple(one_line(cell, _CELL) for cell in row) for row in self.rows)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - IPython's protocol
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return f"<i>{html.escape(self.empty)}</i>"
+        left = ' style="text-align:left"'
+        head = "".join(f"<th{left}>{html.escape(name)}</th>" for name in self.columns)
+        rows = [[html.escape(one_line(cell, _CELL)) for cell in row] for row in self.rows]
+        cells = ("".join(f"<td{left}>{cell}</td>" for cell in row) for row in rows)
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def status(magics: Defaults) -> Table:
     """Return the defaults of `%%rlm`, and what goes on.
 
     Args:
@@ -37,7 +78,7 @@ def status(magics: RLMMagics) -> Table:
     return Table(("%rlm", ""), tuple(row for row in rows if row[1]))
 
 
-def run_table(magics: RLMMagics) -> Table:
+def run_table(magics: Defaults) -> Table:
     """Return this shell's runs, and the live ones of other processes.
 
     Args:
@@ -66,7 +107,7 @@ def run_table(magics: RLMMagics) -> Table:
     return Table(columns, tuple(rows), empty="no runs yet")
 
 
-def cost_table(magics: RLMMagics) -> Table:
+def cost_table(magics: Defaults) -> Table:
     """Return what the runs that this shell started took, by model.
 
     Args:
@@ -99,7 +140,7 @@ def cost_table(magics: RLMMagics) -> Table:
     return Table(columns, tuple(rows), empty="nothing has been asked yet")
 
 
-def model_table(magics: RLMMagics) -> Table:
+def model_table(magics: Defaults) -> Table:
     """Return the models that are in use here or widely, and which keys are set.
 
     Args:
@@ -107,7 +148,6 @@ def model_table(magics: RLMMagics) -> Table:
     """
     from rlm.backends import context_window
     from rlm.backends.providers import PROVIDERS
-    from rlm_ipython.completion import model_names
 
     rows = []
     for name in model_names(magics):
@@ -134,7 +174,22 @@ def model_table(magics: RLMMagics) -> Table:
     return Table(("model", "window", "$ per 1M in / out", ""), tuple(rows))
 
 
-def _role(name: str, magics: RLMMagics) -> str:
+def model_names(magics: Defaults) -> list[str]:
+    """Return models that may be meant: those in use here, then those we know of.
+
+    Args:
+        magics: Whose defaults and runs there are.
+    """
+    from rlm.backends.model_info import KNOWN_MODELS
+
+    used = [magics.model, magics.sub_model, *magics.prices]
+    for run in magics.runs:
+        if run.trajectory.root is not None:
+            used += run.trajectory.root.usage.model_usage_summaries
+    return list(dict.fromkeys(filter(None, [*used, *KNOWN_MODELS])))
+
+
+def _role(name: str, magics: Defaults) -> str:
     if name == magics.model:
         return "the default"
     return "the default for sub-calls" if name == magics.sub_model else ""

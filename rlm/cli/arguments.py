@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm.cli.output_files import check_suffix
 from rlm.core.environments import ENVIRONMENTS
 from rlm.errors import ConfigurationError
-from rlm.trajectory import SUFFIXES, format_of
 
 if TYPE_CHECKING:
     import argparse
@@ -26,7 +26,7 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
         raise ConfigurationError(
             "No model is named. Give --model NAME, or set RLM_MODEL (`rlm demo` needs neither)."
         )
-    check_save(options.save)
+    check_suffix(options.save)
     backend_kwargs = {"model_name": options.model}
     if options.base_url:
         backend_kwargs["base_url"] = options.base_url
@@ -47,19 +47,6 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
         chosen["other_backends"] = [options.backend]
         chosen["other_backend_kwargs"] = [backend_kwargs | {"model_name": options.sub_model}]
     return chosen
-
-
-def check_save(path: str | None) -> None:
-    """Refuse a path that `--save` cannot write, before anything is spent.
-
-    Raises:
-        ConfigurationError: Its suffix is none that we write.
-    """
-    found = None if path is None else format_of(path)
-    if path is not None and (found is None or found.writer is None):
-        raise ConfigurationError(
-            f"Cannot save to {path!r}: the suffix must be one of {', '.join(SUFFIXES)}."
-        )
 
 
 def _environment_kwargs(options: argparse.Namespace) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.arguments import check_save
 from rlm.cli.exit_codes import Exit
+from rlm.cli.output_files import check_suffix
 from rlm.cli.sidecar import finds_its_context
 from rlm.demo import model
 from rlm.demo.question import QUESTION, Count, collect, count, read_answer
@@ -42,7 +42,7 @@ def demo(options: argparse.Namespace) -> int:
     from rlm import RLM
     from rlm.logger import RLMLogger
 
-    check_save(options.save)
+    check_suffix(options.save)
     real = _real_model(options)
     sources = collect()
     size = sum(map(len, sources.values()))

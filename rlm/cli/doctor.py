@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rlm.cli import checks, services
+from rlm.cli import checks
 from rlm.cli.exit_codes import Exit
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ ALL = (
     checks.keys,
     checks.kernel,
     checks.kernelspec,
-    services.docker,
-    services.containers,
-    services.modal,
+    checks.docker,
+    checks.containers,
+    checks.modal,
 )
 
 

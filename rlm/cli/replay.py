@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.arguments import check_save
 from rlm.cli.load_log import recorded
-from rlm.cli.run_and_report import complete, refuse_unwritable
+from rlm.cli.output_files import check_writable
+from rlm.cli.run_and_report import complete
 from rlm.errors import ConfigurationError, ReplayWarning
 
 if TYPE_CHECKING:
@@ -33,8 +33,7 @@ def replay(options: argparse.Namespace) -> int:
     from rlm import RLM
     from rlm.replay.plan import NOT_GIVEN
 
-    check_save(options.save)
-    refuse_unwritable(options)
+    check_writable(save=options.save, log_dir=options.log_dir)
     goes_on = options.resume or any(getattr(options, name) is not None for name in _LIVE_ONLY)
     log = _log(options)
     chosen: dict[str, Any] = {

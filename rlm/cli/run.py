@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.cli.arguments import settings
 from rlm.cli.exit_codes import Exit
-from rlm.cli.run_and_report import complete, refuse_unwritable
+from rlm.cli.output_files import check_writable
+from rlm.cli.run_and_report import complete
 from rlm.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         config = RLM(**chosen).config  # starts nothing, and refuses what a run would refuse
         chosen["environment_kwargs"] = config.public()["environment_kwargs"]  # no secrets
         return _dry_run(options, chosen, context)
-    refuse_unwritable(options)
+    check_writable(save=options.save, log_dir=options.log_dir)
     return complete(options, lambda **told: RLM(**chosen, **told), context, options.question)
 
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm.cli.exit_codes import Exit
 from rlm.cli.sidecar import carry_context
-from rlm.cli.summary import figures
-from rlm.errors import CancellationError, ConfigurationError, LimitExceededError, RLMError
+from rlm.errors import CancellationError, LimitExceededError, RLMError
 
 if TYPE_CHECKING:
     import argparse
@@ -73,25 +70,27 @@ def complete(
     return Exit.ANSWER if trouble is None else Exit.ERROR
 
 
-def refuse_unwritable(options: argparse.Namespace) -> None:
-    """Refuse, before anything is paid for, what could not be written afterwards.
+def figures(root: RunNode) -> dict[str, Any]:
+    """Return a run's figures, children and leaf calls included; an unfinished one's so far.
 
-    Raises:
-        ConfigurationError: `--save` or `--log-dir` names no place that can be written.
+    Args:
+        root: The run.
+
+    Returns:
+        `status` (`rlm.events.RunStatus`), `model`, `turns`, `sub_calls`, `children`, `time`
+        (seconds) and `usage` (`UsageSummary.to_dict()`).
     """
-    targets = {"--save": options.save and Path(options.save).parent, "--log-dir": options.log_dir}
-    if options.save and Path(options.save).is_dir():
-        raise ConfigurationError(f"--save {options.save!r} is a folder: name a file in it.")
-    for flag, folder in targets.items():
-        if folder:
-            try:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{flag}: nothing can be written to {str(folder)!r}: {error.strerror}."
-                ) from error
+    runs = list(root.walk())
+    finished = root.finished
+    return {
+        "status": "error" if finished is None else finished.status,
+        "model": root.started.model,
+        "turns": sum(len(run.turns) for run in runs),
+        "sub_calls": sum(len(run.sub_calls) for run in runs),
+        "children": len(runs) - 1,
+        "time": None if finished is None else finished.duration,
+        "usage": root.usage.to_dict(),
+    }
 
 
 def _save(

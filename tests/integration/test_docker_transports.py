@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import pytest
 from notebook_kernel import until
 
-from rlm.cli.services import docker as doctor_asks
+from rlm.cli.checks import docker as doctor_asks
 from rlm.core.environments import new_sandbox
 from rlm.demo.accepting import stop_accepting
 from rlm_kernel.context.value import context_value

@@ -357,7 +357,7 @@ def test_a_line_and_the_defaults_are_the_arguments_of_rlm(
     notebook.magics.model = "m"
     for name, value in defaults.items():
         setattr(notebook.magics, name, value)
-    found = rlm_arguments(parse(type(notebook.magics).ask, line), notebook.magics)
+    found = rlm_arguments(parse(line), notebook.magics)
     expected = {**ARGUMENTS, **arguments}
     expected["backend_kwargs"] = {"model_name": "m", **expected["backend_kwargs"]}
     assert found == expected
