@@ -1,4 +1,8 @@
-"""From what a log says of a run's configuration back to the arguments of `RLM`."""
+"""From what a log says of a run's configuration back to the arguments of `RLM`.
+
+A log may be anybody's. The table of run options says of each value whether it is taken, taken only
+when it lowers a limit, or has to be given again.
+"""
 
 from __future__ import annotations
 
@@ -6,35 +10,39 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.config_log import PLAIN
 from rlm.core.environments import ENVIRONMENTS
 from rlm.errors import ConfigurationError, ReplayWarning, RLMError
+from rlm.run_options import (
+    BACKEND,
+    ENVIRONMENT,
+    SAMPLING,
+    Place,
+    RunOption,
+    key_option,
+    logged_in,
+    option,
+)
+from rlm.run_options.spelling import assigned, spelled
 from rlm.trajectory import TrajectoryError
+from rlm_kernel.sizes import byte_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rlm.trajectory import RunNode
-
-_EVERYWHERE = ("setup_code", "memory_limit", "output_limit")
-"""Keywords that every environment takes; the others go when a run moves to another one."""
-
-_FROM_A_LOG = frozenset(
-    {
-        *_EVERYWHERE,
-        *("image", "packages", "mem_limit", "shm_size", "cpus", "pids_limit", "workdir"),
-        *("app_name", "cpu", "memory", "gpu", "region", "timeout", "idle_timeout"),
-    }
-)
-"""Keywords of environments that are taken from a log. A log may be anybody's: what opens a sandbox
-(volumes, networks, secrets, users) has to be given again."""
-
-_LIMITS = ("max_budget", "max_timeout", "max_tokens", "max_errors")
 
 _ADDRESS = re.compile(
     r"url|endpoint|api_base|host|proxy|location|region|fallbacks|model_list", re.IGNORECASE
 )
-"""Keywords of backends that say where a key is sent: never taken from a log unseen."""
+"""Names that say where a key is sent, also of fields that the table does not know."""
+
+_KEYED: dict[str, Place] = {
+    "backend_kwargs": BACKEND,
+    "environment_kwargs": ENVIRONMENT,
+    "sampling_args": SAMPLING,
+    "sub_sampling_args": SAMPLING,
+}
+"""The arguments whose keys are rows of the table."""
 
 _MASKED = ("***",)
 
@@ -74,8 +82,8 @@ def _recorded(root: RunNode, changes: Mapping[str, Any]) -> dict[str, Any]:
         "environment_kwargs": _unmasked(config.get("environment_kwargs")),
         "depth": root.started.depth,
         **{name: config[name] for name in ("max_depth", "max_iterations") if config.get(name)},
-        **{name: limits[name] for name in _LIMITS if limits.get(name) is not None},
-        **{name: settings[name] for name in PLAIN if name in settings},
+        **{n: limits[n] for n in _names(logged_in("limits")) if limits.get(n) is not None},
+        **{n: settings[n] for n in _names(logged_in("settings")) if n in settings},
         **{
             name: _unmasked(settings[name])
             for name in ("sampling_args", "sub_sampling_args")
@@ -104,8 +112,8 @@ def with_changes(
 ) -> dict[str, Any]:
     """Return the arguments of a log's run with what the user changes.
 
-    Of the keywords of the same backend and of the same environment only those that are given
-    change; another backend or environment begins with none of the log's own.
+    Of the keys of the same backend and of the same environment only those change that are given;
+    another backend or environment takes none of the log's own.
 
     Args:
         recorded: What `recorded_arguments` returned.
@@ -117,33 +125,94 @@ def with_changes(
         ConfigurationError: A key would be sent to an address that only the log names.
     """
     recorded = _of_same_backends(recorded, changes)
-    merged = {**recorded, **changes}
     if asks:
         _refuse_addresses(recorded, changes)
-    given = changes.get("backend_kwargs") or {}
-    merged["backend_kwargs"] = {**recorded["backend_kwargs"], **given}
-    if model is not None:
-        merged["backend_kwargs"] = {**(merged.get("backend_kwargs") or {}), "model_name": model}
-    kwargs = dict(recorded["environment_kwargs"])
-    given = changes.get("environment_kwargs") or {}
-    left_out = sorted(kwargs.keys() - _FROM_A_LOG - given.keys())
-    if left_out and merged["environment"] == recorded["environment"]:
+    same_environment = (
+        changes.get("environment", recorded["environment"]) == recorded["environment"]
+    )
+    left_out = list(_left_out(recorded, changes, asks=asks, same_environment=same_environment))
+    if left_out:
         warnings.warn(
-            f"Not taken from the log: environment_kwargs {', '.join(left_out)}. Give them again "
-            "where the run needs them.",
+            f"Not taken from the log: {'; '.join(left_out)}. Give them again where the run needs "
+            "them.",
             ReplayWarning,
             stacklevel=4,
         )
-    kwargs = {name: value for name, value in kwargs.items() if name in _FROM_A_LOG}
-    if merged["environment"] != recorded["environment"]:
-        kwargs = {name: kwargs[name] for name in _EVERYWHERE if name in kwargs}
+    recorded = _taken(recorded, asks=asks)
+    merged = {**recorded, **changes}
+    given = changes.get("backend_kwargs") or {}
+    merged["backend_kwargs"] = {**recorded["backend_kwargs"], **given}
+    if model is not None:
+        merged["backend_kwargs"] = {**merged["backend_kwargs"], "model_name": model}
+    kwargs = recorded["environment_kwargs"]
+    if not same_environment:
+        kwargs = {name: kwargs[name] for name in ENVIRONMENTS["local"] if name in kwargs}
     known = ENVIRONMENTS.get(merged["environment"], ())
     kwargs = {name: value for name, value in kwargs.items() if name in known}
-    merged["environment_kwargs"] = {**kwargs, **given}
+    merged["environment_kwargs"] = {**kwargs, **(changes.get("environment_kwargs") or {})}
     for name in ("custom_tools", "custom_sub_tools"):
         if recorded.get(name) is not None and changes.get(name) is not None:
             merged[name] = {**recorded[name], **changes[name]}
     return merged
+
+
+def taken_keys(kwargs: Mapping[str, Any], place: Place, *, asks: bool = True) -> dict[str, Any]:
+    """Return the keys of a log that a new run takes; addresses only where no model is asked."""
+    return {
+        name: taken_keys(value, SAMPLING, asks=asks) if name == "sampling_args" else value
+        for name, value in kwargs.items()
+        if is_taken(key_option(name, place), value)
+        or (not asks and place != ENVIRONMENT and _is_address(name))
+    }
+
+
+def is_taken(row: RunOption, value: Any) -> bool:
+    """Whether a new run takes a log's value of an option."""
+    if row.from_log != "only lower":
+        return row.from_log == "taken"
+    if value is None or row.default is None:  # None is no limit.
+        return value is not None
+    try:
+        return _amount(value) <= _amount(row.default)
+    except ValueError:
+        return False
+
+
+def _amount(value: Any) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number else byte_count("the log's value", value)
+
+
+def _taken(recorded: Mapping[str, Any], *, asks: bool) -> dict[str, Any]:
+    """Return the log's arguments without what the table says has to be given again."""
+    found = {name: value for name, value in recorded.items() if is_taken(option(name), value)}
+    for name, place in _KEYED.items():
+        if name in found:
+            found[name] = taken_keys(found[name], place, asks=asks)
+    if "other_backend_kwargs" in found:
+        others = found["other_backend_kwargs"]
+        found["other_backend_kwargs"] = [taken_keys(one, BACKEND, asks=asks) for one in others]
+    return found
+
+
+def _left_out(
+    recorded: Mapping[str, Any], changes: Mapping[str, Any], *, asks: bool, same_environment: bool
+) -> Iterator[str]:
+    """Yield what the log says, the new run does not take, and the user does not give."""
+    yield from (
+        name
+        for name, value in recorded.items()
+        if not is_taken(option(name), value) and name not in changes
+    )
+    keyed = [(n, recorded[n], place) for n, place in _KEYED.items() if n in recorded]
+    if "other_backend_kwargs" not in changes:
+        others = recorded.get("other_backend_kwargs", ())
+        keyed += [(f"other_backend_kwargs[{i}]", one, BACKEND) for i, one in enumerate(others)]
+    for name, kwargs, place in keyed:
+        if same_environment if place == ENVIRONMENT else asks:
+            known = taken_keys(kwargs, place, asks=asks).keys() | (changes.get(name) or {}).keys()
+            if lost := sorted(key for key in kwargs if key not in known and kwargs[key]):
+                yield f"{name} {', '.join(lost)}"
 
 
 def addresses(kwargs: Mapping[str, Any]) -> set[str]:
@@ -152,8 +221,8 @@ def addresses(kwargs: Mapping[str, Any]) -> set[str]:
     Args:
         kwargs: What a log says that its client took.
     """
-    found = set(filter(_ADDRESS.search, kwargs))
-    if any(map(_ADDRESS.search, kwargs.get("sampling_args") or ())):
+    found = {name for name in kwargs if _is_address(name)}
+    if any(_is_address(name) for name in kwargs.get("sampling_args") or ()):
         found.add("sampling_args")  # litellm takes addresses there as well
     return found
 
@@ -189,12 +258,26 @@ def _refuse_addresses(recorded: dict[str, Any], changes: Mapping[str, Any]) -> N
             named.append((argument, recorded.get(argument) or {}, {}))
     for argument, kwargs, given in named:
         for name, value in kwargs.items():
-            if _ADDRESS.search(name) and name not in given:
+            if _is_address(name) and name not in given:
                 raise ConfigurationError(
                     f"The log says that models are asked at {name}={value!r}. Your key would be "
-                    f"sent there; if that is right, say so: {argument}={{{name!r}: {value!r}}} "
-                    "(--base-url on the command line)."
+                    f"sent there; if that is right, say so: {_said(argument, name, value)}."
                 )
+
+
+def _said(argument: str, name: str, value: Any) -> str:
+    """Return how the user gives an address; backends beside the root's have no flag."""
+    if argument == "backend_kwargs" and spelled(name, BACKEND).startswith("--"):
+        return assigned(name, str(value), BACKEND)
+    return f"{argument}={{{name!r}: {value!r}}}"
+
+
+def _is_address(name: str) -> bool:
+    return key_option(name, BACKEND).address or _ADDRESS.search(name) is not None
+
+
+def _names(rows: tuple[RunOption, ...]) -> Iterator[str]:
+    return (row.name for row in rows)
 
 
 def _tools(recorded: Any, given: Mapping[str, Any], argument: str) -> dict[str, Any]:
