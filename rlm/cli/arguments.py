@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.cli.output_files import check_suffix
 from rlm.core.environments import ENVIRONMENTS
 from rlm.errors import ConfigurationError
+from rlm.run_options.flags import given
 
 if TYPE_CHECKING:
     import argparse
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _PAIR = 2
 
 
-def settings(options: argparse.Namespace) -> dict[str, Any]:
+def rlm_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return `RLM`'s keyword arguments for `rlm run`.
 
     Raises:
@@ -30,23 +31,24 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
     backend_kwargs = {"model_name": options.model}
     if options.base_url:
         backend_kwargs["base_url"] = options.base_url
-    chosen: dict[str, Any] = {
-        "backend": options.backend,
+    chosen = {
+        **given(options, "run"),
         "backend_kwargs": backend_kwargs,
-        "environment": options.environment,
         "environment_kwargs": _environment_kwargs(options),
-        "max_depth": options.max_depth,
-        "max_iterations": options.max_iterations,
-        "max_budget": options.budget,
-        "max_timeout": options.timeout,
-        "max_tokens": options.tokens,
-        "max_errors": options.max_errors,
         "prices": _prices(options),
     }
     if options.sub_model:
         chosen["other_backends"] = [options.backend]
         chosen["other_backend_kwargs"] = [backend_kwargs | {"model_name": options.sub_model}]
     return chosen
+
+
+def changed_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `RLM` that `rlm replay` changes of the recorded ones."""
+    changes = given(options, "replay")
+    if options.base_url:
+        changes["backend_kwargs"] = {"base_url": options.base_url}
+    return {name: value for name, value in changes.items() if value is not None}
 
 
 def _environment_kwargs(options: argparse.Namespace) -> dict[str, Any]:

@@ -18,10 +18,16 @@ from rlm.errors import (
     MissingPackageError,
     RLMError,
 )
+from rlm.run_options import Door
+from rlm.run_options.spelling import through
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+
+
+_DOORS: dict[str, Door] = {"run": "run", "replay": "replay", "demo": "demo", "kernel": "build"}
+"""The commands whose flags are run options."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,11 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(options: argparse.Namespace) -> int:
-    # A command is a function in a module of its own, both of its name; it is imported when
-    # used: `rlm --help` must not wait for the engine.
+    # Each command is a function in a module of the same name, which is imported when it is used:
+    # `rlm --help` must not wait for the engine.
     module = importlib.import_module(f"rlm.cli.{options.command}")
     command: Callable[[argparse.Namespace], int] = getattr(module, options.command)
-    return command(options)
+    with through(_DOORS.get(options.command)):
+        return command(options)
 
 
 def _complain(options: argparse.Namespace, error: BaseException, text: str, code: Exit) -> Exit:

@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm.cli.arguments import changed_arguments
 from rlm.cli.load_log import recorded
 from rlm.cli.output_files import check_writable
 from rlm.cli.run_and_report import complete
@@ -43,7 +44,7 @@ def replay(options: argparse.Namespace) -> int:
         "messages": options.message,
         "on_miss": options.on_miss,
         "model": options.model,
-        **_changes(options),
+        **changed_arguments(options),
     }
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", ReplayWarning)
@@ -70,18 +71,3 @@ def _context(path: str) -> Path:
     if not Path(path).exists():
         raise ConfigurationError(f"--context {path!r}: there is no such file or folder.")
     return Path(path)
-
-
-def _changes(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of `RLM` that are to differ from the recorded ones."""
-    changes = {
-        "backend": options.backend,
-        "environment": options.environment,
-        "max_iterations": options.max_iterations,
-        "max_budget": options.budget,
-        "max_timeout": options.timeout,
-        "max_tokens": options.tokens,
-    }
-    if options.base_url:
-        changes["backend_kwargs"] = {"base_url": options.base_url}
-    return {name: value for name, value in changes.items() if value is not None}

@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.arguments import settings
+from rlm.cli.arguments import rlm_arguments
 from rlm.cli.exit_codes import Exit
 from rlm.cli.output_files import check_writable
 from rlm.cli.run_and_report import complete
 from rlm.errors import ConfigurationError
+from rlm.run_options import ARGUMENT, OPTIONS
 
 if TYPE_CHECKING:
     import argparse
@@ -30,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     """
     from rlm import RLM
 
-    chosen = settings(options)
+    chosen = rlm_arguments(options)
     context = _context(options)
     if options.dry_run:
         config = RLM(**chosen).config  # starts nothing, and refuses what a run would refuse
@@ -68,15 +69,9 @@ def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) 
     about = describe(value, remark)
     characters = _characters(value)
     limits = {
-        name: chosen[name]
-        for name in (
-            "max_depth",
-            "max_iterations",
-            "max_budget",
-            "max_timeout",
-            "max_tokens",
-            "max_errors",
-        )
+        row.name: chosen[row.name]
+        for row in OPTIONS
+        if row.place == ARGUMENT and row.name in chosen and row.kind in {"int", "float"}
     }
     report = {
         "question": options.question,
