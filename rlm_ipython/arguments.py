@@ -6,6 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from rlm.run_options import BACKEND, option
+from rlm.run_options.flags import given
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
@@ -36,15 +39,13 @@ def rlm_arguments(flags: argparse.Namespace, defaults: Defaults) -> dict[str, An
     kwargs = {**backend_kwargs(backend, flags.base_url, defaults), "model_name": model}
     arguments: dict[str, Any] = {
         **defaults.extra,
-        "backend": backend,
+        **{
+            name: value or getattr(defaults, option(name).trait)
+            for name, value in given(flags, "magic").items()
+        },
         "backend_kwargs": kwargs,
         "environment": flags.environment or defaults.environment,
         "environment_kwargs": environment_kwargs(flags, defaults),
-        "max_depth": flags.max_depth or defaults.max_depth,
-        "max_iterations": flags.max_iterations or defaults.max_iterations,
-        "max_budget": flags.budget or defaults.budget,
-        "max_timeout": flags.timeout or defaults.timeout,
-        "max_tokens": flags.tokens or defaults.tokens,
         "prices": {name: tuple(pair) for name, pair in defaults.prices.items()} or None,
         "persistent": flags.persistent,
     }
@@ -120,11 +121,7 @@ def changes_of(
     from rlm.replay.arguments import recorded_arguments
 
     changes: dict[str, Any] = {
-        "max_iterations": flags.max_iterations,
-        "max_depth": flags.max_depth,
-        "max_budget": flags.budget,
-        "max_timeout": flags.timeout,
-        "max_tokens": flags.tokens,
+        **given(flags, "magic"),
         # What no log holds comes from where it always comes from.
         **{name: magics.extra.get(name) for name in _TOOLS},
     }
@@ -160,11 +157,14 @@ def _models(
     asked: Sequence[ModelSpec],
 ) -> dict[str, Any]:
     """Return the backends, and what their clients take beside what the record says."""
+    from rlm.replay.arguments import taken_keys
+
     backend = flags.backend or recorded["backend"]
     kwargs = _client(backend, flags.base_url, magics, asked[0] if asked else None)
     found: dict[str, Any] = {"backend": flags.backend, "backend_kwargs": kwargs or None}
     if flags.sub_model:
         known = recorded["backend_kwargs"] if backend == recorded["backend"] else {}
+        known = taken_keys(known, BACKEND)
         found["other_backends"] = [backend]
         found["other_backend_kwargs"] = [{**known, **kwargs, "model_name": flags.sub_model}]
     else:
@@ -184,7 +184,7 @@ def _others(
 
     None, and so the engine's refusal, when that names an address which only the record knows.
     """
-    from rlm.replay.arguments import addresses
+    from rlm.replay.arguments import addresses, taken_keys
 
     found = []
     names, options = recorded.get("other_backends", ()), recorded.get("other_backend_kwargs", ())
@@ -194,7 +194,7 @@ def _others(
         if addresses(recorded_kwargs) - kwargs.keys():
             return None
         model = recorded_kwargs["model_name"]
-        found.append({**recorded_kwargs, **kwargs, "model_name": model})
+        found.append({**taken_keys(recorded_kwargs, BACKEND), **kwargs, "model_name": model})
     return found or None
 
 

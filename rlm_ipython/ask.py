@@ -12,6 +12,7 @@ from IPython.core.error import UsageError
 
 from rlm.core.types import RLMChatCompletion, UsageSummary
 from rlm.errors import CancellationError, RLMError
+from rlm.run_options.spelling import through
 from rlm_ipython.answer import Answer
 from rlm_ipython.arguments import rlm_arguments
 from rlm_ipython.background import Background
@@ -81,7 +82,8 @@ def refusing(magics: Defaults, flags: argparse.Namespace) -> Iterator[None]:
         RLMError: As it was raised, or made of an `OSError`.
     """
     try:
-        yield
+        with through("magic"):
+            yield
     except UsageError as error:
         _bind(magics, flags, error)
         raise
@@ -123,13 +125,13 @@ def _checked(magics: Defaults, flags: argparse.Namespace, question: str) -> Aske
     """Refuse what cannot work before anything is paid for."""
     from rlm.api.rlm import RLM
 
-    context = context_of(flags.variables, magics.shell) if flags.variables else question
+    context = context_of(flags.var, magics.shell) if flags.var else question
     arguments = rlm_arguments(flags, magics)
     check_save(flags)
     return Asked(
         rlm=magics.kept.rlm(arguments) if flags.persistent else RLM(**arguments),
         prompt=context,
-        root_prompt=question if flags.variables else None,
+        root_prompt=question if flags.var else None,
         question=question,
         flags=flags,
     )

@@ -67,7 +67,7 @@ class Completions:
 
     def _values(self, option: Action) -> list[str]:
         """Return the values that a flag may take, as far as there is a list of them."""
-        if option.dest in {"variables", "out"}:
+        if option.dest in {"var", "out"}:
             return variable_names(self._magics.shell)
         if option.dest == "backend":
             from rlm.backends import BACKENDS

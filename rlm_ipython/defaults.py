@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING
 from traitlets import Bool, Dict, Enum, Float, Int, Unicode, default
 from traitlets.config import Configurable
 
+from rlm.run_options import ARGUMENT, BACKEND, DOOR, ENVIRONMENT, Place, option
 from rlm_ipython.runs import PersistentRLMs, ShellRuns
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+
+def _help(name: str, place: Place = ARGUMENT) -> str:
+    """Return what a trait means, with the environment variable that is its default."""
+    row = option(name, place)
+    sentence = f"{row.help[0].upper()}{row.help[1:]}"
+    if not row.environ:
+        return f"{sentence}."
+    other = f", else {row.default}" if row.default else ""
+    return f"{sentence} (default: ${row.environ}{other})."
 
 
 class Defaults(Configurable):
@@ -29,24 +40,22 @@ class Defaults(Configurable):
     kept: PersistentRLMs
     last_error: BaseException | None
 
-    backend = Unicode(help="The provider (default: $RLM_BACKEND, else openai).").tag(config=True)
-    model = Unicode(help="The model that is asked turn by turn (default: $RLM_MODEL).").tag(
+    backend = Unicode(help=_help("backend")).tag(config=True)
+    model = Unicode(help=_help("model_name", BACKEND)).tag(config=True)
+    sub_model = Unicode(help=_help("sub_model", DOOR)).tag(config=True)
+    base_url = Unicode(help=_help("base_url", BACKEND)).tag(config=True)
+    backend_kwargs = Dict(help=_help("backend_kwargs")).tag(config=True)
+    environment = Enum(("local", "docker", "modal"), "local", help=_help("environment")).tag(
         config=True
     )
-    sub_model = Unicode(help="Another model of the backend, for sub-calls.").tag(config=True)
-    base_url = Unicode(help="The API's address, if not the provider's own.").tag(config=True)
-    backend_kwargs = Dict(help="What else the backend's client takes.").tag(config=True)
-    environment = Enum(
-        ("local", "docker", "modal"), "local", help="Where the model's code runs."
-    ).tag(config=True)
-    image = Unicode(help="The image of containers and Modal sandboxes.").tag(config=True)
-    environment_kwargs = Dict(help="What else the default environment takes.").tag(config=True)
-    max_depth = Int(1, min=1, help="Levels of recursion; 1: no children.").tag(config=True)
-    max_iterations = Int(30, min=1, help="Turns.").tag(config=True)
-    budget = Float(None, allow_none=True, min=0, help="USD for a run's tree.").tag(config=True)
-    timeout = Float(None, allow_none=True, min=0, help="Seconds for a run's tree.").tag(config=True)
-    tokens = Int(None, allow_none=True, min=1, help="Tokens for a run's tree.").tag(config=True)
-    prices = Dict(help="Model to (USD per 1M input tokens, per 1M output tokens).").tag(config=True)
+    image = Unicode(help=_help("image", ENVIRONMENT)).tag(config=True)
+    environment_kwargs = Dict(help=_help("environment_kwargs")).tag(config=True)
+    max_depth = Int(1, min=1, help=_help("max_depth")).tag(config=True)
+    max_iterations = Int(30, min=1, help=_help("max_iterations")).tag(config=True)
+    budget = Float(None, allow_none=True, min=0, help=_help("max_budget")).tag(config=True)
+    timeout = Float(None, allow_none=True, min=0, help=_help("max_timeout")).tag(config=True)
+    tokens = Int(None, allow_none=True, min=1, help=_help("max_tokens")).tag(config=True)
+    prices = Dict(help=_help("prices")).tag(config=True)
     widget = Bool(
         default_value=True,
         help="Show runs in the viewer; False, where a front end has no widgets: as text and HTML.",

@@ -34,9 +34,6 @@ _ENTER_A_KEY = (
     'os.environ["{variable}"] = getpass.getpass()'
 )
 _VARIABLE = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
-_BUDGET_NEEDS_A_PRICE = (
-    'In a notebook: %config RLMMagics.prices = {"MODEL": (USD per 1M tokens in, out)}.'
-)
 _GIVE_THE_CONTEXT = "In a notebook: -v NAME, the variable that holds it."
 
 
@@ -93,8 +90,6 @@ def _advice(error: RLMError) -> str:
         return _ENTER_A_KEY.format(variable=named[0]) if named else ""
     if isinstance(error, SandboxError):
         return "`rlm doctor` in a terminal says what works here."
-    if "max_budget" in str(error) and "price" in str(error):
-        return _BUDGET_NEEDS_A_PRICE
     if isinstance(error, ContextError) and "does not hold its context" in str(error):
         return _GIVE_THE_CONTEXT
     return next((text for kind, text in _RAISE_THE_LIMIT.items() if isinstance(error, kind)), "")

@@ -1,16 +1,17 @@
-"""The flags of `%%rlm`, and what they mean when they are not given."""
+"""The flags of `%%rlm`, made of the table of run options, and their manual."""
 
 from __future__ import annotations
 
 import argparse
 import inspect
-import keyword
 import shlex
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
 from IPython.core.magic_arguments import MagicArgumentParser, MagicHelpFormatter
+
+from rlm.run_options.flags import add_flags
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,28 +64,6 @@ def parse(line: str) -> argparse.Namespace:
     return flags
 
 
-def _name(text: str) -> str:
-    if not text.isidentifier() or keyword.iskeyword(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a variable's name")
-    return text
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
-    return int(text)
-
-
-def _positive(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of more than 0")
-    return number
-
-
 _MORE = """
 examples:
   %%rlm -m gpt-5-mini -v report -o risks --docker
@@ -114,7 +93,14 @@ this session, c.RLMMagics.model = "gpt-5-mini" in ipython_config.py for all. RLM
 is what --budget needs where a provider does not report costs. %rlm? says how to look at runs.
 """
 
-_WHERE: dict[str, Any] = {"action": "store_const", "dest": "environment"}
+_GROUPS = {
+    "model": "the model",
+    "what": "what it is about, and what becomes of the answer",
+    "environment": "where the model's code runs",
+    "limits": "limits on the whole run, sub-calls and children included",
+    "how": "how it runs",
+}
+"""The headings of the manual."""
 
 
 @cache
@@ -125,68 +111,6 @@ def _parser() -> MagicArgumentParser:
         usage="%%rlm [flags]\n  the question, on the lines below",
         epilog=_MORE,
     )
-    group = parser.add_argument_group("the model")
-    group.add_argument(
-        "-b",
-        "--backend",
-        metavar="NAME",
-        help="the provider, such as openai or anthropic",
-    )
-    group.add_argument("-m", "--model", metavar="NAME", help="the model that is asked turn by turn")
-    group.add_argument(
-        "-s",
-        "--sub-model",
-        metavar="NAME",
-        help="another model of that provider, for sub-calls",
-    )
-    group.add_argument(
-        "--base-url", metavar="URL", help="the API's address, if not the provider's own"
-    )
-    group = parser.add_argument_group("what it is about, and what becomes of the answer")
-    group.add_argument(
-        "-v",
-        "--var",
-        metavar="NAME",
-        type=_name,
-        action="append",
-        default=[],
-        dest="variables",
-        help="a variable of the notebook: the context. Given again: a dict of all of them",
-    )
-    group.add_argument(
-        "-o", "--out", metavar="NAME", type=_name, help="the variable to put the result in"
-    )
-    group.add_argument(
-        "--save",
-        metavar="PATH",
-        help="write the run to a file; its suffix decides the format",
-    )
-    group.add_argument(
-        "--quiet", action="store_true", help="show nothing (as does a ; ending the line)"
-    )
-    group = parser.add_argument_group("where the model's code runs")
-    group.add_argument("--local", const="local", help="a process of yours: no boundary", **_WHERE)
-    group.add_argument("--docker", const="docker", help="a container without network", **_WHERE)
-    group.add_argument("--modal", const="modal", help="a Modal sandbox", **_WHERE)
-    group.add_argument("--image", metavar="NAME", help="the image of the container or sandbox")
-    group = parser.add_argument_group("limits on the whole run, sub-calls and children included")
-    group.add_argument(
-        "--max-depth", metavar="N", type=_whole, help="levels of recursion; 1: no children"
-    )
-    group.add_argument("--max-iterations", metavar="N", type=_whole, help="turns")
-    group.add_argument("--budget", metavar="USD", type=_positive, help="money")
-    group.add_argument("--timeout", metavar="S", type=_positive, help="seconds")
-    group.add_argument("--tokens", metavar="N", type=_whole, help="tokens, input and output")
-    group = parser.add_argument_group("how it runs")
-    group.add_argument(
-        "--persistent",
-        action="store_true",
-        help="go on in the kernel of the last persistent run with the same flags",
-    )
-    group.add_argument(
-        "--bg", action="store_true", help="return at once; the value is the run's handle"
-    )
-    group.add_argument(
-        "--step", action="store_true", help="ask before each cell of the model's: run, edit, stop"
-    )
+    for group, title in _GROUPS.items():
+        add_flags(parser.add_argument_group(title), "magic", group)
     return parser

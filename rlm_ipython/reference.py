@@ -6,6 +6,7 @@ import inspect
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 from rlm_ipython.defaults import Defaults
@@ -38,7 +39,7 @@ def _defaults() -> str:
     lines = []
     for name, trait in sorted(Defaults.class_own_traits(config=True).items()):
         lines.append(f"RLMMagics.{name} = {trait.default()!r}")
-        lines.append(f"    {trait.help}")
+        lines += textwrap.wrap(trait.help, 94, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
+from rlm.run_options import OPTIONS
 from rlm_ipython.arguments import changes_of
 from rlm_ipython.ask import Asked, answered, check_save, refusing
 from rlm_ipython.variables import context_of
@@ -22,10 +23,6 @@ if TYPE_CHECKING:
     from rlm_ipython.defaults import Defaults
 
 
-_OF_A_MODEL = {"backend": "-b", "model": "-m", "sub_model": "-s", "base_url": "--base-url"}
-"""Flags that say which model is asked."""
-
-
 def replay(magics: Defaults, flags: argparse.Namespace, path: str) -> Answer | RunHandle | None:
     """Play a saved run again, every model reply from its file.
 
@@ -37,7 +34,11 @@ def replay(magics: Defaults, flags: argparse.Namespace, path: str) -> Answer | R
     Raises:
         UsageError: A flag says which model to ask: none is.
     """
-    given = [flag for name, flag in _OF_A_MODEL.items() if getattr(flags, name)]
+    given = [
+        row.doors["magic"].short or row.spelling
+        for row in OPTIONS
+        if "magic" in row.doors and row.doors["magic"].group == "model" and getattr(flags, row.dest)
+    ]
     with refusing(magics, flags):
         if given:
             raise UsageError(
@@ -95,7 +96,7 @@ def _reopened(
     if flags.persistent:
         raise UsageError("--persistent is for questions: a run that is played has its own kernel.")
     check_save(flags)
-    context = context_of(flags.variables, magics.shell) if flags.variables else NOT_GIVEN
+    context = context_of(flags.var, magics.shell) if flags.var else NOT_GIVEN
     root = (load(log) if isinstance(log, Path) else log).root
     if root is None:
         raise TrajectoryError("That run ended before it began: its record is empty.")

@@ -156,7 +156,7 @@ def test_a_failed_run_is_bound_too_with_its_error(notebook: Any, capsys: Any) ->
     ("line", "error"),
     [
         ("-b anthropic", "MissingKeyError: "),
-        ("--budget 1", "ConfigurationError: max_budget=1.0 cannot be kept"),
+        ("--budget 1", "ConfigurationError: --budget 1.0 cannot be kept"),
         ("-v nothing", "UsageError: "),
         ("--image x", "UsageError: --image is for containers"),
         ("--bg --save r.pdf", "ConfigurationError: --save r.pdf"),
