@@ -1,4 +1,4 @@
-"""From a magic's flags, and the defaults behind them, to what `RLM` is made with."""
+"""From a magic's flags and the defaults behind them to the arguments of `RLM`."""
 
 from __future__ import annotations
 
@@ -23,11 +23,7 @@ _TOOLS = ("custom_tools", "custom_sub_tools")
 
 
 def rlm_arguments(flags: argparse.Namespace, defaults: Defaults) -> dict[str, Any]:
-    """Return `RLM`'s keyword arguments.
-
-    Args:
-        flags: What the magic's line says.
-        defaults: The magics, whose traits speak where the line is silent.
+    """Return `RLM`'s keyword arguments for a `%%rlm` cell.
 
     Raises:
         UsageError: No model is named, or a flag makes no sense beside another.
@@ -60,13 +56,10 @@ def rlm_arguments(flags: argparse.Namespace, defaults: Defaults) -> dict[str, An
 
 
 def backend_kwargs(backend: str, base_url: str | None, defaults: Defaults) -> dict[str, Any]:
-    """Return what a backend's client is made with, beside the model's name.
+    """Return a client's keywords beside the model's name.
 
-    Args:
-        backend: The provider.
-        base_url: The API's address, where the magic's line says it.
-        defaults: The magics; what they say of their own backend means nothing to another, whose
-            key would be sent to an address that was meant for the first one's.
+    The defaults count for the default backend alone: another one's key must not be sent to the
+    address that was meant for the first.
     """
     own = backend == defaults.backend
     kwargs = dict(defaults.backend_kwargs) if own else {}
@@ -76,17 +69,13 @@ def backend_kwargs(backend: str, base_url: str | None, defaults: Defaults) -> di
 
 
 def environment_kwargs(flags: argparse.Namespace, defaults: Defaults) -> dict[str, Any]:
-    """Return what the environment is made with.
-
-    Args:
-        flags: As for `rlm_arguments`.
-        defaults: As for `rlm_arguments`.
+    """Return the environment's keywords.
 
     Raises:
         UsageError: An image is named for an environment that has none.
     """
     environment = flags.environment or defaults.environment
-    # What the defaults say of one environment means nothing to another.
+    # The default keywords are those of the default environment.
     own = defaults.environment_kwargs if environment == defaults.environment else {}
     image = flags.image or (defaults.image if environment != "local" else "")
     if not image:
@@ -104,15 +93,15 @@ def changes_of(
     asks: bool,
     asked: Sequence[ModelSpec] = (),
 ) -> dict[str, Any]:
-    """Return the arguments of `RLM` that are to differ from the recorded ones.
+    """Return the arguments of `RLM` that differ from the recorded ones in a replay or fork.
 
     Args:
         flags: What the line says.
         magics: Of the shell.
         root: The recorded run.
-        asks: Whether a model is to be asked.
-        asked: The models that a run of this shell asked, its root's first: who was asked in this
-            notebook may be asked again, wherever that is. Of a file the user has to say it.
+        asks: Whether a model will be asked.
+        asked: The models that a run of this shell asked, its root's first; it may ask them again
+            at the same addresses. For a run from a file the user has to give the address.
 
     Raises:
         UsageError: A flag makes no sense for that run.
@@ -122,7 +111,7 @@ def changes_of(
 
     changes: dict[str, Any] = {
         **given(flags, "magic"),
-        # What no log holds comes from where it always comes from.
+        # No log holds functions and values.
         **{name: magics.extra.get(name) for name in _TOOLS},
     }
     recorded = recorded_arguments(root, changes)
@@ -156,8 +145,8 @@ def _models(
     recorded: dict[str, Any],
     asked: Sequence[ModelSpec],
 ) -> dict[str, Any]:
-    """Return the backends, and what their clients take beside what the record says."""
-    from rlm.replay.arguments import taken_keys
+    """Return the backends, and the keywords that change of the recorded ones."""
+    from rlm.replay.from_log import taken_keys
 
     backend = flags.backend or recorded["backend"]
     kwargs = _client(backend, flags.base_url, magics, asked[0] if asked else None)
@@ -180,11 +169,11 @@ def _others(
     asked: Sequence[ModelSpec],
     addresses_given: dict[str, str | None],
 ) -> list[dict[str, Any]] | None:
-    """Return what the clients of the recorded sub-models take.
+    """Return the keywords for the recorded sub-models' clients.
 
-    None, and so the engine's refusal, when that names an address which only the record knows.
+    None when only the record knows one's address: the engine then refuses the run.
     """
-    from rlm.replay.arguments import addresses, taken_keys
+    from rlm.replay.from_log import addresses, taken_keys
 
     found = []
     names, options = recorded.get("other_backends", ()), recorded.get("other_backend_kwargs", ())
@@ -201,10 +190,10 @@ def _others(
 def _client(
     backend: str, base_url: str | None, magics: Defaults, spec: ModelSpec | None
 ) -> dict[str, Any]:
-    """Return what a backend's client is given.
+    """Return a client's keywords: a key goes only where it was given for.
 
-    Where this shell's run asked, what that run gave, and nothing else; at another address what
-    today's settings and the line say, and nothing of the run's. A key goes where it was given for.
+    At the address that this shell's run asked, they are that run's; at another address they come
+    from the line and today's defaults, and none are that run's.
     """
     if spec is not None and spec.backend == backend:
         known = spec.backend_kwargs

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import re
 from itertools import chain
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -17,7 +18,7 @@ from rlm.cli.parser import parser
 from rlm.core.config import RunConfig
 from rlm.core.environments import ENVIRONMENTS
 from rlm.redaction import is_secret_name
-from rlm.replay.arguments import is_taken
+from rlm.replay.from_log import is_taken
 from rlm.run_options import (
     ARGUMENT,
     BACKEND,
@@ -31,6 +32,7 @@ from rlm.run_options import (
 )
 from rlm.run_options.check import check_arguments
 from rlm.run_options.option import Door, FromLog
+from rlm.run_options.reference import page
 from rlm.run_options.spelling import assigned, spelled, through
 from rlm_ipython.defaults import Defaults
 from rlm_ipython.flags import run_flags
@@ -204,3 +206,8 @@ def test_arguments_are_checked_by_their_rows() -> None:
         with pytest.raises(ConfigurationError, match=name):
             check_arguments({name: wrong})
     assert option("compaction_threshold_pct").maximum == 1
+
+
+def test_the_docs_show_the_table_as_it_is() -> None:
+    file = Path(__file__).parents[2] / "docs" / "options.md"
+    assert file.read_text("utf-8") == page(), "run `make docs`"
