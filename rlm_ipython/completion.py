@@ -23,22 +23,14 @@ _LINE = re.compile(r"\s*(?P<magic>%%?)rlm\s+(?P<rest>.*)")
 
 
 class Completions:
-    """What may follow in our lines; of all others it has nothing to say.
-
-    Args:
-        magics: Whose flags, defaults and runs there are.
-    """
+    """Completes our lines, and offers nothing in all others."""
 
     def __init__(self, magics: Defaults) -> None:
         self._magics = magics
 
     @context_matcher(identifier="rlm")
     def match(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Return what may stand at the cursor; IPython's Matcher API v2.
-
-        Args:
-            context: What has been typed.
-        """
+        """Return what may follow at the cursor (IPython's Matcher API v2)."""
         line = _LINE.match(context.text_until_cursor)
         if line is None:
             return SimpleMatcherResult(completions=[])
@@ -47,7 +39,7 @@ class Completions:
         if not cell and line["magic"] == "%%":
             return SimpleMatcherResult(completions=[])
         offered = self._for_a_question(words) if cell else self._for_a_command(words)
-        # IPython cuts a word at characters such as ":" and replaces what is behind them.
+        # IPython splits words at characters such as ":" and replaces only the last part.
         kept = len(words[-1]) - len(context.token) if words[-1].endswith(context.token) else 0
         found = [
             SimpleCompletion(text=name[kept:], type="rlm")
@@ -66,7 +58,7 @@ class Completions:
         return sorted(name for name in flags.run_flags() if name.startswith("--"))
 
     def _values(self, option: Action) -> list[str]:
-        """Return the values that a flag may take, as far as there is a list of them."""
+        """Return the values that a flag may take, where they can be listed."""
         if option.dest in {"var", "out"}:
             return variable_names(self._magics.shell)
         if option.dest == "backend":
@@ -87,5 +79,5 @@ class Completions:
 
 
 def _first_line(text: str) -> int:
-    """Return the number of a cell's first line that is not empty: where its magic stands."""
+    """Return the index of a cell's first line that is not blank: the magic's line."""
     return next((n for n, line in enumerate(text.split("\n")) if line.strip()), 0)

@@ -1,4 +1,4 @@
-"""A run's failure as one readable paragraph, instead of a traceback through our machinery."""
+"""A run's failure as one readable paragraph instead of a traceback."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ _GIVE_THE_CONTEXT = "In a notebook: -v NAME, the variable that holds it."
 def one_paragraph(
     error: RLMError | OSError, *, out: str | None = None, number: int | None = None
 ) -> RLMError:
-    """Return an error that IPython shows as one paragraph; its class and text stay its own.
+    """Return an error that IPython prints as one paragraph; its class and text stay the same.
 
-    It uses IPython's protocol for it, `_render_traceback_`, so nothing of the shell changes.
+    IPython's protocol `_render_traceback_` does it, so nothing of the shell is changed.
 
     Args:
-        error: What a run ended in, or could not begin for; a file's is made one of ours.
+        error: Why a run failed or could not start; an `OSError` becomes an `RLMError`.
         out: The variable that holds the result.
-        number: The run's, in `%rlm runs`; None when none began.
+        number: The run's number in `%rlm runs`; None when none started.
     """
     if isinstance(error, OSError) and not isinstance(error, RLMError):
         file = f"{error.filename}: " if error.filename else ""
@@ -59,13 +59,7 @@ def one_paragraph(
 
 
 def paragraph(error: RLMError, *, out: str | None, number: int | None) -> str:
-    """Return what happened and what to do about it.
-
-    Args:
-        error: As for `one_paragraph`.
-        out: As for `one_paragraph`.
-        number: As for `one_paragraph`.
-    """
+    """Return what happened and what to do about it; the arguments are those of `one_paragraph`."""
     parts = [f"{type(error).__name__}: {_sentence(str(error))}", _advice(error)]
     root = error.trajectory.root if error.trajectory is not None else None
     if root is not None:
@@ -76,11 +70,7 @@ def paragraph(error: RLMError, *, out: str | None, number: int | None) -> str:
 
 
 def full_traceback(error: BaseException) -> str:
-    """Return the traceback that a paragraph has stood for.
-
-    Args:
-        error: Any.
-    """
+    """Return the traceback that was replaced by a paragraph."""
     return safe_text("".join(traceback.format_exception(error)))
 
 
@@ -107,5 +97,5 @@ def _so_far(root: RunNode, error: RLMError, *, out: str | None, number: int | No
 
 
 def _sentence(text: str) -> str:
-    text = text.strip() or "no more is known"
+    text = text.strip() or "no further details"
     return text if text[-1] in ".!?" else f"{text}."

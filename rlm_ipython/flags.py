@@ -20,7 +20,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 class _Help(MagicHelpFormatter):
-    """Help that looks the same on every screen, so that the docs can hold it."""
+    """Help of a fixed width, so that the docs can hold it."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28, width=94)
@@ -82,8 +82,8 @@ Braces: {name} in the body becomes the variable's value where the notebook has i
 small (numbers, short text, dates, small lists of them). All other braces stay as they are.
 
 The result (-o): .answer, .trajectory, .usage, .save(PATH), .view(); when a run fails it is
-there too, with .error and the trajectory so far. With --bg it is the run's handle, which has
-these as well, and .done, .stop(), .result(); `await job` waits for it.
+bound too, with .error and the trajectory so far. With --bg it is the run's handle, which also has
+.done, .stop() and .result(); `await job` waits for it.
 
 The interrupt button stops a run within a second. A failure is one paragraph; the traceback is
 %rlm traceback.

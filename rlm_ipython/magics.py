@@ -1,4 +1,4 @@
-"""The magics `%%rlm`, which asks, and `%rlm`, which looks after what was asked."""
+"""The magics `%%rlm`, which asks, and `%rlm`, which manages runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class RLMMagics(Defaults, Magics):
     def ask(self, line: str, cell: str) -> Answer | RunHandle | None:
         """Answer a question about what a variable holds, however much that is.
 
-        The question is the cell's body. The model gets a Jupyter kernel of its own in which your
+        The question is the cell's body. The model gets a separate Jupyter kernel in which your
         variable is `context`; it reads it there with code, and calls models on pieces of it. The
         text never enters its messages. Its answer is the cell's value (so _ has it): a str,
         shown as Markdown with a line on what it took.
@@ -60,10 +60,10 @@ class RLMMagics(Defaults, Magics):
     @no_var_expand
     @line_magic("rlm")  # type: ignore[arg-type]
     def manage(self, line: str) -> Any:
-        """Say what the defaults are and what goes on, or do one of these things."""
+        """Show the defaults and what is running, or do one of these things."""
         return subcommands.run(self, line)
 
     def close(self) -> None:
-        """End every run that goes on and everything that is kept."""
+        """Stop all runs and close the persistent ones."""
         self.runs.stop()
         self.kept.close()

@@ -1,4 +1,4 @@
-"""Keeps the manuals in docs/magics.md: `python -m rlm_ipython.reference docs/magics.md`."""
+"""Writes the manuals in docs/magics.md: `python -m rlm_ipython.reference docs/magics.md`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,13 @@ def manuals() -> dict[str, str]:
 
 
 def in_step(page: str) -> str:
-    """Return the page with each block below a comment that names a manual written anew.
-
-    Args:
-        page: Markdown.
-    """
+    """Return a Markdown page with the block below each comment that names a manual replaced."""
     known = manuals()
     return _BLOCK.sub(lambda block: f"{block[1]}{known[block['name']]}{block[3]}", page)
 
 
 def _defaults() -> str:
-    """Return the traits with their defaults; those of the environment are this machine's."""
+    """Return the traits with their defaults, which depend on this process's environment."""
     lines = []
     for name, trait in sorted(Defaults.class_own_traits(config=True).items()):
         lines.append(f"RLMMagics.{name} = {trait.default()!r}")

@@ -1,4 +1,4 @@
-"""`%rlm replay` and `%rlm fork`: a recorded run again, or on from one of its turns."""
+"""`%rlm replay` and `%rlm fork`: play a recorded run again, or go on from one of its turns."""
 
 from __future__ import annotations
 
@@ -24,15 +24,10 @@ if TYPE_CHECKING:
 
 
 def replay(magics: Defaults, flags: argparse.Namespace, path: str) -> Answer | RunHandle | None:
-    """Play a saved run again, every model reply from its file.
-
-    Args:
-        magics: Of the shell.
-        flags: What follows the words.
-        path: The file.
+    """Play a saved run again; every model reply comes from its file.
 
     Raises:
-        UsageError: A flag says which model to ask: none is.
+        UsageError: A flag names a model, but a replay asks none.
     """
     given = [
         row.doors["magic"].short or row.spelling
@@ -51,13 +46,13 @@ def replay(magics: Defaults, flags: argparse.Namespace, path: str) -> Answer | R
 def fork(
     magics: Defaults, flags: argparse.Namespace, name: str, turn: str
 ) -> Answer | RunHandle | None:
-    """Go on with a run from one of its turns; what was before comes from the record.
+    """Go on with a run from one of its turns; what came before is played from the record.
 
     Args:
         magics: Of the shell.
         flags: What follows the words.
-        name: The run's number, its id, or the file it was saved to.
-        turn: The first turn that a model is asked in.
+        name: The run's number or id, or the file it was saved to.
+        turn: The first turn that a model is asked.
     """
     with refusing(magics, flags):
         if not turn.isdecimal() or int(turn) < 1:
@@ -88,18 +83,18 @@ def _reopened(
     turn: int | None,
     models: Sequence[ModelSpec],
 ) -> Asked:
-    """Make an RLM of the record; what the line says differs, the rest is as recorded."""
+    """Make an RLM of the record, with what the line's flags change."""
     from rlm.api.rlm import RLM
     from rlm.replay.plan import NOT_GIVEN
     from rlm.trajectory import TrajectoryError, load
 
     if flags.persistent:
-        raise UsageError("--persistent is for questions: a run that is played has its own kernel.")
+        raise UsageError("--persistent is for questions: a replay or fork starts a new kernel.")
     check_save(flags)
     context = context_of(flags.var, magics.shell) if flags.var else NOT_GIVEN
     root = (load(log) if isinstance(log, Path) else log).root
     if root is None:
-        raise TrajectoryError("That run ended before it began: its record is empty.")
+        raise TrajectoryError("That run has no record: it ended before it started.")
     rlm = RLM.from_notebook(
         log,
         context=context,

@@ -1,4 +1,4 @@
-"""What `%rlm`, `%rlm runs`, `cost` and `models` print."""
+"""The tables that `%rlm`, `%rlm runs`, `%rlm cost` and `%rlm models` print."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _LIMITS = ("max_iterations", "budget", "timeout", "tokens")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows for people; also a value, so `runs = %rlm runs` holds them.
+    """Rows to show as aligned text or as HTML, escaped; `runs = %rlm runs` holds them.
 
     Attributes:
-        columns: The head.
-        rows: As many cells each.
-        empty: What is said when there are no rows.
+        columns: The header.
+        rows: Each has as many cells as there are columns.
+        empty: The text to show when there are no rows.
     """
 
     columns: tuple[str, ...]
@@ -60,11 +60,7 @@ class Table:
 
 
 def status(magics: Defaults) -> Table:
-    """Return the defaults of `%%rlm`, and what goes on.
-
-    Args:
-        magics: Of the shell.
-    """
+    """Return the defaults of `%%rlm` and what is running."""
     rows = [(name.replace("_", "-"), str(getattr(magics, name) or "")) for name in _SHOWN]
     limits = ((name.replace("_", "-"), getattr(magics, name)) for name in _LIMITS)
     rows.append(("limits", ", ".join(f"{n} {value:,}" for n, value in limits if value is not None)))
@@ -79,11 +75,7 @@ def status(magics: Defaults) -> Table:
 
 
 def run_table(magics: Defaults) -> Table:
-    """Return this shell's runs, and the live ones of other processes.
-
-    Args:
-        magics: Of the shell.
-    """
+    """Return this shell's runs, and the live ones of other processes."""
     from rlm.live_runs import live_runs
 
     here = {run.handle.id for run in magics.runs if run.handle is not None}
@@ -108,11 +100,7 @@ def run_table(magics: Defaults) -> Table:
 
 
 def cost_table(magics: Defaults) -> Table:
-    """Return what the runs that this shell started took, by model.
-
-    Args:
-        magics: Of the shell.
-    """
+    """Return what the runs that this shell started used, by model."""
     from rlm.core.types import UsageSummary
 
     usage = UsageSummary(magics.runs.tally.summaries())
@@ -141,11 +129,7 @@ def cost_table(magics: Defaults) -> Table:
 
 
 def model_table(magics: Defaults) -> Table:
-    """Return the models that are in use here or widely, and which keys are set.
-
-    Args:
-        magics: Of the shell.
-    """
+    """Return models with their windows and prices, and which keys are set."""
     from rlm.backends import context_window
     from rlm.backends.providers import PROVIDERS
 
@@ -175,11 +159,7 @@ def model_table(magics: Defaults) -> Table:
 
 
 def model_names(magics: Defaults) -> list[str]:
-    """Return models that may be meant: those in use here, then those we know of.
-
-    Args:
-        magics: Whose defaults and runs there are.
-    """
+    """Return models that the user may mean: those in use here, then well-known ones."""
     from rlm.backends.model_info import KNOWN_MODELS
 
     used = [magics.model, magics.sub_model, *magics.prices]

@@ -1,4 +1,4 @@
-"""From the command's options to what `RLM` is made with."""
+"""From the command's flags to the arguments of `RLM`."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def changed_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _environment_kwargs(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the environment is given; what it does not take is refused by its flag."""
+    """Return the environment's keywords; an error names the flag that it does not take."""
     kwargs: dict[str, Any] = {}
     if options.environment_kwargs is not None:
         kwargs = _read_json("--environment-kwargs", options.environment_kwargs)
@@ -89,7 +89,7 @@ def _prices(options: argparse.Namespace) -> dict[str, tuple[float, float]] | Non
 
 
 def _read_json(flag: str, source: str) -> Any:
-    """Return the value of an option that is JSON, or names a file of it."""
+    """Return the value of a flag that is JSON or names a JSON file."""
     try:
         text = source if source.lstrip().startswith("{") else Path(source).read_text("utf-8")
         return json.loads(text)

@@ -1,4 +1,4 @@
-"""What `rlm doctor` looks at; each check returns findings and raises nothing."""
+"""The checks of `rlm doctor`; each returns findings and raises nothing."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ OPTIONAL = {
     "anywidget": ("notebook", "the viewer in notebooks"),
     "opentelemetry-sdk": ("otel", "traces"),
 }
-"""Distribution to the extra that brings it and what it is for."""
+"""Distribution to the extra that installs it, and its purpose."""
 
 OLDEST = (3, 11)
 
 PATIENCE = 3.0
-"""Seconds that an engine has to answer."""
+"""Seconds that a Docker engine has to answer."""
 
 SSH_PATIENCE = 10.0
-"""The same for one on another machine, where somebody has to log in first."""
+"""The same for an engine that is reached over ssh, which takes a login."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +50,10 @@ class Finding:
 
     Attributes:
         about: What was looked at, in a word or two.
-        state: `note`: something is missing that not everybody needs; `problem`: it must be mended.
+        state: `note`: something is missing that not everybody needs; `problem`: it must be fixed.
         text: What was found.
         advice: What to do about it; empty when there is nothing to do.
-        core: Whether runs cannot work while it is a problem.
+        core: Whether no run works while it is a problem.
     """
 
     about: str
@@ -78,7 +78,7 @@ def python() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Look at our own distribution, what it needs, and who else has its import name."""
+    """Look at our distribution, what it needs, and what else has its import name."""
     rlms = _version("rlms")
     if rlms is not None:
         yield Finding(
@@ -87,7 +87,7 @@ def packages() -> Iterator[Finding]:
             text=f"rlms {rlms} is installed too, and both own the import name `rlm`: "
             "files of one have replaced files of the other.",
             advice="pip uninstall -y rlms, then pip install --force-reinstall --no-deps "
-            "rlm-kernel; give rlms an environment of its own.",
+            "rlm-kernel; install rlms in another environment.",
             core=True,
         )
     ours = _version("rlm-kernel")
@@ -123,7 +123,7 @@ def extras() -> Iterator[Finding]:
 
 
 def keys() -> Iterator[Finding]:
-    """Look at which backends have a key; the values are neither read nor shown."""
+    """Look at which backends have a key; no value is shown."""
     from rlm.backends.providers import PROVIDERS
 
     names = {p.name: p.key_variable for p in PROVIDERS.values() if p.key_variable}
@@ -136,7 +136,7 @@ def keys() -> Iterator[Finding]:
             about="key",
             state="note",
             text=f"none is set ({', '.join(lacking)})",
-            advice="Set the one of your provider; `vllm` and other servers of your own need none, "
+            advice="Set the one of your provider; `vllm` and other local servers need none, "
             "and `rlm demo` needs none.",
         )
     elif lacking:
@@ -144,7 +144,7 @@ def keys() -> Iterator[Finding]:
 
 
 def kernel() -> Iterator[Finding]:
-    """Start a kernel for real, run a cell in it, and end it."""
+    """Start a kernel, run a cell in it, and end it."""
     start = time.perf_counter()
     try:
         asyncio.run(_run_a_cell())
@@ -167,14 +167,14 @@ def kernel() -> Iterator[Finding]:
     yield Finding(
         about="local",
         state="note",
-        text="the environment `local` is a process of your own user, without your keys, but not a "
+        text="the environment `local` is a process of your user, without your keys, but not a "
         "boundary against hostile code (files, other processes)",
         advice="For inputs or models that you do not trust use environment=docker.",
     )
 
 
 def kernelspec() -> Iterator[Finding]:
-    """Look whether Jupyter offers our kernel to people."""
+    """Look whether Jupyter lists our kernel."""
     from jupyter_client.kernelspec import (
         KernelSpecManager,
     )
@@ -192,7 +192,7 @@ def kernelspec() -> Iterator[Finding]:
 
 
 def docker() -> Iterator[Finding]:
-    """Ask the Docker engine whether it is there, as a run would but without the docker package."""
+    """Ask the Docker engine for its version, as a run would but without the package docker."""
     from rlm_kernel.docker.engine import engine_address
     from rlm_kernel.docker.engine_api import (
         EngineRefusalError,
@@ -231,7 +231,7 @@ def docker() -> Iterator[Finding]:
 
 
 def modal() -> Iterator[Finding]:
-    """Look whether there is a Modal token; its value is not shown, nor is Modal asked."""
+    """Look whether there is a Modal token, without showing it or asking Modal."""
     source = token_source()
     if source is None:
         advice = (
@@ -245,7 +245,7 @@ def modal() -> Iterator[Finding]:
 
 
 def containers() -> Iterator[Finding]:
-    """Say what holds for a container unless it is relaxed by name; read from what is asked for."""
+    """Report a container's default limits, read from the request that a run would send."""
     from rlm_kernel.docker.container_config import container_config
     from rlm_kernel.docker.options import docker_options
 

@@ -1,4 +1,4 @@
-"""`rlm doctor`: what works here, and what to do about what does not."""
+"""`rlm doctor`: says what works here, and what to do about what does not."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ALL = (
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Look at everything and report it on stdout.
+    """Run all checks and report on stdout.
 
     Returns:
         The exit code; 1 when runs cannot work.

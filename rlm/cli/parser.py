@@ -1,4 +1,4 @@
-"""What the command takes: the arguments of `rlm run`, `rlm doctor`, `rlm demo` and the others."""
+"""The command's parser: `rlm run`, `rlm doctor`, `rlm demo` and the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlm_kernel.docker.options import IMAGE
 
 RUN = """\
 Answer a question about a context of any size. The context becomes a variable in a Jupyter
-kernel; the model reads it there with code and with calls to models, and never as one prompt.
+kernel; the model reads it there with code and with calls to models, never as one prompt.
 
 The answer goes to stdout, everything else to stderr.
 """
@@ -41,14 +41,14 @@ Exit code 1 when runs cannot work, else 0.
 """
 
 KERNEL = """\
-Make the image that kernels in containers run in, so that the first run need not wait for it, or
-remove what is left of them. The engine is the one that DOCKER_HOST names.
+Make the image for kernels in containers, so that the first run does not wait for it, or remove
+leftovers. The engine is the one that DOCKER_HOST names.
 """
 
 ATTACH = """\
-List the runs that go on now, of all processes of this user, or say how to open the kernel of one
-in `jupyter console`. What is typed there runs between the model's cells and becomes a note in the
-run's trajectory; while one of the model's cells runs, the console waits.
+List this user's live runs, or say how to open the kernel of one in `jupyter console`. What you type
+there runs between the model's cells and is noted in the run's trajectory; while one of the model's
+cells runs, the console waits.
 """
 
 DEMO = """\
@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose help looks the same on every terminal, so that the docs can hold it."""
+    """A parser with help of a fixed width, so that the docs can hold it."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(formatter_class=_formatter, allow_abbrev=False, **options)

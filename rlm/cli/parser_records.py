@@ -1,4 +1,4 @@
-"""The arguments of the commands on recorded runs: `rlm show`, `replay`, `convert`, `diff`."""
+"""The parsers of the commands on recorded runs: `rlm show`, `replay`, `convert`, `diff`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ FILE is what `--save`, `result.save()`, a logger or the reference's logger wrote
 """
 
 REPLAY = """\
-Run a recorded run again: real kernels, and every reply from the log. No key, no network, no cost.
-A cell that gives other output than recorded is named. With --turn, --resume or --message a model
-goes on from there: a fork, or a run that was killed or hit a limit.
+Run a recorded run again in a new kernel; every reply comes from the log. No key, no network, no
+cost. Cells whose output differs from the recorded one are named. With --turn, --resume or --message
+a model goes on from there: to fork a run, or to resume one that was killed or hit a limit.
 """
 
 REPLAY_EXAMPLES = """\
@@ -46,11 +46,7 @@ Exit code 0 when they did the same, 1 when they differ or cannot be compared.
 
 
 def add_records(commands: Any) -> None:
-    """Add the commands.
-
-    Args:
-        commands: What `add_subparsers` returned.
-    """
+    """Add the commands to what `add_subparsers` returned."""
     show = commands.add_parser(
         "show",
         prog="rlm show",
@@ -70,14 +66,16 @@ def add_records(commands: Any) -> None:
         description=CONVERT,
     )
     convert.add_argument("source", metavar="A", help="a .json, .ipynb or .jsonl file")
-    convert.add_argument("target", metavar="B", help="the file to write; one that is there is lost")
+    convert.add_argument(
+        "target", metavar="B", help="the file to write; an existing one is overwritten"
+    )
     convert.add_argument(
         "--redact",
         metavar="REGEX",
         type=_pattern,
         action="append",
         default=[],
-        help="what is to be *** wherever it stands; may be given again",
+        help="text to replace by ***, wherever it occurs; may be given again",
     )
     _add_common(convert)
     diff = commands.add_parser(

@@ -1,4 +1,4 @@
-"""`rlm replay`: a recorded run again, from its log; or on from one of its turns, with a model."""
+"""`rlm replay`: plays a recorded run again, or goes on from one of its turns with a model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rlm.trajectory import Trajectory
 
 _LIVE_ONLY = ("turn", "message")
-"""Options that make it a run that goes on with a model."""
+"""Options that make it go on with a model."""
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -62,7 +62,7 @@ def replay(options: argparse.Namespace) -> int:
 
 
 def _log(options: argparse.Namespace) -> str | Trajectory:
-    """Return the log: its path, beside which its context may be, or one run of a log of several."""
+    """Return the log's path, beside which its context may be, or one run of a log of several."""
     trajectory = recorded(options.file, options.run)
     return trajectory if Path(options.file).suffix.lower() == ".jsonl" else options.file
 

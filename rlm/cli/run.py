@@ -1,4 +1,4 @@
-"""`rlm run`: a question, a context, an answer."""
+"""`rlm run`: answers a question about a context."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answer the question, or say what would be done (`--dry-run`).
+    """Answer the question, or print what would be done (`--dry-run`).
 
     Returns:
         The exit code.
@@ -61,7 +61,7 @@ def _context(options: argparse.Namespace) -> Any:
 
 
 def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) -> int:
-    """Print what a run would be given; nothing is sent, and nothing is started."""
+    """Print what a run would be given; send and start nothing."""
     from rlm.context import describe
     from rlm_kernel.context.read_path import read_path
 

@@ -1,4 +1,4 @@
-"""What `rlm run` and `rlm replay` share: carry a run out, print the answer, save the record."""
+"""What `rlm run` and `rlm replay` share: run, print the answer, save the record."""
 
 from __future__ import annotations
 
@@ -26,20 +26,17 @@ def complete(
     *,
     log: str | None = None,
 ) -> int:
-    """Carry a run out and say what came of it.
+    """Run to the end, print the answer, save the record, and return the exit code.
 
     Args:
-        options: `json`, `save`, `log_dir`, `verbose` and `quiet` count.
-        make: Makes the `RLM` with `logger` and `verbose`.
-        context: What `completion` is given.
+        options: The flags; `json`, `save`, `log_dir`, `verbose` and `quiet` count.
+        make: Makes the `RLM`; takes `logger` and `verbose`.
+        context: The prompt of `completion`.
         question: Its `root_prompt`.
-        log: The file of the run that is played again: a context beside it goes with the new one.
-
-    Returns:
-        The exit code.
+        log: The file of the run that is replayed; the context beside it is copied with the new run.
 
     Raises:
-        RLMError: The run failed, or could not begin.
+        RLMError: The run failed, or could not start.
     """
     from rlm.logger import RLMLogger
 
@@ -71,14 +68,10 @@ def complete(
 
 
 def figures(root: RunNode) -> dict[str, Any]:
-    """Return a run's figures, children and leaf calls included; an unfinished one's so far.
+    """Return what a run took so far, children and plain calls included, for `--json`.
 
-    Args:
-        root: The run.
-
-    Returns:
-        `status` (`rlm.events.RunStatus`), `model`, `turns`, `sub_calls`, `children`, `time`
-        (seconds) and `usage` (`UsageSummary.to_dict()`).
+    `time` is in seconds, `status` is a `rlm.events.RunStatus`, `usage` is what
+    `UsageSummary.to_dict()` returns.
     """
     runs = list(root.walk())
     finished = root.finished
@@ -96,7 +89,7 @@ def figures(root: RunNode) -> dict[str, Any]:
 def _save(
     trajectory: Trajectory, path: str | None, log: str | None
 ) -> tuple[str | None, str | None]:
-    """Save the run; return where, and what went wrong: a paid answer is printed all the same."""
+    """Save the run; return where, and what went wrong: a paid answer is printed in any case."""
     if not path:
         return None, None
     try:
@@ -125,7 +118,7 @@ def _print_answer(
 
 
 def _print_figures(root: RunNode, files: dict[str, str | None], *, told: bool) -> None:
-    """Print what the run took, unless the console has told it, and where its files are."""
+    """Print what the run took, unless the console did, and where its files are."""
     from rlm.render.outline import summary
 
     lines = [] if told else [summary(root)]

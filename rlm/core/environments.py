@@ -1,4 +1,4 @@
-"""Where kernels run: the environments' names, what each takes, and a new tree's sandbox."""
+"""The environments: their names, what each takes, and a sandbox for a new tree."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def new_sandbox(name: str, kwargs: dict[str, Any], warm: MachinePool | None = No
 
 
 def kept_between_trees(name: str, kwargs: dict[str, Any]) -> MachinePool | None:
-    """Return where the environment keeps what it starts, when it was told to; else None.
+    """Return the pool of an environment that reuses its sandboxes, else None.
 
     Call it on the event loop that will use it, and close what it returns.
     """
@@ -97,13 +97,7 @@ def kept_between_trees(name: str, kwargs: dict[str, Any]) -> MachinePool | None:
 
 
 def unknown_arguments(given: Iterable[str], allowed: Iterable[str], where: str) -> ArgumentError:
-    """Return the error for keywords that are not taken, with those that are.
-
-    Args:
-        given: The keywords that are not taken.
-        allowed: Those that are.
-        where: What takes them, such as ``"RLM()"``.
-    """
+    """Return the error for unknown keywords `given` to `where`, such as ``"RLM()"``."""
     given, allowed = sorted(given), sorted(allowed)
     close = difflib.get_close_matches(given[0], allowed, n=1)
     guess = f" Did you mean {close[0]!r}?" if close else ""

@@ -271,7 +271,7 @@ def test_a_container_s_image_is_refused_where_there_is_no_container(notebook: An
         ("%rlm replay x.ipynb -s gpt-5", "so -s has no meaning there"),
         ("%rlm replay x.ipynb --base-url http://h", "so --base-url has no meaning there"),
         ("%rlm fork 1 zwei", "TURN is the number of a turn"),
-        ("%rlm fork 1", "It is: %rlm fork ID|PATH TURN [flags]"),
+        ("%rlm fork 1", "Usage: %rlm fork ID|PATH TURN [flags]"),
         ("%rlm fork 9 2", "There is no run '9'"),
         ("%rlm replay x.ipynb --persistent", "--persistent is for questions"),
         ("%rlm replay x.ipynb --nonsense", "--nonsense"),
