@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
 
 from rlm.cli.parser_records import add_records
 from rlm.run_options import ENVIRONMENT, option
 from rlm.run_options.flags import add_flags
 from rlm_kernel.docker.options import IMAGE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 RUN = """\
 Answer a question about a context of any size. The context becomes a variable in a Jupyter
@@ -67,7 +70,7 @@ def parser() -> argparse.ArgumentParser:
         description="Recursive Language Models as a Jupyter kernel.",
         epilog="`rlm COMMAND --help` says more. Start with `rlm demo`: it needs no key.",
     )
-    root.add_argument("--version", action="version", version=_version())
+    root.add_argument("--version", action=_Version, help="show the version and exit")
     commands = root.add_subparsers(
         dest="command", required=True, metavar="COMMAND", title="commands", parser_class=_Parser
     )
@@ -91,11 +94,22 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
     return argparse.RawDescriptionHelpFormatter(prog, max_help_position=26, width=94)
 
 
-def _version() -> str:
-    try:
-        return f"rlm-kernel {importlib.metadata.version('rlm-kernel')}"
-    except importlib.metadata.PackageNotFoundError:
-        return "rlm-kernel (not installed)"
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: it takes as long as all of `--help`."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        del dest
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            number = version("rlm-kernel")
+        except PackageNotFoundError:
+            number = "(not installed)"
+        sys.stdout.write(f"rlm-kernel {number}\n")
+        parser.exit()
 
 
 def _add_run(commands: Any) -> None:
