@@ -7,28 +7,19 @@ import traceback
 from typing import TYPE_CHECKING
 
 from rlm.errors import (
-    BudgetExceededError,
     CancellationError,
     ContextError,
-    ErrorThresholdExceededError,
     LimitExceededError,
     MissingKeyError,
     RLMError,
     SandboxError,
-    TimeoutExceededError,
-    TokenLimitExceededError,
 )
 from rlm.render.safe_text import safe_text
+from rlm.run_options.spelling import how_to_allow_more, through
 
 if TYPE_CHECKING:
     from rlm.trajectory import RunNode
 
-_RAISE_THE_LIMIT: dict[type[RLMError], str] = {
-    BudgetExceededError: "Allow more with --budget USD.",
-    TimeoutExceededError: "Allow more with --timeout S.",
-    TokenLimitExceededError: "Allow more with --tokens N.",
-    ErrorThresholdExceededError: 'Allow more with %config RLMMagics.extra = {"max_errors": N}.',
-}
 _ENTER_A_KEY = (
     "To enter it without leaving it in the notebook: import os, getpass; "
     'os.environ["{variable}"] = getpass.getpass()'
@@ -82,7 +73,10 @@ def _advice(error: RLMError) -> str:
         return "`rlm doctor` in a terminal says what works here."
     if isinstance(error, ContextError) and "does not hold its context" in str(error):
         return _GIVE_THE_CONTEXT
-    return next((text for kind, text in _RAISE_THE_LIMIT.items() if isinstance(error, kind)), "")
+    if isinstance(error, LimitExceededError):
+        with through("magic"):
+            return how_to_allow_more(error)
+    return ""
 
 
 def _so_far(root: RunNode, error: RLMError, *, out: str | None, number: int | None) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rlm.cli.exit_codes import Exit
 from rlm.cli.sidecar import carry_context
 from rlm.errors import CancellationError, LimitExceededError, RLMError
+from rlm.run_options.spelling import how_to_allow_more
 
 if TYPE_CHECKING:
     import argparse
@@ -60,7 +61,7 @@ def complete(
     if trouble is not None:
         sys.stderr.write(f"rlm: The run could not be saved to {options.save!r}: {trouble}\n")
     if isinstance(error, LimitExceededError):
-        sys.stderr.write(f"rlm: {error}\n")
+        sys.stderr.write(f"rlm: {error} {how_to_allow_more(error)}\n")
         return Exit.LIMIT
     if error is not None:
         raise error

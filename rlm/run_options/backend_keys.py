@@ -22,12 +22,12 @@ def _sampling(name: str, kind: str, meaning: str) -> RunOption:
 
 BACKEND_KEYS: tuple[RunOption, ...] = (
     RunOption(
-        name="model_name",
+        "model_name",
+        "str",
+        "the model that is asked turn by turn",
         place=BACKEND,
-        type="str",
         flag="model",
         metavar="NAME",
-        help="the model that is asked turn by turn",
         from_log="taken",
         environ="RLM_MODEL",
         trait="model",
@@ -39,11 +39,11 @@ BACKEND_KEYS: tuple[RunOption, ...] = (
         },
     ),
     RunOption(
-        name="base_url",
+        "base_url",
+        "str",
+        "the API's address, if not the provider's own",
         place=BACKEND,
-        type="str",
         metavar="URL",
-        help="the API's address, if not the provider's own",
         address=True,
         trait="base_url",
         doors={

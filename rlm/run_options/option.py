@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, Literal
 
 Place = Literal["RLM", "backend_kwargs", "sampling_args", "environment_kwargs", "door"]
@@ -44,16 +44,16 @@ class Flag:
     metavar: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class RunOption:
     """One row: something that a user can say about a run.
 
     Attributes:
         name: The argument of `RLM`, the key of a dict, or what a door calls it.
+        type: As in a signature; of flags also ``price`` and ``name``.
+        help: What it means, in the form of a help text: no capital, no full stop.
         place: What takes it: `RLM` itself, the dict that is one of its arguments, or `door`: only
             the command or the magic.
-        type: As in a signature; of flags also ``price``, ``name``, ``question`` and ``json``.
-        help: What it means, in the form of a help text: no capital, no full stop.
         default: What counts when it is not given.
         from_log: What a run that is made of a log does with the log's value.
         logged: Where a log holds it.
@@ -71,9 +71,10 @@ class RunOption:
     """
 
     name: str
-    place: Place = ARGUMENT
     type: str = "Any"
     help: str = ""
+    _: KW_ONLY
+    place: Place = ARGUMENT
     default: Any = None
     from_log: FromLog = "given again"
     logged: Logged = ""

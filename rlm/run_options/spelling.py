@@ -6,11 +6,25 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from rlm.errors import (
+    BudgetExceededError,
+    ErrorThresholdExceededError,
+    LimitExceededError,
+    TimeoutExceededError,
+    TokenLimitExceededError,
+)
 from rlm.run_options.option import ARGUMENT, DOOR, Door, Place
-from rlm.run_options.table import key_option
+from rlm.run_options.table import key_option, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_LIMITS: dict[type[LimitExceededError], str] = {
+    BudgetExceededError: "max_budget",
+    TimeoutExceededError: "max_timeout",
+    TokenLimitExceededError: "max_tokens",
+    ErrorThresholdExceededError: "max_errors",
+}
 
 _door: ContextVar[Door | None] = ContextVar("rlm_door", default=None)
 
@@ -53,4 +67,15 @@ def assigned(name: str, value: str, place: Place = ARGUMENT) -> str:
     called = spelled(name, place)
     if called.startswith("--"):
         return f"{called} {value}"
-    return f"%config {called} = {value}" if called.startswith("RLMMagics") else f"{called}={value}"
+    if not called.startswith("RLMMagics"):
+        return f"{called}={value}"
+    trait, bracket, _ = called.partition("[")
+    return f"%config {trait} = " + (f'{{"{name}": {value}}}' if bracket else value)
+
+
+def how_to_allow_more(error: LimitExceededError) -> str:
+    """Return the advice to raise the limit that ended a run, in the door's words."""
+    name = next((name for kind, name in _LIMITS.items() if isinstance(error, kind)), None)
+    if name is None:
+        return ""
+    return f"Allow more with {assigned(name, option(name).metavar or 'N')}."

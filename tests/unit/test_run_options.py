@@ -12,7 +12,13 @@ from typing import Any, get_args
 
 import pytest
 
-from rlm import RLM, ArgumentError, ConfigurationError
+from rlm import (
+    RLM,
+    ArgumentError,
+    BudgetExceededError,
+    ConfigurationError,
+    ErrorThresholdExceededError,
+)
 from rlm.backends.providers import PROVIDERS
 from rlm.cli.parser import parser
 from rlm.core.config import RunConfig
@@ -33,7 +39,7 @@ from rlm.run_options import (
 from rlm.run_options.check import check_arguments
 from rlm.run_options.option import Door, FromLog
 from rlm.run_options.reference import page
-from rlm.run_options.spelling import assigned, spelled, through
+from rlm.run_options.spelling import assigned, how_to_allow_more, spelled, through
 from rlm_ipython.defaults import Defaults
 from rlm_ipython.flags import run_flags
 from rlm_kernel.docker.options import DockerOptions
@@ -194,6 +200,17 @@ def test_an_error_names_an_option_as_the_user_gave_it() -> None:
         assert spelled("cell_timeout") == "RLMMagics.extra['cell_timeout']"
         assert spelled("timeout", BACKEND) == "RLMMagics.backend_kwargs['timeout']"
     assert spelled("max_budget") == "max_budget"
+
+
+def test_a_limit_that_ended_a_run_is_raised_as_the_user_gave_it() -> None:
+    budget, errors = BudgetExceededError(2, 1), ErrorThresholdExceededError(3, 3)
+    assert how_to_allow_more(budget) == "Allow more with max_budget=USD."
+    with through("run"):
+        assert how_to_allow_more(errors) == "Allow more with --max-errors N."
+    with through("magic"):
+        assert how_to_allow_more(budget) == "Allow more with --budget USD."
+        advice = 'Allow more with %config RLMMagics.extra = {"max_errors": N}.'
+        assert how_to_allow_more(errors) == advice
 
 
 def test_arguments_are_checked_by_their_rows() -> None:
