@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import keyword
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -74,20 +75,24 @@ def whole(text: str) -> int:
 
 def positive(text: str) -> float:
     """Read an amount that is more than nothing, such as ``--budget 0.5``."""
-    number = _price(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of more than 0")
     return number
 
 
 def _price(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
+    number = _number(text)
+    if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of 0 or more")
     return number
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _name(text: str) -> str:
