@@ -23,7 +23,7 @@ help:
 	@echo 'make lint       ruff and mypy alone'
 	@echo 'make format     let ruff format and fix what it can'
 	@echo 'make bench      benchmarks against the reference and dspy'
-	@echo 'make docs       write docs/cli.md, docs/magics.md and the JSON Schema of notebooks'
+	@echo 'make docs       write docs/cli.md, options.md, magics.md and the JSON Schema of notebooks'
 	@echo 'make docs-site  build the documentation site into site/'
 	@echo 'make notebooks  execute the notebooks and write their outputs (needs Docker)'
 	@echo 'make test-live  tests that talk to paid services (keys from the environment)'
@@ -82,6 +82,7 @@ bench: $(INSTALLED)
 
 docs: $(INSTALLED)
 	$(RUN) rlm.cli.reference docs/cli.md
+	$(RUN) rlm.run_options.reference docs/options.md
 	$(RUN) rlm.formats.notebook.schema docs/rlm-notebook.schema.json
 	$(RUN) rlm_ipython.reference docs/magics.md
 

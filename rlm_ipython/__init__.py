@@ -1,4 +1,4 @@
-"""What a notebook's user touches: the magics `%%rlm` and `%rlm`, and how runs are shown there."""
+"""For notebooks: the magics `%%rlm` and `%rlm`, and the viewer."""
 
 from rlm_ipython.extension import load_ipython_extension, unload_ipython_extension
 

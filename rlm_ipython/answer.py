@@ -1,4 +1,4 @@
-"""The value of a `%%rlm` cell: the answer, shown as Markdown with what it took."""
+"""The value of a `%%rlm` cell: the answer, shown as Markdown with a line on what it took."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Answer(str):
-    """A model's answer: a string in every way, with a rich repr.
+    """A model's answer: a `str` with a rich repr.
 
-    What is shown is made safe for a page that trusts it, and for a terminal; the string itself
-    is as the model wrote it. It pickles as a plain `str`.
+    The reprs are safe to show on a trusted page and in a terminal; the string itself is as the
+    model wrote it. It pickles as a plain `str`.
 
     Attributes:
         footer: What the run took, in one line.
@@ -28,12 +28,7 @@ class Answer(str):
     footer: str
 
     def __new__(cls, text: str, root: RunNode | None = None) -> Self:
-        """Make an answer.
-
-        Args:
-            text: As the model wrote it.
-            root: The run that brought it.
-        """
+        """Make an answer of a model's text and its run."""
         answer = super().__new__(cls, text)
         answer.footer = "" if root is None else took(root)
         return answer
@@ -53,11 +48,7 @@ class Answer(str):
 
 
 def took(root: RunNode) -> str:
-    """Return what a run took, in one line: model, turns, sub-calls, tokens, cost, time.
-
-    Args:
-        root: Finished or not.
-    """
+    """Return what a run took so far, in one line: model, turns, sub-calls, tokens, cost, time."""
     from rlm.render.outline import summary
 
     told = summary(root)
@@ -67,14 +58,14 @@ def took(root: RunNode) -> str:
 
 
 def _public(text: str) -> str:
-    """Return a text without secrets: what a notebook shows stays in its file."""
+    """Return a text without secrets: a notebook saves what it shows."""
     from rlm.trajectory import Redaction
 
     return Redaction().text(text)
 
 
 def _on_a_terminal() -> bool:
-    """Whether IPython prints to a terminal itself; a kernel's text goes into files as well."""
+    """Whether IPython prints to a terminal; a kernel's output is saved in the notebook too."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None or getattr(shell, "kernel", None) is not None:
         return False
@@ -82,13 +73,13 @@ def _on_a_terminal() -> bool:
 
 
 def _in_colours(text: str) -> str:
-    """Return Markdown as a terminal shows it best."""
+    """Return Markdown rendered with terminal colours."""
     from rich.console import Console
     from rich.markdown import Markdown
 
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, width=min(Console().width, 100))
-    # Links would be escape sequences with the model's own addresses in them; HTML is left out by
-    # rich, but what the model wrote is to be seen.
+    # Hyperlinks would be escape sequences that hold the model's addresses. rich drops HTML;
+    # safe_markdown escapes it first, so that it stays visible.
     console.print(Markdown(safe_markdown(text), hyperlinks=False))
     return written.getvalue().rstrip("\n")

@@ -1,4 +1,4 @@
-"""From a magic's flags, and the defaults behind them, to what `RLM` is made with."""
+"""From a magic's flags and the defaults behind them to the arguments of `RLM`."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from rlm.run_options import BACKEND, option
+from rlm.run_options.flags import given
+
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
-    from rlm_ipython.magics import RLMMagics
+    from rlm.backends.base import ModelSpec
+    from rlm.trajectory import RunNode
+    from rlm_ipython.defaults import Defaults
 
 HOW_TO_CHOOSE = '-m NAME, or for all cells %config RLMMagics.model = "NAME"'
 IMAGE_IS_FOR_CONTAINERS = "--image is for containers: add --docker or --modal."
+_TOOLS = ("custom_tools", "custom_sub_tools")
 
 
-def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, Any]:
-    """Return `RLM`'s keyword arguments.
-
-    Args:
-        flags: What the magic's line says.
-        defaults: The magics, whose traits speak where the line is silent.
+def rlm_arguments(flags: argparse.Namespace, defaults: Defaults) -> dict[str, Any]:
+    """Return `RLM`'s keyword arguments for a `%%rlm` cell.
 
     Raises:
         UsageError: No model is named, or a flag makes no sense beside another.
@@ -32,15 +35,13 @@ def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, A
     kwargs = {**backend_kwargs(backend, flags.base_url, defaults), "model_name": model}
     arguments: dict[str, Any] = {
         **defaults.extra,
-        "backend": backend,
+        **{
+            name: value or getattr(defaults, option(name).trait)
+            for name, value in given(flags, "magic").items()
+        },
         "backend_kwargs": kwargs,
         "environment": flags.environment or defaults.environment,
         "environment_kwargs": environment_kwargs(flags, defaults),
-        "max_depth": flags.max_depth or defaults.max_depth,
-        "max_iterations": flags.max_iterations or defaults.max_iterations,
-        "max_budget": flags.budget or defaults.budget,
-        "max_timeout": flags.timeout or defaults.timeout,
-        "max_tokens": flags.tokens or defaults.tokens,
         "prices": {name: tuple(pair) for name, pair in defaults.prices.items()} or None,
         "persistent": flags.persistent,
     }
@@ -54,14 +55,11 @@ def rlm_arguments(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, A
     return arguments
 
 
-def backend_kwargs(backend: str, base_url: str | None, defaults: RLMMagics) -> dict[str, Any]:
-    """Return what a backend's client is made with, beside the model's name.
+def backend_kwargs(backend: str, base_url: str | None, defaults: Defaults) -> dict[str, Any]:
+    """Return a client's keywords beside the model's name.
 
-    Args:
-        backend: The provider.
-        base_url: The API's address, where the magic's line says it.
-        defaults: The magics; what they say of their own backend means nothing to another, whose
-            key would be sent to an address that was meant for the first one's.
+    The defaults count for the default backend alone: another one's key must not be sent to the
+    address that was meant for the first.
     """
     own = backend == defaults.backend
     kwargs = dict(defaults.backend_kwargs) if own else {}
@@ -70,18 +68,14 @@ def backend_kwargs(backend: str, base_url: str | None, defaults: RLMMagics) -> d
     return kwargs
 
 
-def environment_kwargs(flags: argparse.Namespace, defaults: RLMMagics) -> dict[str, Any]:
-    """Return what the environment is made with.
-
-    Args:
-        flags: As for `rlm_arguments`.
-        defaults: As for `rlm_arguments`.
+def environment_kwargs(flags: argparse.Namespace, defaults: Defaults) -> dict[str, Any]:
+    """Return the environment's keywords.
 
     Raises:
         UsageError: An image is named for an environment that has none.
     """
     environment = flags.environment or defaults.environment
-    # What the defaults say of one environment means nothing to another.
+    # The default keywords are those of the default environment.
     own = defaults.environment_kwargs if environment == defaults.environment else {}
     image = flags.image or (defaults.image if environment != "local" else "")
     if not image:
@@ -89,3 +83,120 @@ def environment_kwargs(flags: argparse.Namespace, defaults: RLMMagics) -> dict[s
     if environment == "local":
         raise UsageError(IMAGE_IS_FOR_CONTAINERS)
     return {**own, "image": image}
+
+
+def changes_of(
+    flags: argparse.Namespace,
+    magics: Defaults,
+    root: RunNode,
+    *,
+    asks: bool,
+    asked: Sequence[ModelSpec] = (),
+) -> dict[str, Any]:
+    """Return the arguments of `RLM` that differ from the recorded ones in a replay or fork.
+
+    Args:
+        flags: What the line says.
+        magics: Of the shell.
+        root: The recorded run.
+        asks: Whether a model will be asked.
+        asked: The models that a run of this shell asked, its root's first; it may ask them again
+            at the same addresses. For a run from a file the user has to give the address.
+
+    Raises:
+        UsageError: A flag makes no sense for that run.
+        RLMError: The record's configuration cannot be read.
+    """
+    from rlm.replay.arguments import recorded_arguments
+
+    changes: dict[str, Any] = {
+        **given(flags, "magic"),
+        # No log holds functions and values.
+        **{name: magics.extra.get(name) for name in _TOOLS},
+    }
+    recorded = recorded_arguments(root, changes)
+    changes |= _environment(flags, magics, recorded)
+    if asks:
+        changes |= _models(flags, magics, recorded, asked)
+        changes["prices"] = {name: tuple(pair) for name, pair in magics.prices.items()} or None
+    if flags.step:
+        from rlm.api.approval import ask
+
+        changes["approve"] = ask
+    return {name: value for name, value in changes.items() if value is not None}
+
+
+def _environment(
+    flags: argparse.Namespace, magics: Defaults, recorded: dict[str, Any]
+) -> dict[str, Any]:
+    if flags.environment:
+        kwargs = environment_kwargs(flags, magics)
+        return {"environment": flags.environment, "environment_kwargs": kwargs}
+    if not flags.image:
+        return {}
+    if recorded["environment"] == "local":
+        raise UsageError(IMAGE_IS_FOR_CONTAINERS)
+    return {"environment_kwargs": {"image": flags.image}}
+
+
+def _models(
+    flags: argparse.Namespace,
+    magics: Defaults,
+    recorded: dict[str, Any],
+    asked: Sequence[ModelSpec],
+) -> dict[str, Any]:
+    """Return the backends, and the keywords that change of the recorded ones."""
+    from rlm.replay.from_log import taken_keys
+
+    backend = flags.backend or recorded["backend"]
+    kwargs = _client(backend, flags.base_url, magics, asked[0] if asked else None)
+    found: dict[str, Any] = {"backend": flags.backend, "backend_kwargs": kwargs or None}
+    if flags.sub_model:
+        known = recorded["backend_kwargs"] if backend == recorded["backend"] else {}
+        known = taken_keys(known, BACKEND)
+        found["other_backends"] = [backend]
+        found["other_backend_kwargs"] = [{**known, **kwargs, "model_name": flags.sub_model}]
+    else:
+        found["other_backend_kwargs"] = _others(
+            magics, recorded, asked[1:], {backend: flags.base_url}
+        )
+    return found
+
+
+def _others(
+    magics: Defaults,
+    recorded: dict[str, Any],
+    asked: Sequence[ModelSpec],
+    addresses_given: dict[str, str | None],
+) -> list[dict[str, Any]] | None:
+    """Return the keywords for the recorded sub-models' clients.
+
+    None when only the record knows one's address: the engine then refuses the run.
+    """
+    from rlm.replay.from_log import addresses, taken_keys
+
+    found = []
+    names, options = recorded.get("other_backends", ()), recorded.get("other_backend_kwargs", ())
+    for index, (name, recorded_kwargs) in enumerate(zip(names, options, strict=False)):
+        spec = asked[index] if index < len(asked) else None
+        kwargs = _client(name, addresses_given.get(name), magics, spec)
+        if addresses(recorded_kwargs) - kwargs.keys():
+            return None
+        model = recorded_kwargs["model_name"]
+        found.append({**taken_keys(recorded_kwargs, BACKEND), **kwargs, "model_name": model})
+    return found or None
+
+
+def _client(
+    backend: str, base_url: str | None, magics: Defaults, spec: ModelSpec | None
+) -> dict[str, Any]:
+    """Return a client's keywords: a key goes only where it was given for.
+
+    At the address that this shell's run asked, they are that run's; at another address they come
+    from the line and today's defaults, and none are that run's.
+    """
+    if spec is not None and spec.backend == backend:
+        known = spec.backend_kwargs
+        if not base_url or base_url == known.get("base_url"):
+            return dict(known)
+    return backend_kwargs(backend, base_url, magics)

@@ -1,4 +1,4 @@
-"""Looking after a run that `--bg` started, up to its end and before anybody is told of it."""
+"""A thread that looks after a run of `--bg`: shows it, and saves it before it counts as done."""
 
 from __future__ import annotations
 
@@ -22,26 +22,22 @@ _log = logging.getLogger("rlm")
 
 
 class Background:
-    """A thread that shows one run and sees to its end.
+    """A thread that shows one run and finishes it.
 
-    The run is not `done` before that: who waits for it finds its file written and its error
-    ready to be shown.
+    The run is not `done` before that, so whoever waits for it finds its file written and its error
+    ready to print.
     """
 
     def __init__(self) -> None:
         self._over = threading.Event()
         self._outcome: RLMChatCompletion | RLMError | None = None
-        self._seen_to: Future[None] = Future()
+        self._finished: Future[None] = Future()
 
     async def at_end(self, outcome: RLMChatCompletion | RLMError) -> None:
-        """Wait until the thread has seen to the end; for `RLM.start`.
-
-        Args:
-            outcome: What the run came to.
-        """
+        """Wait until the thread has finished the run; `RLM.start` takes this method as `at_end`."""
         self._outcome = outcome
         self._over.set()
-        await asyncio.wrap_future(self._seen_to)
+        await asyncio.wrap_future(self._finished)
 
     def look_after(
         self,
@@ -55,11 +51,11 @@ class Background:
 
         Args:
             handle: The run.
-            view: What it is shown in.
-            finish: Called with what the run came to, before it is done.
-            free: Called when it is done.
+            view: Shows it.
+            finish: Called with the result or error, before the run is done.
+            free: Called when the run is done.
         """
-        # Cancelled before it began, a run comes to its end without us.
+        # A run that is cancelled before it starts never calls `at_end`.
         handle.add_done_callback(lambda _: self._over.set())
         try:
             threading.Thread(
@@ -69,13 +65,13 @@ class Background:
                 daemon=True,
             ).start()
         except BaseException:
-            self._let_go()
+            self._release()
             raise
 
-    def _let_go(self) -> None:
-        """Have the run wait no longer."""
-        with suppress(InvalidStateError):  # Interrupted when the thread had begun already.
-            self._seen_to.set_result(None)
+    def _release(self) -> None:
+        """Let the run become done."""
+        with suppress(InvalidStateError):  # An interrupt came when the thread had started already.
+            self._finished.set_result(None)
 
     def _work(
         self,
@@ -93,13 +89,13 @@ class Background:
                 finish(outcome)
             _shows(handle, view.end)
         finally:
-            self._let_go()
+            self._release()
             handle.wait()
             free()
 
 
 def _shows(handle: RunHandle, step: Callable[[], None]) -> bool:
-    """Take a step of the view; whether it could: the run goes on either way."""
+    """Call a method of the view and return whether it worked; the run goes on either way."""
     try:
         step()
     except Exception as error:  # noqa: BLE001 - whatever it is, the answer is paid for

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from IPython.core.completer import SimpleCompletion, SimpleMatcherResult, context_matcher
 
+from rlm_ipython import flags
 from rlm_ipython.subcommands import SUBCOMMANDS
+from rlm_ipython.tables import model_names
 from rlm_ipython.variables import variable_names
 
 if TYPE_CHECKING:
@@ -15,28 +17,20 @@ if TYPE_CHECKING:
 
     from IPython.core.completer import CompletionContext
 
-    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.defaults import Defaults
 
 _LINE = re.compile(r"\s*(?P<magic>%%?)rlm\s+(?P<rest>.*)")
 
 
 class Completions:
-    """What may follow in our lines; of all others it has nothing to say.
+    """Completes our lines, and offers nothing in all others."""
 
-    Args:
-        magics: Whose flags, defaults and runs there are.
-    """
-
-    def __init__(self, magics: RLMMagics) -> None:
+    def __init__(self, magics: Defaults) -> None:
         self._magics = magics
 
     @context_matcher(identifier="rlm")
     def match(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Return what may stand at the cursor; IPython's Matcher API v2.
-
-        Args:
-            context: What has been typed.
-        """
+        """Return what may follow at the cursor (IPython's Matcher API v2)."""
         line = _LINE.match(context.text_until_cursor)
         if line is None:
             return SimpleMatcherResult(completions=[])
@@ -45,7 +39,7 @@ class Completions:
         if not cell and line["magic"] == "%%":
             return SimpleMatcherResult(completions=[])
         offered = self._for_a_question(words) if cell else self._for_a_command(words)
-        # IPython cuts a word at characters such as ":" and replaces what is behind them.
+        # IPython splits words at characters such as ":" and replaces only the last part.
         kept = len(words[-1]) - len(context.token) if words[-1].endswith(context.token) else 0
         found = [
             SimpleCompletion(text=name[kept:], type="rlm")
@@ -56,16 +50,16 @@ class Completions:
 
     def _for_a_question(self, words: list[str]) -> list[str]:
         *_, before, word = ["", *words]
-        option = _options(self._magics).get(before)
+        option = flags.run_flags().get(before)
         if option is not None and option.nargs != 0:
             return self._values(option)
         if word and not word.startswith("-"):
             return []
-        return sorted(name for name in _options(self._magics) if name.startswith("--"))
+        return sorted(name for name in flags.run_flags() if name.startswith("--"))
 
     def _values(self, option: Action) -> list[str]:
-        """Return the values that a flag may take, as far as there is a list of them."""
-        if option.dest in {"variables", "out"}:
+        """Return the values that a flag may take, where they can be listed."""
+        if option.dest in {"var", "out"}:
             return variable_names(self._magics.shell)
         if option.dest == "backend":
             from rlm.backends import BACKENDS
@@ -84,26 +78,6 @@ class Completions:
         return [str(run.number) for run in self._magics.runs]
 
 
-def model_names(magics: RLMMagics) -> list[str]:
-    """Return models that may be meant: those in use here, then those we know of.
-
-    Args:
-        magics: Whose defaults and runs there are.
-    """
-    from rlm.backends.model_info import KNOWN_MODELS
-
-    used = [magics.model, magics.sub_model, *magics.prices]
-    for run in magics.runs:
-        if run.trajectory.root is not None:
-            used += run.trajectory.root.usage.model_usage_summaries
-    return list(dict.fromkeys(filter(None, [*used, *KNOWN_MODELS])))
-
-
-def _options(magics: RLMMagics) -> dict[str, Action]:
-    options: dict[str, Action] = magics.ask.parser._option_string_actions  # noqa: SLF001 - argparse has no public way to list options
-    return options
-
-
 def _first_line(text: str) -> int:
-    """Return the number of a cell's first line that is not empty: where its magic stands."""
+    """Return the index of a cell's first line that is not blank: the magic's line."""
     return next((n for n, line in enumerate(text.split("\n")) if line.strip()), 0)

@@ -1,4 +1,4 @@
-"""A run's failure as one readable paragraph, instead of a traceback through our machinery."""
+"""A run's failure as one readable paragraph instead of a traceback."""
 
 from __future__ import annotations
 
@@ -7,50 +7,38 @@ import traceback
 from typing import TYPE_CHECKING
 
 from rlm.errors import (
-    BudgetExceededError,
     CancellationError,
     ContextError,
-    ErrorThresholdExceededError,
     LimitExceededError,
     MissingKeyError,
     RLMError,
     SandboxError,
-    TimeoutExceededError,
-    TokenLimitExceededError,
 )
 from rlm.render.safe_text import safe_text
+from rlm.run_options.spelling import how_to_allow_more, through
 
 if TYPE_CHECKING:
     from rlm.trajectory import RunNode
 
-_RAISE_THE_LIMIT: dict[type[RLMError], str] = {
-    BudgetExceededError: "Allow more with --budget USD.",
-    TimeoutExceededError: "Allow more with --timeout S.",
-    TokenLimitExceededError: "Allow more with --tokens N.",
-    ErrorThresholdExceededError: 'Allow more with %config RLMMagics.extra = {"max_errors": N}.',
-}
 _ENTER_A_KEY = (
     "To enter it without leaving it in the notebook: import os, getpass; "
     'os.environ["{variable}"] = getpass.getpass()'
 )
 _VARIABLE = re.compile(r"\b[A-Z]+(?:_[A-Z]+)+\b")
-_BUDGET_NEEDS_A_PRICE = (
-    'In a notebook: %config RLMMagics.prices = {"MODEL": (USD per 1M tokens in, out)}.'
-)
 _GIVE_THE_CONTEXT = "In a notebook: -v NAME, the variable that holds it."
 
 
 def one_paragraph(
     error: RLMError | OSError, *, out: str | None = None, number: int | None = None
 ) -> RLMError:
-    """Return an error that IPython shows as one paragraph; its class and text stay its own.
+    """Return an error that IPython prints as one paragraph; its class and text stay the same.
 
-    It uses IPython's protocol for it, `_render_traceback_`, so nothing of the shell changes.
+    IPython's protocol `_render_traceback_` does it, so nothing of the shell is changed.
 
     Args:
-        error: What a run ended in, or could not begin for; a file's is made one of ours.
+        error: Why a run failed or could not start; an `OSError` becomes an `RLMError`.
         out: The variable that holds the result.
-        number: The run's, in `%rlm runs`; None when none began.
+        number: The run's number in `%rlm runs`; None when none started.
     """
     if isinstance(error, OSError) and not isinstance(error, RLMError):
         file = f"{error.filename}: " if error.filename else ""
@@ -62,13 +50,7 @@ def one_paragraph(
 
 
 def paragraph(error: RLMError, *, out: str | None, number: int | None) -> str:
-    """Return what happened and what to do about it.
-
-    Args:
-        error: As for `one_paragraph`.
-        out: As for `one_paragraph`.
-        number: As for `one_paragraph`.
-    """
+    """Return what happened and what to do about it; the arguments are those of `one_paragraph`."""
     parts = [f"{type(error).__name__}: {_sentence(str(error))}", _advice(error)]
     root = error.trajectory.root if error.trajectory is not None else None
     if root is not None:
@@ -79,11 +61,7 @@ def paragraph(error: RLMError, *, out: str | None, number: int | None) -> str:
 
 
 def full_traceback(error: BaseException) -> str:
-    """Return the traceback that a paragraph has stood for.
-
-    Args:
-        error: Any.
-    """
+    """Return the traceback that was replaced by a paragraph."""
     return safe_text("".join(traceback.format_exception(error)))
 
 
@@ -93,11 +71,12 @@ def _advice(error: RLMError) -> str:
         return _ENTER_A_KEY.format(variable=named[0]) if named else ""
     if isinstance(error, SandboxError):
         return "`rlm doctor` in a terminal says what works here."
-    if "max_budget" in str(error) and "price" in str(error):
-        return _BUDGET_NEEDS_A_PRICE
     if isinstance(error, ContextError) and "does not hold its context" in str(error):
         return _GIVE_THE_CONTEXT
-    return next((text for kind, text in _RAISE_THE_LIMIT.items() if isinstance(error, kind)), "")
+    if isinstance(error, LimitExceededError):
+        with through("magic"):
+            return how_to_allow_more(error)
+    return ""
 
 
 def _so_far(root: RunNode, error: RLMError, *, out: str | None, number: int | None) -> str:
@@ -112,5 +91,5 @@ def _so_far(root: RunNode, error: RLMError, *, out: str | None, number: int | No
 
 
 def _sentence(text: str) -> str:
-    text = text.strip() or "no more is known"
+    text = text.strip() or "no further details"
     return text if text[-1] in ".!?" else f"{text}."

@@ -1,4 +1,4 @@
-"""Loading the magics into a shell, and taking them out again without a trace."""
+"""Loads the magics into a shell, and removes them without a trace."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class _Loaded:
-    """What a shell was given.
+    """What was added to a shell.
 
     Attributes:
         magics: The magics.
         completions: The completion matcher.
         before: What the shell had in their place: table, key and value.
-        times: How often it was loaded: `rlm` and `rlm_ipython` are two extensions to IPython.
+        times: How often it was loaded; IPython counts `rlm` and `rlm_ipython` as two extensions.
     """
 
     magics: RLMMagics
@@ -56,7 +56,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Take everything out again: runs that go on are stopped, what is kept is closed.
+    """Remove everything from a shell; running runs are stopped, persistent ones closed.
 
     Args:
         shell: The user's.

@@ -1,4 +1,4 @@
-"""Keeps the manuals in docs/magics.md: `python -m rlm_ipython.reference docs/magics.md`."""
+"""Writes the manuals in docs/magics.md: `python -m rlm_ipython.reference docs/magics.md`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import inspect
 import os
 import re
 import sys
+import textwrap
 from pathlib import Path
 
+from rlm_ipython.defaults import Defaults
 from rlm_ipython.magics import RLMMagics
 
 _BLOCK = re.compile(r"(<!-- (?P<name>\S+) -->\n```text\n).*?(\n```)", re.DOTALL)
@@ -23,21 +25,17 @@ def manuals() -> dict[str, str]:
 
 
 def in_step(page: str) -> str:
-    """Return the page with each block below a comment that names a manual written anew.
-
-    Args:
-        page: Markdown.
-    """
+    """Return a Markdown page with the block below each comment that names a manual replaced."""
     known = manuals()
     return _BLOCK.sub(lambda block: f"{block[1]}{known[block['name']]}{block[3]}", page)
 
 
 def _defaults() -> str:
-    """Return the traits with their defaults; those of the environment are this machine's."""
+    """Return the traits with their defaults, which depend on this process's environment."""
     lines = []
-    for name, trait in sorted(RLMMagics.class_own_traits(config=True).items()):
+    for name, trait in sorted(Defaults.class_own_traits(config=True).items()):
         lines.append(f"RLMMagics.{name} = {trait.default()!r}")
-        lines.append(f"    {trait.help}")
+        lines += textwrap.wrap(trait.help, 94, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""`%rlm replay` and `%rlm fork`: a recorded run again, or on from one of its turns."""
+"""`%rlm replay` and `%rlm fork`: play a recorded run again, or go on from one of its turns."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from IPython.core.error import UsageError
 
-from rlm_ipython.ask import Asked, answered, refusing
-from rlm_ipython.changes import changes_of
-from rlm_ipython.saving import refuse_unwritable
+from rlm.run_options import OPTIONS
+from rlm_ipython.arguments import changes_of
+from rlm_ipython.ask import Asked, answered, check_save, refusing
 from rlm_ipython.variables import context_of
 
 if TYPE_CHECKING:
@@ -20,25 +20,20 @@ if TYPE_CHECKING:
     from rlm.backends.base import ModelSpec
     from rlm.trajectory import Trajectory
     from rlm_ipython.answer import Answer
-    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.defaults import Defaults
 
 
-_OF_A_MODEL = {"backend": "-b", "model": "-m", "sub_model": "-s", "base_url": "--base-url"}
-"""Flags that say which model is asked."""
-
-
-def replay(magics: RLMMagics, flags: argparse.Namespace, path: str) -> Answer | RunHandle | None:
-    """Play a saved run again, every model reply from its file.
-
-    Args:
-        magics: Of the shell.
-        flags: What follows the words.
-        path: The file.
+def replay(magics: Defaults, flags: argparse.Namespace, path: str) -> Answer | RunHandle | None:
+    """Play a saved run again; every model reply comes from its file.
 
     Raises:
-        UsageError: A flag says which model to ask: none is.
+        UsageError: A flag names a model, but a replay asks none.
     """
-    given = [flag for name, flag in _OF_A_MODEL.items() if getattr(flags, name)]
+    given = [
+        row.doors["magic"].short or row.spelling
+        for row in OPTIONS
+        if "magic" in row.doors and row.doors["magic"].group == "model" and getattr(flags, row.dest)
+    ]
     with refusing(magics, flags):
         if given:
             raise UsageError(
@@ -49,15 +44,15 @@ def replay(magics: RLMMagics, flags: argparse.Namespace, path: str) -> Answer | 
 
 
 def fork(
-    magics: RLMMagics, flags: argparse.Namespace, name: str, turn: str
+    magics: Defaults, flags: argparse.Namespace, name: str, turn: str
 ) -> Answer | RunHandle | None:
-    """Go on with a run from one of its turns; what was before comes from the record.
+    """Go on with a run from one of its turns; what came before is played from the record.
 
     Args:
         magics: Of the shell.
         flags: What follows the words.
-        name: The run's number, its id, or the file it was saved to.
-        turn: The first turn that a model is asked in.
+        name: The run's number or id, or the file it was saved to.
+        turn: The first turn that a model is asked.
     """
     with refusing(magics, flags):
         if not turn.isdecimal() or int(turn) < 1:
@@ -69,7 +64,7 @@ def fork(
 
 
 def _played(
-    magics: RLMMagics,
+    magics: Defaults,
     flags: argparse.Namespace,
     log: Path | Trajectory,
     *,
@@ -82,25 +77,24 @@ def _played(
 
 
 def _reopened(
-    magics: RLMMagics,
+    magics: Defaults,
     flags: argparse.Namespace,
     log: Path | Trajectory,
     turn: int | None,
     models: Sequence[ModelSpec],
 ) -> Asked:
-    """Make an RLM of the record; what the line says differs, the rest is as recorded."""
+    """Make an RLM of the record, with what the line's flags change."""
     from rlm.api.rlm import RLM
     from rlm.core.replay_port import NOT_GIVEN
     from rlm.trajectory import TrajectoryError, load
 
     if flags.persistent:
-        raise UsageError("--persistent is for questions: a run that is played has its own kernel.")
-    if flags.save:
-        refuse_unwritable(flags.save)
-    context = context_of(flags.variables, magics.shell) if flags.variables else NOT_GIVEN
+        raise UsageError("--persistent is for questions: a replay or fork starts a new kernel.")
+    check_save(flags)
+    context = context_of(flags.var, magics.shell) if flags.var else NOT_GIVEN
     root = (load(log) if isinstance(log, Path) else log).root
     if root is None:
-        raise TrajectoryError("That run ended before it began: its record is empty.")
+        raise TrajectoryError("That run has no record: it ended before it started.")
     rlm = RLM.from_notebook(
         log,
         context=context,

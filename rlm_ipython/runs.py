@@ -1,22 +1,26 @@
-"""The runs of one shell: numbered as they begin, kept for `%rlm show`, `save` and the like."""
+"""The runs of one shell, numbered in the order they start, and the `RLM`s of `--persistent`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rlm.api.rlm import RLM
     from rlm.api.run_handle import RunHandle
     from rlm.backends.base import ModelSpec
     from rlm.trajectory import Trajectory
     from rlm.usage import Tally
 
 KEPT = 200
-"""How many runs that are over are kept: each holds its whole record."""
+"""How many finished runs are kept; each holds its whole record."""
+
+_GRACE = 10.0
+"""Seconds that a stopped run has to end its kernels while we wait for it."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -24,13 +28,13 @@ class ShellRun:
     """A run that this shell started or loaded.
 
     Attributes:
-        number: 1 for the first one of the shell.
+        number: 1 for the first run of the shell.
         trajectory: Its record.
         handle: The run itself; None when it was loaded from a file.
-        question: What was asked, where the trajectory does not say.
+        question: The question, where the trajectory does not hold it.
         source: The file it was loaded from.
-        error: What it ended in, or what kept it from beginning.
-        models: Those that it asks, its root's first: a fork may ask them as well. Empty when
+        error: Why it failed, or could not start.
+        models: The models that it asks, its root's first: a fork may ask them too. Empty when
             its record comes from a file, which may be anybody's.
     """
 
@@ -44,12 +48,12 @@ class ShellRun:
 
     @property
     def running(self) -> bool:
-        """Whether it goes on."""
+        """Whether it is still running."""
         return self.handle is not None and not self.handle.done
 
     @property
     def status(self) -> str:
-        """How it stands, in a word."""
+        """Its state in one word."""
         root = self.trajectory.root
         if self.running:
             return "running"
@@ -59,7 +63,7 @@ class ShellRun:
 
     @property
     def tally(self) -> Tally:
-        """What its tree took so far; nothing of a run that was loaded from a file."""
+        """What its tree used so far; nothing when it was loaded from a file."""
         root = self.trajectory.root if self.handle is not None else None
         return _sum(*(node.tally for node in root.walk())) if root is not None else _sum()
 
@@ -81,15 +85,7 @@ class ShellRuns:
         source: str = "",
         models: tuple[ModelSpec, ...] = (),
     ) -> ShellRun:
-        """Number a run and keep it; of many that are over only the cost of the oldest is kept.
-
-        Args:
-            trajectory: As in `ShellRun`.
-            handle: As in `ShellRun`.
-            question: As in `ShellRun`.
-            source: As in `ShellRun`.
-            models: As in `ShellRun`.
-        """
+        """Number a run and keep it; of the oldest finished ones only the cost stays."""
         self._last += 1
         run = ShellRun(
             number=self._last,
@@ -106,13 +102,10 @@ class ShellRuns:
         return run
 
     def named(self, name: str) -> ShellRun:
-        """Return the run with a number, or whose id begins with what is given.
-
-        Args:
-            name: From `%rlm runs`.
+        """Return the run with that number, or whose id starts with that text.
 
         Raises:
-            UsageError: There is none, or several.
+            UsageError: There is none, or there are several.
         """
         if name.isdecimal() and int(name) in self._runs:
             return self._runs[int(name)]
@@ -125,13 +118,24 @@ class ShellRuns:
 
     @property
     def tally(self) -> Tally:
-        """What all runs that the shell started took, those that are forgotten included."""
+        """What all runs that the shell started used, forgotten ones included."""
         return _sum(self._forgotten, *(run.tally for run in self))
 
     @property
     def running(self) -> list[ShellRun]:
-        """Those that go on."""
+        """The runs that are still running."""
         return [run for run in self if run.running]
+
+    def stop(self, *runs: ShellRun) -> list[ShellRun]:
+        """Stop these runs, or all, wait for their ends, and return those that were running."""
+        stopped = [run for run in runs or self if run.running]
+        for run in stopped:
+            assert run.handle is not None
+            run.handle.stop()
+        for run in stopped:
+            assert run.handle is not None
+            run.handle.wait(_GRACE)
+        return stopped
 
     @property
     def last(self) -> ShellRun | None:
@@ -143,6 +147,33 @@ class ShellRuns:
 
     def __len__(self) -> int:
         return len(self._runs)
+
+
+class PersistentRLMs:
+    """The persistent RLMs of one shell."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, RLM] = {}
+
+    def rlm(self, arguments: dict[str, Any]) -> RLM:
+        """Return the `RLM` of these arguments; the first time a new one."""
+        from rlm.api.rlm import RLM
+
+        key = repr(sorted(arguments.items()))
+        if key not in self._kept:
+            self._kept[key] = RLM(**arguments)
+        return self._kept[key]
+
+    def close(self) -> int:
+        """Close them all, with their kernels and variables, and return how many there were."""
+        kept = list(self._kept.values())
+        self._kept.clear()
+        for rlm in kept:
+            rlm.close()
+        return len(kept)
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
 
 def _sum(*tallies: Tally | None) -> Tally:

@@ -1,4 +1,4 @@
-"""`%rlm` and its sub-commands: what goes on, what was asked, and what became of it."""
+"""`%rlm` and its sub-commands, such as `%rlm runs` and `%rlm fork`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rlm.trajectory import Trajectory
-    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.defaults import Defaults
     from rlm_ipython.runs import ShellRun
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -34,11 +34,11 @@ class SubCommand:
     Attributes:
         usage: What follows the word.
         help: What it does, in one line.
-        function: Called with the magics, the flags when it asks, and the words; what it returns
-            is the magic's value.
-        most: How many words may follow.
-        least: How many must.
-        asks: Whether it begins a run, with the flags of `%%rlm`.
+        function: Called with the magics, the flags if it `asks`, and the words; it returns the
+            magic's value.
+        least: How many words must follow.
+        most: How many may.
+        asks: Whether it starts a run, and so takes the flags of `%%rlm`.
     """
 
     usage: str
@@ -54,16 +54,12 @@ class SubCommand:
         return "ID" in self.usage
 
 
-def run(magics: RLMMagics, line: str) -> Any:
-    """Do what a `%rlm` line says.
-
-    Args:
-        magics: Of the shell.
-        line: What follows `%rlm`.
+def run(magics: Defaults, line: str) -> Any:
+    """Do what a `%rlm` line says, and return the magic's value.
 
     Raises:
-        UsageError: There is no such sub-command, or not so many words follow it.
-        RLMError: What a file, or a run that was begun, ended in.
+        UsageError: There is no such sub-command, or too few or too many words follow it.
+        RLMError: A file cannot be read, or a run failed.
     """
     silenced = line.rstrip().endswith(";")
     try:
@@ -74,7 +70,7 @@ def run(magics: RLMMagics, line: str) -> Any:
     return None if silenced else value
 
 
-def _done(magics: RLMMagics, name: str, words: list[str], *, quiet: bool) -> Any:
+def _done(magics: Defaults, name: str, words: list[str], *, quiet: bool) -> Any:
     from rlm.errors import RLMError
 
     if not name:
@@ -92,9 +88,9 @@ def _done(magics: RLMMagics, name: str, words: list[str], *, quiet: bool) -> Any
     if command.asks:
         words = words[:first]
     if not command.least <= len(words) <= command.most:
-        raise UsageError(f"It is: %rlm {name} {command.usage}".rstrip())
+        raise UsageError(f"Usage: %rlm {name} {command.usage}".rstrip())
     if command.asks:
-        given = flags.parse(type(magics).ask, shlex.join(more))
+        given = flags.parse(shlex.join(more))
         given.quiet = given.quiet or quiet
         return command.function(magics, given, *words)
     try:
@@ -105,11 +101,7 @@ def _done(magics: RLMMagics, name: str, words: list[str], *, quiet: bool) -> Any
 
 
 def documented(function: F) -> F:
-    """Append the sub-commands to a magic's docstring: its manual.
-
-    Args:
-        function: The magic.
-    """
+    """Append the sub-commands to a magic's docstring, which is its manual."""
     listed = "\n".join(
         f"  {f'{name} {command.usage}'.strip():<28}{command.help}"
         for name, command in SUBCOMMANDS.items()
@@ -130,31 +122,24 @@ signs); its manual is %%rlm?."""
     return function
 
 
-def _show(magics: RLMMagics, name: str = "") -> None:
+def _show(magics: Defaults, name: str = "") -> None:
     show(_the_run(magics, name).trajectory, magics.shell, widget=magics.widget)
 
 
-def _stop(magics: RLMMagics, name: str = "") -> None:
+def _stop(magics: Defaults, name: str = "") -> None:
     running = magics.runs.running
     if not name and len(running) > 1:
         numbers = ", ".join(str(run.number) for run in running)
-        raise UsageError(f"Several runs go on ({numbers}): %rlm stop ID, or %rlm stop all.")
-    chosen = running if name in {"", "all"} else [magics.runs.named(name)]
-    stopped = [run for run in chosen if run.running]
-    for run in stopped:
-        assert run.handle is not None
-        run.handle.stop()
-    for run in stopped:
-        assert run.handle is not None
-        run.handle.wait(10.0)
+        raise UsageError(f"Several runs are running ({numbers}): %rlm stop ID, or %rlm stop all.")
+    stopped = magics.runs.stop(*([] if name in {"", "all"} else [magics.runs.named(name)]))
     _say(f"stopped: {', '.join(f'run {run.number}' for run in stopped) or 'nothing runs'}")
 
 
-def _save(magics: RLMMagics, name: str, path: str) -> Path:
+def _save(magics: Defaults, name: str, path: str) -> Path:
     return magics.runs.named(name).trajectory.save(Path(path).expanduser())
 
 
-def _load(magics: RLMMagics, path: str) -> Trajectory:
+def _load(magics: Defaults, path: str) -> Trajectory:
     from rlm.trajectory import load
 
     trajectory = load(Path(path).expanduser())
@@ -163,17 +148,17 @@ def _load(magics: RLMMagics, path: str) -> Trajectory:
     return trajectory
 
 
-def _close(magics: RLMMagics) -> None:
+def _close(magics: Defaults) -> None:
     count = magics.kept.close()
     _say(f"closed {count} persistent {'RLM' if count == 1 else 'RLMs'}")
 
 
-def _traceback(magics: RLMMagics, name: str = "") -> None:
+def _traceback(magics: Defaults, name: str = "") -> None:
     error = magics.runs.named(name).error if name else magics.last_error
     _say("nothing has failed" if error is None else full_traceback(error))
 
 
-def _the_run(magics: RLMMagics, name: str) -> ShellRun:
+def _the_run(magics: Defaults, name: str) -> ShellRun:
     if name:
         return magics.runs.named(name)
     if magics.runs.last is None:
@@ -188,7 +173,7 @@ def _say(text: str) -> None:
 SUBCOMMANDS: dict[str, SubCommand] = {
     "runs": SubCommand(
         usage="",
-        help="the runs of this notebook, and those of others that go on",
+        help="this notebook's runs, and live ones of other processes",
         function=run_table,
     ),
     "show": SubCommand(usage="[ID]", help="one whole run; the last one", function=_show, most=1),
@@ -196,7 +181,7 @@ SUBCOMMANDS: dict[str, SubCommand] = {
         usage="[ID|all]", help="stop a run that --bg started", function=_stop, most=1
     ),
     "cost": SubCommand(
-        usage="", help="what this notebook's runs took, by model", function=cost_table
+        usage="", help="what this notebook's runs used, by model", function=cost_table
     ),
     "models": SubCommand(
         usage="", help="models, their windows and prices; which keys are set", function=model_table
@@ -223,7 +208,7 @@ SUBCOMMANDS: dict[str, SubCommand] = {
         most=2,
         asks=True,
     ),
-    "close": SubCommand(usage="", help="end what --persistent keeps", function=_close),
+    "close": SubCommand(usage="", help="close what --persistent keeps", function=_close),
     "traceback": SubCommand(
         usage="[ID]", help="the traceback of the last failure", function=_traceback, most=1
     ),

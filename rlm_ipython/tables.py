@@ -1,29 +1,66 @@
-"""What `%rlm`, `%rlm runs`, `cost` and `models` print."""
+"""The tables that `%rlm`, `%rlm runs`, `%rlm cost` and `%rlm models` print."""
 
 from __future__ import annotations
 
+import html
 import os
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from rlm.render.outline import cost_text, dollars, seconds
+from rlm.render.safe_text import one_line
 from rlm_ipython.arguments import HOW_TO_CHOOSE
-from rlm_ipython.table import Table
 
 if TYPE_CHECKING:
-    from rlm_ipython.magics import RLMMagics
+    from rlm_ipython.defaults import Defaults
     from rlm_ipython.runs import ShellRun
 
+_CELL = 70
 _SHOWN = ("backend", "model", "sub_model", "base_url", "environment", "image", "max_depth")
 _LIMITS = ("max_iterations", "budget", "timeout", "tokens")
 
 
-def status(magics: RLMMagics) -> Table:
-    """Return the defaults of `%%rlm`, and what goes on.
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows to show as aligned text or as HTML, escaped; `runs = %rlm runs` holds them.
 
-    Args:
-        magics: Of the shell.
+    Attributes:
+        columns: The header.
+        rows: Each has as many cells as there are columns.
+        empty: The text to show when there are no rows.
     """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    empty: str = ""
+
+    def __str__(self) -> str:
+        if not self.rows:
+            return self.empty
+        lines = [self.columns, *(tuple(one_line(cell, _CELL) for cell in row) for row in self.rows)]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        )
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 - IPython's protocol
+        printer.text(str(self))
+
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return f"<i>{html.escape(self.empty)}</i>"
+        left = ' style="text-align:left"'
+        head = "".join(f"<th{left}>{html.escape(name)}</th>" for name in self.columns)
+        rows = [[html.escape(one_line(cell, _CELL)) for cell in row] for row in self.rows]
+        cells = ("".join(f"<td{left}>{cell}</td>" for cell in row) for row in rows)
+        body = "".join(f"<tr>{row}</tr>" for row in cells)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def status(magics: Defaults) -> Table:
+    """Return the defaults of `%%rlm` and what is running."""
     rows = [(name.replace("_", "-"), str(getattr(magics, name) or "")) for name in _SHOWN]
     limits = ((name.replace("_", "-"), getattr(magics, name)) for name in _LIMITS)
     rows.append(("limits", ", ".join(f"{n} {value:,}" for n, value in limits if value is not None)))
@@ -37,12 +74,8 @@ def status(magics: RLMMagics) -> Table:
     return Table(("%rlm", ""), tuple(row for row in rows if row[1]))
 
 
-def run_table(magics: RLMMagics) -> Table:
-    """Return this shell's runs, and the live ones of other processes.
-
-    Args:
-        magics: Of the shell.
-    """
+def run_table(magics: Defaults) -> Table:
+    """Return this shell's runs, and the live ones of other processes."""
     from rlm.live_runs import live_runs
 
     here = {run.handle.id for run in magics.runs if run.handle is not None}
@@ -66,12 +99,8 @@ def run_table(magics: RLMMagics) -> Table:
     return Table(columns, tuple(rows), empty="no runs yet")
 
 
-def cost_table(magics: RLMMagics) -> Table:
-    """Return what the runs that this shell started took, by model.
-
-    Args:
-        magics: Of the shell.
-    """
+def cost_table(magics: Defaults) -> Table:
+    """Return what the runs that this shell started used, by model."""
     from rlm.usage import UsageSummary
 
     usage = UsageSummary(magics.runs.tally.summaries())
@@ -99,15 +128,10 @@ def cost_table(magics: RLMMagics) -> Table:
     return Table(columns, tuple(rows), empty="nothing has been asked yet")
 
 
-def model_table(magics: RLMMagics) -> Table:
-    """Return the models that are in use here or widely, and which keys are set.
-
-    Args:
-        magics: Of the shell.
-    """
+def model_table(magics: Defaults) -> Table:
+    """Return models with their windows and prices, and which keys are set."""
     from rlm.backends import context_window
     from rlm.backends.providers import PROVIDERS
-    from rlm_ipython.completion import model_names
 
     rows = []
     for name in model_names(magics):
@@ -134,7 +158,18 @@ def model_table(magics: RLMMagics) -> Table:
     return Table(("model", "window", "$ per 1M in / out", ""), tuple(rows))
 
 
-def _role(name: str, magics: RLMMagics) -> str:
+def model_names(magics: Defaults) -> list[str]:
+    """Return models that the user may mean: those in use here, then well-known ones."""
+    from rlm.backends.model_info import KNOWN_MODELS
+
+    used = [magics.model, magics.sub_model, *magics.prices]
+    for run in magics.runs:
+        if run.trajectory.root is not None:
+            used += run.trajectory.root.usage.model_usage_summaries
+    return list(dict.fromkeys(filter(None, [*used, *KNOWN_MODELS])))
+
+
+def _role(name: str, magics: Defaults) -> str:
     if name == magics.model:
         return "the default"
     return "the default for sub-calls" if name == magics.sub_model else ""

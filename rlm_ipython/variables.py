@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 SMALL = 1_000
-"""Characters; what is longer is for `-v`, which the model reads piece by piece."""
+"""Characters; longer text is for `-v`, which the model reads piece by piece."""
 
 _SMALL_ITEMS = 100
 _BRACES = re.compile(r"(?<!\{)\{([^\W\d]\w*)\}(?!\})")
@@ -34,11 +34,7 @@ _SCALARS = (
 
 
 def variable_names(shell: InteractiveShell) -> list[str]:
-    """Return the names of the user's own variables, without modules and functions.
-
-    Args:
-        shell: The user's.
-    """
+    """Return the names of the user's variables, without modules and functions."""
     code = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
     return sorted(
         name
@@ -49,10 +45,6 @@ def variable_names(shell: InteractiveShell) -> list[str]:
 
 def context_of(names: list[str], shell: InteractiveShell) -> Any:
     """Return the context that `-v` names: a variable's value, or a dict of several.
-
-    Args:
-        names: One or more.
-        shell: The user's.
 
     Raises:
         UsageError: There is no such variable.
@@ -69,10 +61,6 @@ def filled(question: str, shell: InteractiveShell) -> str:
 
     Numbers, short text, dates, paths and small collections of them are small. Everything else
     in braces stays as it is, so JSON and code need no escaping.
-
-    Args:
-        question: The cell's body.
-        shell: The user's.
     """
 
     def fill(braces: re.Match[str]) -> str:
@@ -86,7 +74,7 @@ def filled(question: str, shell: InteractiveShell) -> str:
 
 
 def _is_own(shell: InteractiveShell, name: str) -> bool:
-    """Whether a name is the user's (or a past result's), not one of IPython's own."""
+    """Whether a name is the user's or a past result's, not IPython's."""
     own = name not in shell.user_ns_hidden or _RESULTS.fullmatch(name) is not None
     return own and name in shell.user_ns
 
@@ -98,7 +86,7 @@ def _value(name: str, shell: InteractiveShell) -> Any:
         there = f"Did you mean {' or '.join(close)}?" if close else _there(known)
         raise UsageError(f"-v {name}: the notebook has no variable {name!r}. {there}")
     value = shell.user_ns[name]
-    # An answer of ours is for the sandbox what it is: text.
+    # The sandbox does not have the class of our answers: it gets a plain str.
     return str(value) if isinstance(value, str) else value
 
 
@@ -110,7 +98,7 @@ def _there(known: list[str]) -> str:
 
 
 def _readable(value: Any) -> Any:
-    """Return what a path among several variables stands for; alone, the engine reads it."""
+    """Read a path among several variables; a single one is read by the engine."""
     if not isinstance(value, Path):
         return value
     from rlm_kernel.context.read_path import read_path

@@ -1,9 +1,17 @@
-"""How a run is shown while it goes on and when it is over: in a notebook, in a terminal."""
+"""Shows a run while it goes on and when it is over: in a notebook, in a terminal."""
 
 from __future__ import annotations
 
+import html
 import threading
+import time
 from typing import TYPE_CHECKING, Protocol
+
+from IPython.display import display
+
+from rlm.render.progress import running
+from rlm.render.view import as_output
+from rlm.trajectory import Redaction
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -11,6 +19,12 @@ if TYPE_CHECKING:
     from rlm.api.run_handle import RunHandle
     from rlm.events import Event
     from rlm.trajectory import Trajectory
+
+
+INTERVAL = 0.25
+"""Seconds between two updates of the output; a front end cannot show more."""
+
+_STYLE = "margin:0;font-size:90%;white-space:pre-wrap"
 
 
 class View(Protocol):
@@ -26,53 +40,37 @@ class View(Protocol):
 
 
 def in_notebook(shell: InteractiveShell) -> bool:
-    """Whether the shell's output goes to a Jupyter front end.
-
-    Args:
-        shell: The user's.
-    """
+    """Whether the shell's output goes to a Jupyter front end."""
     return getattr(shell, "kernel", None) is not None
 
 
 def view_of(
     handle: RunHandle, shell: InteractiveShell, *, widget: bool, step: bool = False
 ) -> View:
-    """Begin to show a run where the user looks.
+    """Start to show a run where the user looks.
 
     Args:
         handle: The run.
         shell: The user's.
-        widget: Whether a notebook shows widgets: a kernel cannot know what its front end can.
-        step: Whether the user is asked in between, so that nothing must move under the question.
+        widget: Whether the front end shows widgets; a kernel cannot know it.
+        step: Whether the user is asked in between, so that no moving text may be in the way.
     """
     if not in_notebook(shell):
         return InTerminal(handle, moving=not step)
-    from rlm_ipython.progress import Progress
-
     if not widget:
-        return Progress(handle)
+        return NotebookOutput(handle)
     try:
         from rlm_ipython.viewer import LiveView
     except ImportError:  # anywidget comes with the extra `notebook`
-        return Progress(handle)
+        return NotebookOutput(handle)
     return LiveView(handle)
 
 
 def show(trajectory: Trajectory, shell: InteractiveShell, *, widget: bool) -> None:
-    """Show a run that is over, or as far as it is.
-
-    Args:
-        trajectory: Its record.
-        shell: The user's.
-        widget: As for `view_of`.
-    """
+    """Show a recorded run once; `widget` as for `view_of`."""
     if widget or not in_notebook(shell):
         trajectory.view()
         return
-    from IPython.display import display
-
-    from rlm.render.view import as_output
-
     display(as_output(trajectory), raw=True)
 
 
@@ -91,7 +89,7 @@ class InTerminal:
 
     Args:
         handle: The run.
-        moving: Whether to show what goes on right now, below what is over.
+        moving: Whether to show what is in progress, below what is finished.
     """
 
     def __init__(self, handle: RunHandle, *, moving: bool) -> None:
@@ -107,22 +105,52 @@ class InTerminal:
         )
         self._reader = ConsoleReader(console, answer=False)
         self._handle = handle
-        self._told = threading.Event()
+        self._printed = threading.Event()
         handle.add_reader(self)
 
     def on_event(self, event: Event) -> None:
-        """Print an event; the console is the reader, and we have to know when it is done."""
+        """Pass an event to the console, and note when the run's last one is printed."""
         self._reader.on_event(event)
         root = self._handle.trajectory.root
         if event.type == "run_finished" and root is not None and event.id == root.started.id:
-            self._told.set()
+            self._printed.set()
 
     def tick(self) -> None:
-        """Do nothing: the console moves by itself."""
+        """Do nothing: the console updates itself."""
 
     def end(self) -> None:
-        """Wait until all is printed, so that the answer comes after it."""
+        """Wait until everything is printed, so that the answer comes after it."""
         root = self._handle.trajectory.root
         if root is not None and root.finished is not None:
-            self._told.wait(2.0)
+            self._printed.wait(2.0)
         self._reader.close()
+
+
+class NotebookOutput:
+    """Shows a run in one output of the asking cell, rewritten until the run ends."""
+
+    def __init__(self, handle: RunHandle) -> None:
+        self._handle = handle
+        self._shown = ""
+        self._last = 0.0
+        self._display = display(_bundle("starting", "starting"), raw=True, display_id=True)
+
+    def tick(self) -> None:
+        """Rewrite the output when something has changed, at most every `INTERVAL`."""
+        if time.monotonic() - self._last < INTERVAL:
+            return
+        root = self._handle.trajectory.root
+        lines = [] if root is None else list(running(root))
+        told = "\n".join(f"{'  ' * line.level}{line.text}" for line in lines)
+        text = Redaction().text(told)
+        if text and text != self._shown:
+            self._shown, self._last = text, time.monotonic()
+            self._display.update(_bundle(text, text.partition("\n")[0]), raw=True)
+
+    def end(self) -> None:
+        """Leave one line that opens to the whole run: HTML without scripts, which is saved."""
+        self._display.update(as_output(self._handle.trajectory, folded=True), raw=True)
+
+
+def _bundle(text: str, line: str) -> dict[str, str]:
+    return {"text/html": f'<pre style="{_STYLE}">{html.escape(text)}</pre>', "text/plain": line}

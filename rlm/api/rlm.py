@@ -16,12 +16,12 @@ from rlm.api.outcome import (
 )
 from rlm.api.readers import CALLBACKS, ReaderSet
 from rlm.core.completion import complete
-from rlm.core.config import run_config
 from rlm.core.environments import unknown_arguments
 from rlm.core.loop import Job, engine_loop
 from rlm.core.main_thread import serve_main_thread
 from rlm.core.replay_port import NOT_GIVEN
 from rlm.core.resources import Resources
+from rlm.core.run_config import run_config
 from rlm.errors import ArgumentError, CancellationError
 
 if TYPE_CHECKING:
@@ -105,56 +105,62 @@ class RLM:
         """Check the arguments; nothing is started or imported before the first completion.
 
         Args:
-            backend: The provider of the root model; `rlm.backends.BACKENDS` names all.
-            backend_kwargs: What its client takes: `model_name`, `api_key`, `base_url` and more.
-            environment: Where the kernels live: ``"local"``.
-            environment_kwargs: For ``"local"``: `setup_code` (run in every new kernel),
-                `memory_limit` (bytes, or ``"4g"``), `output_limit` (characters that a cell may
-                write), `env` (variables added to the kernels' scrubbed environment).
+            backend: The provider of the root model, such as openai, anthropic, openrouter,
+                portkey, litellm, vllm, azure_openai, gemini or vercel.
+            backend_kwargs: What the backend's client takes: `model_name`, `api_key`, `base_url`
+                and more.
+            environment: Where the model's code runs: local, docker or modal; local is a process
+                of this user and no boundary against hostile code.
+            environment_kwargs: What else the environment takes, such as ``{"memory_limit": "4g"}``.
+                Every environment takes `setup_code` (run in every new kernel), `memory_limit`
+                (bytes, or ``"4g"``), `output_limit` (characters that a cell may write) and `env`
+                (variables added to the kernels' scrubbed environment).
             depth: Where in a tree this RLM stands; 0 is its root.
-            max_depth: At this depth a run is one plain LM call: 1 allows no recursion.
-            max_iterations: Turns, after which the model is asked for its answer outright.
-            custom_system_prompt: Instead of ours. ``{custom_tools_section}`` in it is replaced
-                by the description of the tools; other braces are left alone.
-            other_backends: Further providers for sub-calls. One that names no model goes to the
-                first of them.
-            other_backend_kwargs: What their clients take, in the same order.
+            max_depth: Levels of recursion: from 2 on, `rlm_query` starts children with kernels.
+                With 1 a sub-call is one plain LM call, with 0 the run itself is.
+            max_iterations: Turns, after which the model is asked for its final answer.
+            custom_system_prompt: A system prompt in place of ours. ``{custom_tools_section}`` in it
+                is replaced by the description of the tools; other braces are left alone.
+            other_backends: Further providers, for sub-calls. A sub-call that names no model goes
+                to the first of them.
+            other_backend_kwargs: What the clients of `other_backends` take, in the same order.
             logger: A reader of events, such as `rlm.logger.RLMLogger`, or a list of them.
-            verbose: Whether to show on stderr what is going on.
+            verbose: Show the run as it happens, on stderr.
             max_budget: USD for the whole tree.
             max_timeout: Seconds for the whole tree.
-            max_tokens: Input and output tokens of the whole tree.
-            max_errors: How many failing turns in a row end a run.
-            persistent: Whether later completions reuse the kernel: each adds `context_N` and
-                `history_N` (the latter not with `compaction`, whose `history` has it all).
-                Completions then wait for each other.
-            custom_tools: ``{"name": value}`` or ``{"name": {"tool": value, "description":
-                text}}``. Callables (sync or async) run on threads of this process and exchange
-                JSON; other values become variables.
+            max_tokens: Tokens of the whole tree, input and output.
+            max_errors: Failing turns in a row that end a run.
+            persistent: Later completions reuse the kernel: each adds `context_N` and `history_N`
+                (the latter not with `compaction`, whose `history` has it all). Completions then
+                wait for each other.
+            custom_tools: Functions and values that the model's code can use, by name:
+                ``{"name": value}`` or ``{"name": {"tool": value, "description": text}}``.
+                Functions (sync or async) run on threads of this process and exchange JSON; other
+                values become variables.
             custom_sub_tools: The tools of children; None: the same, ``{}``: none.
-            compaction: Whether a conversation that grows too long is summed up by the model.
+            compaction: Have the model sum up a conversation that grows too long.
             compaction_threshold_pct: The part of the model's window that is too long.
             max_concurrent_subcalls: Children at once, at each depth.
             max_concurrent_queries: Plain LM calls at once, in the whole tree.
-            on_subcall_start: Called with a child's depth, model and prompt's beginning.
+            on_subcall_start: Called with a child's depth, model and the beginning of its prompt.
             on_subcall_complete: Called with a child's depth, model, seconds and error.
             on_iteration_start: Called with a turn's depth and number.
             on_iteration_complete: Called with a turn's depth, number and seconds.
             sampling_args: Fields of every request to the root model, such as `temperature`.
-            sub_sampling_args: The same for sub-calls.
-            orchestrator: Whether the system prompt has a part on delegating work.
+            sub_sampling_args: Fields of every request of a sub-call.
+            orchestrator: Give the system prompt a part on delegating work.
             user_prologue: A user message before the first turn.
             prices: Model to USD per 1M input tokens and per 1M output tokens, where the provider
                 does not say what a call cost.
             context_window: Model to tokens, where ours is unknown or wrong.
             cell_timeout: Seconds that one cell may take; None: any.
             max_restarts: How often a run's lost kernel is replaced.
-            approve: Called with a cell's code and the turn's number before it runs; returns the
-                code to run, or None to stop the run. `rlm.api.approval.ask` asks you.
-            head_only: Whether a long output is shown without its end, as the reference does.
-            show_images: Whether images that a cell displays are sent to the root model.
-            python_fences: Whether ```` ```python ```` blocks run when a reply has no
-                ```` ```repl ```` block.
+            approve: Called with a cell's code and the turn's number before the cell runs; returns
+                the code to run, or None to stop the run. `rlm.api.approval.ask` asks you.
+            head_only: Show a long output without its end, as the reference does.
+            show_images: Send images that a cell displays to the root model.
+            python_fences: Run ```` ```python ```` blocks when a reply has no ```` ```repl ````
+                block.
             replay: What `from_notebook` plays again.
             unknown: Any other keyword is an error.
 

@@ -12,6 +12,8 @@ from rlm.backends.endpoint import resolve
 from rlm.backends.notebook_client import person_kernel
 from rlm.backends.providers import NOTEBOOK, PROVIDERS, Provider
 from rlm.errors import ArgumentError, ConfigurationError, MissingPackageError
+from rlm.run_options import BACKEND
+from rlm.run_options.spelling import spelled
 from rlm.secret_values import public_url
 
 if TYPE_CHECKING:
@@ -59,14 +61,14 @@ def validate(backend: str, backend_kwargs: Mapping[str, Any] | None = None) -> N
     for name in kwargs:
         if name not in provider.arguments:
             raise ArgumentError(
-                f"The backend {backend!r} does not take backend_kwargs[{name!r}]."
+                f"The backend {backend!r} does not take {spelled(name, BACKEND)}."
                 f"{_meant(name, provider.arguments)} "
                 f"It takes: {', '.join(sorted(provider.arguments, key=str.lower))}."
             )
     model = kwargs.get("model_name")
     if not isinstance(model, str) or not model.strip():
         raise ConfigurationError(
-            f"The backend {backend!r} needs backend_kwargs['model_name'], the model to ask "
+            f"The backend {backend!r} needs {spelled('model_name', BACKEND)}, the model to ask "
             f"(got {model!r})."
         )
     check_sampling(kwargs.get("sampling_args"))
@@ -138,7 +140,7 @@ def _check_numbers(kwargs: Mapping[str, Any]) -> None:
         not isinstance(retries, int) or isinstance(retries, bool) or retries < 0
     ):
         raise ConfigurationError(
-            f"backend_kwargs['max_retries'] must be 0 or a larger integer, not {retries!r}."
+            f"{spelled('max_retries', BACKEND)} must be 0 or a larger integer, not {retries!r}."
         )
     timeout = kwargs.get("timeout")
     if isinstance(timeout, (int, float)) and not isinstance(timeout, bool):
@@ -148,17 +150,17 @@ def _check_numbers(kwargs: Mapping[str, Any]) -> None:
         # A `Timeout` is one of the HTTP package's, which is not imported yet.
         if timeout is not None and type(timeout).__name__ != "Timeout":
             raise ArgumentError(
-                "backend_kwargs['timeout'] must be a number of seconds or the SDK's own Timeout, "
-                f"not {type(timeout).__name__}."
+                f"{spelled('timeout', BACKEND)} must be a number of seconds or the SDK's own "
+                f"Timeout, not {type(timeout).__name__}."
             )
     if not usable:
         raise ConfigurationError(
-            f"backend_kwargs['timeout'] is in seconds and must be above 0, not {timeout!r}."
+            f"{spelled('timeout', BACKEND)} is in seconds and must be above 0, not {timeout!r}."
         )
     limit = kwargs.get("max_tokens")
     if limit is not None and (not isinstance(limit, int) or limit < 1):
         raise ConfigurationError(
-            f"backend_kwargs['max_tokens'] must be an integer above 0, not {limit!r}."
+            f"{spelled('max_tokens', BACKEND)} must be an integer above 0, not {limit!r}."
         )
 
 
@@ -173,13 +175,13 @@ def _check_mappings(kwargs: Mapping[str, Any]) -> None:
             continue
         if not isinstance(value, dict):
             raise ArgumentError(
-                f"backend_kwargs[{name!r}] must be a dict such as {example}, "
+                f"{spelled(name, BACKEND)} must be a dict such as {example}, "
                 f"not {type(value).__name__}."
             )
         wrong = next((key for key in value if not isinstance(key, str)), None)
         if wrong is not None:
             raise ArgumentError(
-                f"backend_kwargs[{name!r}] must have names that are str, "
+                f"{spelled(name, BACKEND)} must have names that are str, "
                 f"not {type(wrong).__name__}."
             )
 
@@ -196,12 +198,12 @@ def _check_urls(backend: str, kwargs: Mapping[str, Any]) -> None:
             usable = False
         if not usable:
             raise ConfigurationError(
-                f"backend_kwargs[{name!r}] must be an address such as "
+                f"{spelled(name, BACKEND)} must be an address such as "
                 f"'http://localhost:8000/v1', not {public_url(str(value))!r}."
             )
     if backend == "vllm" and not kwargs.get("base_url"):
         raise ConfigurationError(
-            "The backend 'vllm' needs backend_kwargs['base_url'], the address of your server, "
+            f"The backend 'vllm' needs {spelled('base_url', BACKEND)}, the address of your server, "
             "such as 'http://localhost:8000/v1'."
         )
 

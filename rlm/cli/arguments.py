@@ -1,4 +1,4 @@
-"""From the command's options to what `RLM` is made with."""
+"""From the command's flags to the arguments of `RLM`."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rlm.cli.output_files import check_suffix
 from rlm.core.environments import ENVIRONMENTS
 from rlm.errors import ConfigurationError
-from rlm.trajectory import SUFFIXES, format_of
+from rlm.run_options.flags import given
 
 if TYPE_CHECKING:
     import argparse
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 _PAIR = 2
 
 
-def settings(options: argparse.Namespace) -> dict[str, Any]:
+def rlm_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Return `RLM`'s keyword arguments for `rlm run`.
 
     Raises:
@@ -26,21 +27,14 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
         raise ConfigurationError(
             "No model is named. Give --model NAME, or set RLM_MODEL (`rlm demo` needs neither)."
         )
-    check_save(options.save)
+    check_suffix(options.save)
     backend_kwargs = {"model_name": options.model}
     if options.base_url:
         backend_kwargs["base_url"] = options.base_url
-    chosen: dict[str, Any] = {
-        "backend": options.backend,
+    chosen = {
+        **given(options, "run"),
         "backend_kwargs": backend_kwargs,
-        "environment": options.environment,
         "environment_kwargs": _environment_kwargs(options),
-        "max_depth": options.max_depth,
-        "max_iterations": options.max_iterations,
-        "max_budget": options.budget,
-        "max_timeout": options.timeout,
-        "max_tokens": options.tokens,
-        "max_errors": options.max_errors,
         "prices": _prices(options),
     }
     if options.sub_model:
@@ -49,21 +43,16 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
     return chosen
 
 
-def check_save(path: str | None) -> None:
-    """Refuse a path that `--save` cannot write, before anything is spent.
-
-    Raises:
-        ConfigurationError: Its suffix is none that we write.
-    """
-    found = None if path is None else format_of(path)
-    if path is not None and (found is None or found.writer is None):
-        raise ConfigurationError(
-            f"Cannot save to {path!r}: the suffix must be one of {', '.join(SUFFIXES)}."
-        )
+def changed_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of `RLM` that `rlm replay` changes of the recorded ones."""
+    changes = given(options, "replay")
+    if options.base_url:
+        changes["backend_kwargs"] = {"base_url": options.base_url}
+    return {name: value for name, value in changes.items() if value is not None}
 
 
 def _environment_kwargs(options: argparse.Namespace) -> dict[str, Any]:
-    """Return what the environment is given; what it does not take is refused by its flag."""
+    """Return the environment's keywords; an error names the flag that it does not take."""
     kwargs: dict[str, Any] = {}
     if options.environment_kwargs is not None:
         kwargs = _read_json("--environment-kwargs", options.environment_kwargs)
@@ -100,7 +89,7 @@ def _prices(options: argparse.Namespace) -> dict[str, tuple[float, float]] | Non
 
 
 def _read_json(flag: str, source: str) -> Any:
-    """Return the value of an option that is JSON, or names a file of it."""
+    """Return the value of a flag that is JSON or names a JSON file."""
     try:
         text = source if source.lstrip().startswith("{") else Path(source).read_text("utf-8")
         return json.loads(text)

@@ -1,4 +1,4 @@
-"""`rlm attach`: which runs go on, and how to look into the kernel of one."""
+"""`rlm attach`: which runs are live, and how to open the kernel of one."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ HOW = """\
 
   jupyter console --existing {file}
 
-It opens the run's own REPL: `context`, `answer`, and the model's variables. What you type runs
-between the model's cells; while one of them runs, the console waits. It becomes a note in the
-run's trajectory. Ctrl-D leaves, and the run goes on.
+It opens the run's REPL with `context`, `answer` and the model's variables. What you type runs
+between the model's cells; while one of them runs, the console waits. It is noted in the run's
+trajectory. Ctrl-D leaves; the run goes on.
 """
 
 MISSING = """
@@ -51,16 +51,18 @@ def attach(options: argparse.Namespace) -> int:
     runs = live_runs()
     sys.stdout.write("".join(f"{_about(run)}\n" for run in runs) or "No run is live.\n")
     if runs:
-        sys.stdout.write("\n`rlm attach RUN` says how to look into one; an id's start will do.\n")
+        sys.stdout.write(
+            "\n`rlm attach RUN` says how to open the kernel of one; its id's start is enough.\n"
+        )
     return Exit.ANSWER
 
 
 _LONGEST = 24 * 3600.0 - 1
-"""Seconds: a run that says it has gone on for longer is shown at that."""
+"""Seconds; the longest time that is shown."""
 
 
 def _about(run: LiveRun) -> str:
-    # Any process of this user may have written the file: a kernel on this machine, too.
+    # Any process of this user may have written the file, also a kernel on this machine.
     seconds = min(max(0.0, time.time() - run.started), _LONGEST)
     took = time.strftime("%H:%M:%S", time.gmtime(seconds))
     words = (run.id, 80), (run.environment, 20), (run.model, 40), (run.question, 60)

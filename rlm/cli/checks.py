@@ -1,16 +1,21 @@
-"""What `rlm doctor` looks at; each check returns findings and raises nothing."""
+"""The checks of `rlm doctor`; each returns findings and raises nothing."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.metadata
 import os
 import platform
+import ssl
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from rlm_kernel.errors import SandboxError
+from rlm_kernel.modal.account import token_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,9 +33,15 @@ OPTIONAL = {
     "anywidget": ("notebook", "the viewer in notebooks"),
     "opentelemetry-sdk": ("otel", "traces"),
 }
-"""Distribution to the extra that brings it and what it is for."""
+"""Distribution to the extra that installs it, and its purpose."""
 
 OLDEST = (3, 11)
+
+PATIENCE = 3.0
+"""Seconds that a Docker engine has to answer."""
+
+SSH_PATIENCE = 10.0
+"""The same for an engine that is reached over ssh, which takes a login."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +50,10 @@ class Finding:
 
     Attributes:
         about: What was looked at, in a word or two.
-        state: `note`: something is missing that not everybody needs; `problem`: it must be mended.
+        state: `note`: something is missing that not everybody needs; `problem`: it must be fixed.
         text: What was found.
         advice: What to do about it; empty when there is nothing to do.
-        core: Whether runs cannot work while it is a problem.
+        core: Whether no run works while it is a problem.
     """
 
     about: str
@@ -67,7 +78,7 @@ def python() -> Iterator[Finding]:
 
 
 def packages() -> Iterator[Finding]:
-    """Look at our own distribution, what it needs, and who else has its import name."""
+    """Look at our distribution, what it needs, and what else has its import name."""
     rlms = _version("rlms")
     if rlms is not None:
         yield Finding(
@@ -76,7 +87,7 @@ def packages() -> Iterator[Finding]:
             text=f"rlms {rlms} is installed too, and both own the import name `rlm`: "
             "files of one have replaced files of the other.",
             advice="pip uninstall -y rlms, then pip install --force-reinstall --no-deps "
-            "rlm-kernel; give rlms an environment of its own.",
+            "rlm-kernel; install rlms in another environment.",
             core=True,
         )
     ours = _version("rlm-kernel")
@@ -112,7 +123,7 @@ def extras() -> Iterator[Finding]:
 
 
 def keys() -> Iterator[Finding]:
-    """Look at which backends have a key; the values are neither read nor shown."""
+    """Look at which backends have a key; no value is shown."""
     from rlm.backends.providers import PROVIDERS
 
     names = {p.name: p.key_variable for p in PROVIDERS.values() if p.key_variable}
@@ -125,7 +136,7 @@ def keys() -> Iterator[Finding]:
             about="key",
             state="note",
             text=f"none is set ({', '.join(lacking)})",
-            advice="Set the one of your provider; `vllm` and other servers of your own need none, "
+            advice="Set the one of your provider; `vllm` and other local servers need none, "
             "and `rlm demo` needs none.",
         )
     elif lacking:
@@ -133,7 +144,7 @@ def keys() -> Iterator[Finding]:
 
 
 def kernel() -> Iterator[Finding]:
-    """Start a kernel for real, run a cell in it, and end it."""
+    """Start a kernel, run a cell in it, and end it."""
     start = time.perf_counter()
     try:
         asyncio.run(_run_a_cell())
@@ -156,14 +167,14 @@ def kernel() -> Iterator[Finding]:
     yield Finding(
         about="local",
         state="note",
-        text="the environment `local` is a process of your own user, without your keys, but not a "
+        text="the environment `local` is a process of your user, without your keys, but not a "
         "boundary against hostile code (files, other processes)",
         advice="For inputs or models that you do not trust use environment=docker.",
     )
 
 
 def kernelspec() -> Iterator[Finding]:
-    """Look whether Jupyter offers our kernel to people."""
+    """Look whether Jupyter lists our kernel."""
     from jupyter_client.kernelspec import (
         KernelSpecManager,
     )
@@ -178,6 +189,78 @@ def kernelspec() -> Iterator[Finding]:
             text="Jupyter does not know the kernel `rlm` (runs do not need it)",
             advice="python -m rlm_kernel install",
         )
+
+
+def docker() -> Iterator[Finding]:
+    """Ask the Docker engine for its version, as a run would but without the package docker."""
+    from rlm_kernel.docker.engine import engine_address
+    from rlm_kernel.docker.engine_api import (
+        EngineRefusalError,
+        EngineRequests,
+    )
+    from rlm_kernel.docker.stream import uses_tls
+
+    address = engine_address()
+    advice = "Only environment=docker needs it: start the engine (or set DOCKER_HOST)."
+    patience = PATIENCE
+    if address.url.startswith("ssh:"):
+        patience = SSH_PATIENCE
+        advice += " Does `docker version` work there, over ssh and without a password?"
+    try:
+        with contextlib.closing(EngineRequests(address, patience)) as engine:
+            version = engine.version()["Version"]
+    except (OSError, EngineRefusalError, SandboxError, ValueError, KeyError, TypeError) as error:
+        if isinstance(error, PermissionError) and "unix:" in address.url:
+            text = f"the engine's socket {address.url} is not open to this user"
+            advice = "Add the user to the group `docker`, or use a rootless engine."
+            yield Finding(about="Docker", state="note", text=text, advice=advice)
+            return
+        if isinstance(error, ssl.SSLError):
+            advice = "Are ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH those of this engine?"
+        elif isinstance(error, PermissionError) and address.tls:
+            advice = "May this user read ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH?"
+        text = f"no engine answers at {address.url} ({error})"
+        yield Finding(about="Docker", state="note", text=text, advice=advice)
+    else:
+        how = ""
+        if address.url.startswith(("tcp:", "http:", "https:")):
+            how = ", without TLS"
+            if uses_tls(address):
+                how = ", over TLS" if address.verify else ", over TLS, its certificate unchecked"
+        yield Finding(about="Docker", state="ok", text=f"engine {version} at {address.url}{how}")
+
+
+def modal() -> Iterator[Finding]:
+    """Look whether there is a Modal token, without showing it or asking Modal."""
+    source = token_source()
+    if source is None:
+        advice = (
+            "Only environment=modal needs one: `modal setup`, or set MODAL_TOKEN_ID and "
+            "MODAL_TOKEN_SECRET."
+        )
+        yield Finding(about="Modal", state="note", text="no token", advice=advice)
+        return
+    text = f"a token is in {source}; sandboxes have no network unless environment_kwargs ask for it"
+    yield Finding(about="Modal", state="ok", text=text)
+
+
+def containers() -> Iterator[Finding]:
+    """Report a container's default limits, read from the request that a run would send."""
+    from rlm_kernel.docker.container_config import container_config
+    from rlm_kernel.docker.options import docker_options
+
+    options = docker_options({})
+    asked = container_config(options.image, "python", options)
+    host = asked["HostConfig"]
+    text = (
+        f"environment=docker asks for {options.image}, network {host['NetworkMode']}, "
+        f"{'read-only' if host['ReadonlyRootfs'] else 'writable'} root, "
+        f"{len(host['Binds']) or 'no'} mounts, capabilities dropped: {', '.join(host['CapDrop'])}, "
+        f"{', '.join(host['SecurityOpt'])}, user {asked['User']}, "
+        f"{host['Memory'] / (1 << 30):g} GiB of memory, {host['PidsLimit']:,} processes and "
+        f"threads, {'all' if options.cpus is None else f'{options.cpus:g}'} CPUs, nothing logged"
+    )
+    yield Finding(about="containers", state="ok", text=text)
 
 
 async def _run_a_cell() -> None:

@@ -1,4 +1,4 @@
-"""`rlm demo`: the whole thing on real input, without a key."""
+"""`rlm demo`: a whole run on real input, without a key."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.arguments import check_save
 from rlm.cli.exit_codes import Exit
+from rlm.cli.output_files import check_suffix
 from rlm.cli.sidecar import finds_its_context
 from rlm.demo import model
 from rlm.demo.question import QUESTION, Count, collect, count, read_answer
@@ -42,7 +42,7 @@ def demo(options: argparse.Namespace) -> int:
     from rlm import RLM
     from rlm.logger import RLMLogger
 
-    check_save(options.save)
+    check_suffix(options.save)
     real = _real_model(options)
     sources = collect()
     size = sum(map(len, sources.values()))
@@ -75,7 +75,7 @@ def demo(options: argparse.Namespace) -> int:
 
 
 def _real_model(options: argparse.Namespace) -> tuple[str, dict[str, Any]] | None:
-    """Return the backend and its keywords when a real model is asked for."""
+    """Return the backend and its keywords when the user names a real model."""
     if not (options.backend or options.model or options.base_url):
         return None
     if not options.model:
@@ -87,7 +87,7 @@ def _real_model(options: argparse.Namespace) -> tuple[str, dict[str, Any]] | Non
 
 
 def _stand_in(running: ExitStack) -> tuple[str, dict[str, Any]]:
-    """Start the stand-in and return how the ordinary `openai` backend reaches it."""
+    """Start the stand-in model, and return the backend and keywords that reach it."""
     server = running.enter_context(StandInServer(model.reply, record=False))
     return "openai", {
         "model_name": model.NAME,
@@ -97,7 +97,7 @@ def _stand_in(running: ExitStack) -> tuple[str, dict[str, Any]]:
 
 
 def _check(answer: str, sources: Mapping[str, str]) -> bool:
-    """Compare the answer with a plain count over the same files, and say how it went."""
+    """Compare the answer with a plain count over the same files, and report the result."""
     truth = count(sources)
     said = read_answer(answer)
     if said == truth:
@@ -113,7 +113,7 @@ def _check(answer: str, sources: Mapping[str, str]) -> bool:
 def _report(
     result: RLMChatCompletion, save: str | None, log: str | None, sources: Mapping[str, str]
 ) -> str | None:
-    """Say what the run took and where it is; return the command that runs it again."""
+    """Report what the run took and where it was saved; return the command that replays it."""
     from rlm.render.outline import summary
 
     again = None
@@ -126,8 +126,7 @@ def _report(
 
 
 def _save(trajectory: Trajectory, path: Path, sources: Mapping[str, str]) -> str | None:
-    """Save the run, and beside it what no log holds: its 10 MB of input."""
-    # Here, not above: `rlm --help` must not wait for them.
+    """Save the run, and beside it its 10 MB of input, which no log holds."""
     from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, write_context
     from rlm.redaction import Redaction
     from rlm_kernel.context.value import context_value

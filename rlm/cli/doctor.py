@@ -1,4 +1,4 @@
-"""`rlm doctor`: what works here, and what to do about what does not."""
+"""`rlm doctor`: says what works here, and what to do about what does not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import textwrap
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rlm.cli import checks, services
+from rlm.cli import checks
 from rlm.cli.exit_codes import Exit
 
 if TYPE_CHECKING:
@@ -23,14 +23,14 @@ ALL = (
     checks.keys,
     checks.kernel,
     checks.kernelspec,
-    services.docker,
-    services.containers,
-    services.modal,
+    checks.docker,
+    checks.containers,
+    checks.modal,
 )
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Look at everything and report it on stdout.
+    """Run all checks and report on stdout.
 
     Returns:
         The exit code; 1 when runs cannot work.

@@ -1,4 +1,4 @@
-"""Where the command starts: arguments in, exit code out, errors as one readable paragraph."""
+"""The command's entry point: arguments in, exit code out, each error as one paragraph."""
 
 from __future__ import annotations
 
@@ -18,10 +18,16 @@ from rlm.errors import (
     MissingPackageError,
     RLMError,
 )
+from rlm.run_options import Door
+from rlm.run_options.spelling import through
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
+
+
+_DOORS: dict[str, Door] = {"run": "run", "replay": "replay", "demo": "demo", "kernel": "build"}
+"""The commands whose flags are run options."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,13 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parser().parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # An answer may hold what the terminal's encoding cannot: better an escape than a crash.
+        # An answer may hold characters that the terminal's encoding lacks: print escapes instead.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = _command(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # Who read our output has gone (`rlm run ... | head`): nobody is left to be told.
+        # The reader of our output has closed it (`rlm run ... | head`): there is nobody to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.ERROR
     except (KeyboardInterrupt, CancellationError) as stop:
@@ -50,19 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _complain(options, error, f"rlm: {error}", Exit.USAGE)
     except RLMError as error:
         return _complain(options, error, f"rlm: {error}", Exit.ERROR)
-    except Exception as error:  # noqa: BLE001 - a person shall never meet a bare traceback
+    except Exception as error:  # noqa: BLE001 - nobody should see a bare traceback
         name = type(error).__name__
-        text = f"rlm: {name}: {error}\nThis is a fault of rlm: --debug shows where."
+        text = f"rlm: {name}: {error}\nThis is a bug in rlm; run with --debug and report it."
         return _complain(options, error, text, Exit.ERROR)
     return code
 
 
 def _command(options: argparse.Namespace) -> int:
-    # A command is a function in a module of its own, both of its name; it is imported when
-    # used: `rlm --help` must not wait for the engine.
+    # Each command is a function in a module of the same name, which is imported when it is used:
+    # `rlm --help` must not wait for the engine.
     module = importlib.import_module(f"rlm.cli.{options.command}")
     command: Callable[[argparse.Namespace], int] = getattr(module, options.command)
-    return command(options)
+    with through(_DOORS.get(options.command)):
+        return command(options)
 
 
 def _complain(options: argparse.Namespace, error: BaseException, text: str, code: Exit) -> Exit:

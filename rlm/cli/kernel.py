@@ -1,4 +1,4 @@
-"""`rlm kernel`: images for kernels in containers, made ahead of time, and what is to be removed."""
+"""`rlm kernel`: makes images for kernels in containers ahead of time, and removes leftovers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def kernel(options: argparse.Namespace) -> int:
-    """Make an image, or remove what is left.
+    """Make an image, or remove leftovers.
 
     Returns:
         The exit code.
@@ -25,7 +25,7 @@ def kernel(options: argparse.Namespace) -> int:
 
 
 def build(options: argparse.Namespace) -> int:
-    """Make the image that runs will use, so that the first need not wait for it."""
+    """Make the image that runs will use, so that the first one does not wait for it."""
     from rlm_kernel.docker.engine import engine, engine_address
     from rlm_kernel.docker.images import Images
     from rlm_kernel.docker.options import docker_options
@@ -44,7 +44,7 @@ def build(options: argparse.Namespace) -> int:
 
 
 def prune(options: argparse.Namespace) -> int:
-    """Remove containers that a crashed host left, and on request the images that we have made."""
+    """Remove containers that a crashed host left, and with `--images` the images that we made."""
     check_environment("docker", None)
     from rlm_kernel.docker import prune
     from rlm_kernel.docker.engine import engine_address

@@ -1,4 +1,4 @@
-"""A file of a recorded run, as a command is given it."""
+"""Reads the file of a recorded run that a command names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ if TYPE_CHECKING:
 
 
 def recorded(file: str, number: int | None = None) -> Trajectory:
-    """Read a recorded run.
-
-    Args:
-        file: Its path.
-        number: Which run of a log of several, from 1.
+    """Read a recorded run; of a log of several the one with that number, from 1.
 
     Raises:
         ConfigurationError: There is no such file or run, or its format cannot be read.

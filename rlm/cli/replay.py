@@ -1,4 +1,4 @@
-"""`rlm replay`: a recorded run again, from its log; or on from one of its turns, with a model."""
+"""`rlm replay`: plays a recorded run again, or goes on from one of its turns with a model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.arguments import check_save
+from rlm.cli.arguments import changed_arguments
 from rlm.cli.load_log import recorded
-from rlm.cli.run_and_report import complete, refuse_unwritable
+from rlm.cli.output_files import check_writable
+from rlm.cli.run_and_report import complete
 from rlm.errors import ConfigurationError, ReplayWarning
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from rlm.trajectory import Trajectory
 
 _LIVE_ONLY = ("turn", "message")
-"""Options that make it a run that goes on with a model."""
+"""Options that make it go on with a model."""
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -33,8 +34,7 @@ def replay(options: argparse.Namespace) -> int:
     from rlm import RLM
     from rlm.core.replay_port import NOT_GIVEN
 
-    check_save(options.save)
-    refuse_unwritable(options)
+    check_writable(save=options.save, log_dir=options.log_dir)
     goes_on = options.resume or any(getattr(options, name) is not None for name in _LIVE_ONLY)
     log = _log(options)
     chosen: dict[str, Any] = {
@@ -44,7 +44,7 @@ def replay(options: argparse.Namespace) -> int:
         "messages": options.message,
         "on_miss": options.on_miss,
         "model": options.model,
-        **_changes(options),
+        **changed_arguments(options),
     }
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", ReplayWarning)
@@ -62,7 +62,7 @@ def replay(options: argparse.Namespace) -> int:
 
 
 def _log(options: argparse.Namespace) -> str | Trajectory:
-    """Return the log: its path, beside which its context may be, or one run of a log of several."""
+    """Return the log's path, beside which its context may be, or one run of a log of several."""
     trajectory = recorded(options.file, options.run)
     return trajectory if Path(options.file).suffix.lower() == ".jsonl" else options.file
 
@@ -71,18 +71,3 @@ def _context(path: str) -> Path:
     if not Path(path).exists():
         raise ConfigurationError(f"--context {path!r}: there is no such file or folder.")
     return Path(path)
-
-
-def _changes(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of `RLM` that are to differ from the recorded ones."""
-    changes = {
-        "backend": options.backend,
-        "environment": options.environment,
-        "max_iterations": options.max_iterations,
-        "max_budget": options.budget,
-        "max_timeout": options.timeout,
-        "max_tokens": options.tokens,
-    }
-    if options.base_url:
-        changes["backend_kwargs"] = {"base_url": options.base_url}
-    return {name: value for name, value in changes.items() if value is not None}

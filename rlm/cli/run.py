@@ -1,4 +1,4 @@
-"""`rlm run`: a question, a context, an answer."""
+"""`rlm run`: answers a question about a context."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.arguments import settings
+from rlm.cli.arguments import rlm_arguments
 from rlm.cli.exit_codes import Exit
-from rlm.cli.run_and_report import complete, refuse_unwritable
+from rlm.cli.output_files import check_writable
+from rlm.cli.run_and_report import complete
 from rlm.errors import ConfigurationError
+from rlm.run_options import ARGUMENT, OPTIONS
 
 if TYPE_CHECKING:
     import argparse
@@ -19,7 +21,7 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answer the question, or say what would be done (`--dry-run`).
+    """Answer the question, or print what would be done (`--dry-run`).
 
     Returns:
         The exit code.
@@ -29,13 +31,13 @@ def run(options: argparse.Namespace) -> int:
     """
     from rlm import RLM
 
-    chosen = settings(options)
+    chosen = rlm_arguments(options)
     context = _context(options)
     if options.dry_run:
         config = RLM(**chosen).config  # starts nothing, and refuses what a run would refuse
         chosen["environment_kwargs"] = config.public()["environment_kwargs"]  # no secrets
         return _dry_run(options, chosen, context)
-    refuse_unwritable(options)
+    check_writable(save=options.save, log_dir=options.log_dir)
     return complete(options, lambda **told: RLM(**chosen, **told), context, options.question)
 
 
@@ -59,7 +61,7 @@ def _context(options: argparse.Namespace) -> Any:
 
 
 def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) -> int:
-    """Print what a run would be given; nothing is sent, and nothing is started."""
+    """Print what a run would be given; send and start nothing."""
     from rlm.context import describe
     from rlm_kernel.context.read_path import read_path
 
@@ -67,15 +69,9 @@ def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) 
     about = describe(value, remark)
     characters = _characters(value)
     limits = {
-        name: chosen[name]
-        for name in (
-            "max_depth",
-            "max_iterations",
-            "max_budget",
-            "max_timeout",
-            "max_tokens",
-            "max_errors",
-        )
+        row.name: chosen[row.name]
+        for row in OPTIONS
+        if row.place == ARGUMENT and row.name in chosen and row.kind in {"int", "float"}
     }
     report = {
         "question": options.question,

@@ -1,17 +1,15 @@
-"""What `rlm run` and `rlm replay` share: carry a run out, print the answer, save the record."""
+"""What `rlm run` and `rlm replay` share: run, print the answer, save the record."""
 
 from __future__ import annotations
 
 import json
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rlm.cli.exit_codes import Exit
 from rlm.cli.sidecar import carry_context
-from rlm.cli.summary import figures
-from rlm.errors import CancellationError, ConfigurationError, LimitExceededError, RLMError
+from rlm.errors import CancellationError, LimitExceededError, RLMError
+from rlm.run_options.spelling import how_to_allow_more
 
 if TYPE_CHECKING:
     import argparse
@@ -29,20 +27,17 @@ def complete(
     *,
     log: str | None = None,
 ) -> int:
-    """Carry a run out and say what came of it.
+    """Run to the end, print the answer, save the record, and return the exit code.
 
     Args:
-        options: `json`, `save`, `log_dir`, `verbose` and `quiet` count.
-        make: Makes the `RLM` with `logger` and `verbose`.
-        context: What `completion` is given.
+        options: The flags; `json`, `save`, `log_dir`, `verbose` and `quiet` count.
+        make: Makes the `RLM`; takes `logger` and `verbose`.
+        context: The prompt of `completion`.
         question: Its `root_prompt`.
-        log: The file of the run that is played again: a context beside it goes with the new one.
-
-    Returns:
-        The exit code.
+        log: The file of the run that is replayed; the context beside it is copied with the new run.
 
     Raises:
-        RLMError: The run failed, or could not begin.
+        RLMError: The run failed, or could not start.
     """
     from rlm.logger import RLMLogger
 
@@ -66,38 +61,36 @@ def complete(
     if trouble is not None:
         sys.stderr.write(f"rlm: The run could not be saved to {options.save!r}: {trouble}\n")
     if isinstance(error, LimitExceededError):
-        sys.stderr.write(f"rlm: {error}\n")
+        sys.stderr.write(f"rlm: {error} {how_to_allow_more(error)}\n")
         return Exit.LIMIT
     if error is not None:
         raise error
     return Exit.ANSWER if trouble is None else Exit.ERROR
 
 
-def refuse_unwritable(options: argparse.Namespace) -> None:
-    """Refuse, before anything is paid for, what could not be written afterwards.
+def figures(root: RunNode) -> dict[str, Any]:
+    """Return what a run took so far, children and plain calls included, for `--json`.
 
-    Raises:
-        ConfigurationError: `--save` or `--log-dir` names no place that can be written.
+    `time` is in seconds, `status` is a `rlm.events.RunStatus`, `usage` is what
+    `UsageSummary.to_dict()` returns.
     """
-    targets = {"--save": options.save and Path(options.save).parent, "--log-dir": options.log_dir}
-    if options.save and Path(options.save).is_dir():
-        raise ConfigurationError(f"--save {options.save!r} is a folder: name a file in it.")
-    for flag, folder in targets.items():
-        if folder:
-            try:
-                Path(folder).mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryFile(dir=folder):
-                    pass
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{flag}: nothing can be written to {str(folder)!r}: {error.strerror}."
-                ) from error
+    runs = list(root.walk())
+    finished = root.finished
+    return {
+        "status": "error" if finished is None else finished.status,
+        "model": root.started.model,
+        "turns": sum(len(run.turns) for run in runs),
+        "sub_calls": sum(len(run.sub_calls) for run in runs),
+        "children": len(runs) - 1,
+        "time": None if finished is None else finished.duration,
+        "usage": root.usage.to_dict(),
+    }
 
 
 def _save(
     trajectory: Trajectory, path: str | None, log: str | None
 ) -> tuple[str | None, str | None]:
-    """Save the run; return where, and what went wrong: a paid answer is printed all the same."""
+    """Save the run; return where, and what went wrong: a paid answer is printed in any case."""
     if not path:
         return None, None
     try:
@@ -126,7 +119,7 @@ def _print_answer(
 
 
 def _print_figures(root: RunNode, files: dict[str, str | None], *, told: bool) -> None:
-    """Print what the run took, unless the console has told it, and where its files are."""
+    """Print what the run took, unless the console did, and where its files are."""
     from rlm.render.outline import summary
 
     lines = [] if told else [summary(root)]

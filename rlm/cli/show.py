@@ -1,4 +1,4 @@
-"""`rlm show`: a recorded run as a tree, or one of its turns in full."""
+"""`rlm show`: prints a recorded run as a tree, or one of its turns in full."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _turn(trajectory: Trajectory, number: int) -> Iterable[Line]:
 
 
 def _print(lines: Iterable[Line]) -> None:
-    """Print lines, coloured on a terminal, and never wrapped: they are to be copied."""
+    """Print lines, coloured on a terminal, and never wrapped, so that they can be copied."""
     if not sys.stdout.isatty():
         sys.stdout.writelines(f"{'  ' * line.level}{line.text}\n" for line in lines)
         return

@@ -1,4 +1,4 @@
-"""The context beside a log: a command that writes a run again writes it beside the new file too."""
+"""Copies the context that stands beside a log when a command writes the run to another file."""
 
 from __future__ import annotations
 
@@ -16,28 +16,24 @@ _SUFFIXES = (".ipynb", ".json")
 
 
 def finds_its_context(path: str | Path) -> bool:
-    """Whether a saved run of this name finds its context beside it when it is played again.
-
-    Args:
-        path: The file; its suffix decides.
-    """
+    """Whether a run in a file of this suffix finds its context beside it when it is replayed."""
     found = format_of(path)
     return found is not None and found.suffix in _SUFFIXES
 
 
 def carry_context(trajectory: Trajectory, source: str | Path, target: str | Path) -> str | None:
-    """Copy what a run was about from beside its log, to where it is to be saved.
+    """Copy a run's context from beside its log to beside the file that will be written.
 
     Args:
         trajectory: The run.
-        source: A log of the run, or of the one that was played again.
+        source: A log of the run, or of the run that was replayed.
         target: The file that will be written.
 
     Returns:
-        The copy; None where there is nothing to copy, or it is there.
+        The copy; None where there is nothing to copy, or it is there already.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The copy cannot be written.
     """
     from rlm.formats.notebook.sidecar import context_file, side_folder
 
@@ -49,7 +45,7 @@ def carry_context(trajectory: Trajectory, source: str | Path, target: str | Path
     if copy.exists() and copy.samefile(file):
         return None
     with file.open("rb") as content:
-        # The log, and what is beside it, may be anybody's: a link to a file of ours, say.
+        # The log and the file beside it may be anybody's: the file may be a link to a private one.
         if hashlib.file_digest(content, "sha256").hexdigest() != about.get("sha256"):
             return None
     copy.parent.mkdir(parents=True, exist_ok=True)

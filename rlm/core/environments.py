@@ -1,4 +1,4 @@
-"""Where kernels run: the environments' names, what each takes, and a new tree's sandbox."""
+"""The environments: their names, what each takes, and a sandbox for a new tree."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from rlm.errors import ArgumentError, ConfigurationError, MissingKeyError, MissingPackageError
+from rlm.run_options import ENVIRONMENT
+from rlm.run_options.spelling import spelled
 from rlm_kernel.docker.options import DOCKER_KWARGS, docker_options
 from rlm_kernel.modal.account import NO_TOKEN, token_source
 from rlm_kernel.modal.options import MODAL_KWARGS, modal_options
@@ -46,16 +48,18 @@ def check_environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any
             f"Unknown environment {name!r}. Known are {', '.join(map(repr, ENVIRONMENTS))}."
         )
     if kwargs is not None and not isinstance(kwargs, dict):
-        raise ArgumentError(f"environment_kwargs must be a dict, not {type(kwargs).__name__}.")
+        raise ArgumentError(
+            f"{spelled('environment_kwargs')} must be a dict, not {type(kwargs).__name__}."
+        )
     kwargs = dict(kwargs or {})
     if unknown := set(kwargs) - set(ENVIRONMENTS[name]):
-        where = f"The environment {name!r} (environment_kwargs)"
+        where = f"The environment {name!r} ({spelled('environment_kwargs')})"
         raise unknown_arguments(unknown, ENVIRONMENTS[name], where)
     _check_everywhere(kwargs)
     if name in _OPTIONS:
         _check_options(name, kwargs)
     if name == "modal" and token_source() is None:
-        raise MissingKeyError(f"environment='modal': {NO_TOKEN}")
+        raise MissingKeyError(f"The environment 'modal': {NO_TOKEN}")
     return kwargs
 
 
@@ -81,7 +85,7 @@ def new_sandbox(name: str, kwargs: dict[str, Any], warm: MachinePool | None = No
 
 
 def kept_between_trees(name: str, kwargs: dict[str, Any]) -> MachinePool | None:
-    """Return where the environment keeps what it starts, when it was told to; else None.
+    """Return the pool of an environment that reuses its sandboxes, else None.
 
     Call it on the event loop that will use it, and close what it returns.
     """
@@ -93,13 +97,7 @@ def kept_between_trees(name: str, kwargs: dict[str, Any]) -> MachinePool | None:
 
 
 def unknown_arguments(given: Iterable[str], allowed: Iterable[str], where: str) -> ArgumentError:
-    """Return the error for keywords that are not taken, with those that are.
-
-    Args:
-        given: The keywords that are not taken.
-        allowed: Those that are.
-        where: What takes them, such as ``"RLM()"``.
-    """
+    """Return the error for unknown keywords `given` to `where`, such as ``"RLM()"``."""
     given, allowed = sorted(given), sorted(allowed)
     close = difflib.get_close_matches(given[0], allowed, n=1)
     guess = f" Did you mean {close[0]!r}?" if close else ""
@@ -112,28 +110,32 @@ def unknown_arguments(given: Iterable[str], allowed: Iterable[str], where: str) 
 def _check_everywhere(kwargs: dict[str, Any]) -> None:
     setup_code = kwargs.get("setup_code")
     if setup_code is not None and not isinstance(setup_code, str):
-        raise ArgumentError(f"setup_code must be a str, not {type(setup_code).__name__}.")
+        raise ArgumentError(f"{_key('setup_code')} must be a str, not {type(setup_code).__name__}.")
     limit = kwargs.get("output_limit", 1)
     if isinstance(limit, bool) or not isinstance(limit, int):
-        raise ArgumentError(f"output_limit must be a whole number, not {limit!r}.")
+        raise ArgumentError(f"{_key('output_limit')} must be a whole number, not {limit!r}.")
     if limit < 1:
-        raise ConfigurationError(f"output_limit must be at least 1, not {limit!r}.")
+        raise ConfigurationError(f"{_key('output_limit')} must be at least 1, not {limit!r}.")
     env = kwargs.get("env")
     if env is not None and not (
         isinstance(env, dict) and all(isinstance(x, str) for pair in env.items() for x in pair)
     ):
-        raise ArgumentError("env must be a dict of str to str.")
+        raise ArgumentError(f"{_key('env')} must be a dict of str to str.")
+
+
+def _key(name: str) -> str:
+    return spelled(name, ENVIRONMENT)
 
 
 def _check_options(name: str, kwargs: dict[str, Any]) -> None:
-    """Check what one environment alone takes; its package has the environment's name."""
+    """Check the keys of one environment; its package has the environment's name."""
     try:
         _OPTIONS[name](kwargs)
     except TypeError as error:
-        raise ArgumentError(f"environment_kwargs: {error}") from error
+        raise ArgumentError(f"{spelled('environment_kwargs')}: {error}") from error
     except ValueError as error:
-        raise ConfigurationError(f"environment_kwargs: {error}") from error
+        raise ConfigurationError(f"{spelled('environment_kwargs')}: {error}") from error
     if importlib.util.find_spec(name) is None:
         raise MissingPackageError(
-            f"environment={name!r} needs the package {name}: pip install 'rlm-kernel[{name}]'."
+            f"The environment {name!r} needs the package {name}: pip install 'rlm-kernel[{name}]'."
         )

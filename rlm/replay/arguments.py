@@ -2,39 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.config_log import PLAIN
 from rlm.core.environments import ENVIRONMENTS
 from rlm.errors import ConfigurationError, ReplayWarning, RLMError
+from rlm.replay.from_log import left_out, refuse_addresses, taken_arguments
+from rlm.run_options import RunOption, logged_in
 from rlm.trajectory import TrajectoryError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rlm.trajectory import RunNode
-
-_EVERYWHERE = ("setup_code", "memory_limit", "output_limit")
-"""Keywords that every environment takes; the others go when a run moves to another one."""
-
-_FROM_A_LOG = frozenset(
-    {
-        *_EVERYWHERE,
-        *("image", "packages", "mem_limit", "shm_size", "cpus", "pids_limit", "workdir"),
-        *("app_name", "cpu", "memory", "gpu", "region", "timeout", "idle_timeout"),
-    }
-)
-"""Keywords of environments that are taken from a log. A log may be anybody's: what opens a sandbox
-(volumes, networks, secrets, users) has to be given again."""
-
-_LIMITS = ("max_budget", "max_timeout", "max_tokens", "max_errors")
-
-_ADDRESS = re.compile(
-    r"url|endpoint|api_base|host|proxy|location|region|fallbacks|model_list", re.IGNORECASE
-)
-"""Keywords of backends that say where a key is sent: never taken from a log unseen."""
 
 _MASKED = ("***",)
 
@@ -74,8 +54,8 @@ def _recorded(root: RunNode, changes: Mapping[str, Any]) -> dict[str, Any]:
         "environment_kwargs": _unmasked(config.get("environment_kwargs")),
         "depth": root.started.depth,
         **{name: config[name] for name in ("max_depth", "max_iterations") if config.get(name)},
-        **{name: limits[name] for name in _LIMITS if limits.get(name) is not None},
-        **{name: settings[name] for name in PLAIN if name in settings},
+        **{n: limits[n] for n in _names(logged_in("limits")) if limits.get(n) is not None},
+        **{n: settings[n] for n in _names(logged_in("settings")) if n in settings},
         **{
             name: _unmasked(settings[name])
             for name in ("sampling_args", "sub_sampling_args")
@@ -104,8 +84,8 @@ def with_changes(
 ) -> dict[str, Any]:
     """Return the arguments of a log's run with what the user changes.
 
-    Of the keywords of the same backend and of the same environment only those that are given
-    change; another backend or environment begins with none of the log's own.
+    Of the keys of the same backend and of the same environment only those change that are given;
+    another backend or environment takes none of the log's own.
 
     Args:
         recorded: What `recorded_arguments` returned.
@@ -117,45 +97,34 @@ def with_changes(
         ConfigurationError: A key would be sent to an address that only the log names.
     """
     recorded = _of_same_backends(recorded, changes)
-    merged = {**recorded, **changes}
     if asks:
-        _refuse_addresses(recorded, changes)
-    given = changes.get("backend_kwargs") or {}
-    merged["backend_kwargs"] = {**recorded["backend_kwargs"], **given}
-    if model is not None:
-        merged["backend_kwargs"] = {**(merged.get("backend_kwargs") or {}), "model_name": model}
-    kwargs = dict(recorded["environment_kwargs"])
-    given = changes.get("environment_kwargs") or {}
-    left_out = sorted(kwargs.keys() - _FROM_A_LOG - given.keys())
-    if left_out and merged["environment"] == recorded["environment"]:
+        refuse_addresses(recorded, changes)
+    same_environment = (
+        changes.get("environment", recorded["environment"]) == recorded["environment"]
+    )
+    lost = list(left_out(recorded, changes, asks=asks, same_environment=same_environment))
+    if lost:
         warnings.warn(
-            f"Not taken from the log: environment_kwargs {', '.join(left_out)}. Give them again "
-            "where the run needs them.",
+            f"Not taken from the log: {'; '.join(lost)}. Give them again where the run needs them.",
             ReplayWarning,
             stacklevel=4,
         )
-    kwargs = {name: value for name, value in kwargs.items() if name in _FROM_A_LOG}
-    if merged["environment"] != recorded["environment"]:
-        kwargs = {name: kwargs[name] for name in _EVERYWHERE if name in kwargs}
+    recorded = taken_arguments(recorded, asks=asks)
+    merged = {**recorded, **changes}
+    given = changes.get("backend_kwargs") or {}
+    merged["backend_kwargs"] = {**recorded["backend_kwargs"], **given}
+    if model is not None:
+        merged["backend_kwargs"] = {**merged["backend_kwargs"], "model_name": model}
+    kwargs = recorded["environment_kwargs"]
+    if not same_environment:
+        kwargs = {name: kwargs[name] for name in ENVIRONMENTS["local"] if name in kwargs}
     known = ENVIRONMENTS.get(merged["environment"], ())
     kwargs = {name: value for name, value in kwargs.items() if name in known}
-    merged["environment_kwargs"] = {**kwargs, **given}
+    merged["environment_kwargs"] = {**kwargs, **(changes.get("environment_kwargs") or {})}
     for name in ("custom_tools", "custom_sub_tools"):
         if recorded.get(name) is not None and changes.get(name) is not None:
             merged[name] = {**recorded[name], **changes[name]}
     return merged
-
-
-def addresses(kwargs: Mapping[str, Any]) -> set[str]:
-    """Return which of a backend's keywords say where a key is sent.
-
-    Args:
-        kwargs: What a log says that its client took.
-    """
-    found = set(filter(_ADDRESS.search, kwargs))
-    if any(map(_ADDRESS.search, kwargs.get("sampling_args") or ())):
-        found.add("sampling_args")  # litellm takes addresses there as well
-    return found
 
 
 def _of_same_backends(recorded: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,30 +140,8 @@ def _of_same_backends(recorded: dict[str, Any], changes: Mapping[str, Any]) -> d
     return kept
 
 
-def _refuse_addresses(recorded: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Refuse to send a key to where only the log says that it goes.
-
-    Raises:
-        ConfigurationError: The log names an address, and the user does not.
-    """
-    named = [("backend_kwargs", recorded["backend_kwargs"], changes.get("backend_kwargs") or {})]
-    if "other_backend_kwargs" not in changes:
-        others = recorded.get("other_backend_kwargs", ())
-        named += [(f"other_backend_kwargs[{i}]", kwargs, {}) for i, kwargs in enumerate(others)]
-    for argument, kwargs, given in list(named):
-        if "sampling_args" not in given:  # litellm takes addresses there as well
-            named.append((f"{argument}['sampling_args']", kwargs.get("sampling_args") or {}, {}))
-    for argument in ("sampling_args", "sub_sampling_args"):
-        if argument not in changes:
-            named.append((argument, recorded.get(argument) or {}, {}))
-    for argument, kwargs, given in named:
-        for name, value in kwargs.items():
-            if _ADDRESS.search(name) and name not in given:
-                raise ConfigurationError(
-                    f"The log says that models are asked at {name}={value!r}. Your key would be "
-                    f"sent there; if that is right, say so: {argument}={{{name!r}: {value!r}}} "
-                    "(--base-url on the command line)."
-                )
+def _names(rows: tuple[RunOption, ...]) -> Iterator[str]:
+    return (row.name for row in rows)
 
 
 def _tools(recorded: Any, given: Mapping[str, Any], argument: str) -> dict[str, Any]:

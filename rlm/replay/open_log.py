@@ -13,6 +13,8 @@ from rlm.replay.arguments import recorded_arguments, with_changes
 from rlm.replay.plan import ON_MISS, ReplayPlan
 from rlm.replay.player import ReplayClient
 from rlm.replay.recorded_end import finished_turns
+from rlm.run_options import DOOR
+from rlm.run_options.spelling import assigned
 from rlm.trajectory import TrajectoryError, load
 from rlm.trajectory.models_asked import models_before, models_met
 
@@ -153,8 +155,8 @@ def _first_live_turn(
     if not 1 <= turn <= max(furthest, 1):
         end = f"the run answered in turn {last}" if answered else f"its last whole turn is {last}"
         raise ConfigurationError(
-            f"turn={turn}: the log can be left from turn 1 to turn {max(furthest, 1)}, because "
-            f"{end}."
+            f"{assigned('turn', str(turn), DOOR)}: the log can be left from turn 1 to turn "
+            f"{max(furthest, 1)}, because {end}."
         )
     return turn
 

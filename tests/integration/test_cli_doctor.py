@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rlm.cli import main
-from rlm.cli.services import docker, modal
+from rlm.cli.checks import docker, modal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,7 +20,7 @@ import pytest
 from notebook_kernel import until
 from stop_accepting import stop_accepting
 
-from rlm.cli.services import docker as doctor_asks
+from rlm.cli.checks import docker as doctor_asks
 from rlm.core.environments import new_sandbox
 from rlm_kernel.context.value import context_value
 from rlm_kernel.docker.container_config import LABEL

@@ -156,7 +156,7 @@ def test_a_failed_run_is_bound_too_with_its_error(notebook: Any, capsys: Any) ->
     ("line", "error"),
     [
         ("-b anthropic", "MissingKeyError: "),
-        ("--budget 1", "ConfigurationError: max_budget=1.0 cannot be kept"),
+        ("--budget 1", "ConfigurationError: --budget 1.0 cannot be kept"),
         ("-v nothing", "UsageError: "),
         ("--image x", "UsageError: --image is for containers"),
         ("--bg --save r.pdf", "ConfigurationError: --save r.pdf"),
@@ -357,7 +357,7 @@ def test_a_line_and_the_defaults_are_the_arguments_of_rlm(
     notebook.magics.model = "m"
     for name, value in defaults.items():
         setattr(notebook.magics, name, value)
-    found = rlm_arguments(parse(type(notebook.magics).ask, line), notebook.magics)
+    found = rlm_arguments(parse(line), notebook.magics)
     expected = {**ARGUMENTS, **arguments}
     expected["backend_kwargs"] = {"model_name": "m", **expected["backend_kwargs"]}
     assert found == expected

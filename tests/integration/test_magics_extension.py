@@ -262,8 +262,8 @@ def test_models_say_their_window_and_which_keys_are_set(notebook: Any, monkeypat
         ("%rlm what is this", "%%rlm (two percent signs)"),
         ("%rlm show 7", "There is no run '7'"),
         ("%rlm show", "Nothing has been asked yet"),
-        ("%rlm save 1", "It is: %rlm save ID PATH"),
-        ("%rlm load", "It is: %rlm load PATH"),
+        ("%rlm save 1", "Usage: %rlm save ID PATH"),
+        ("%rlm load", "Usage: %rlm load PATH"),
         ("%rlm save 'x", "No closing quotation"),
     ],
 )

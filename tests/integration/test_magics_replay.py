@@ -10,7 +10,7 @@ from IPython.core.error import UsageError
 from story import Story
 
 from rlm import Trajectory
-from rlm_ipython.changes import changes_of
+from rlm_ipython.arguments import changes_of
 from rlm_ipython.flags import parse
 
 LOOK = "```repl\nx = llm_query('hey')\n```"
@@ -246,7 +246,7 @@ def test_a_flag_of_a_fork_changes_that_and_nothing_else(
     notebook: Any, line: str, config: dict[str, Any], changes: dict[str, Any]
 ) -> None:
     root = recorded(**config)
-    flags = parse(type(notebook.magics).ask, line)
+    flags = parse(line)
     assert changes_of(flags, notebook.magics, root, asks=True) == changes
 
 
@@ -259,7 +259,7 @@ def recorded(**config: Any) -> Any:
 
 
 def test_a_container_s_image_is_refused_where_there_is_no_container(notebook: Any) -> None:
-    flags = parse(type(notebook.magics).ask, "--image mine")
+    flags = parse("--image mine")
     with pytest.raises(UsageError, match="add --docker or --modal"):
         changes_of(flags, notebook.magics, recorded(), asks=True)
 
@@ -271,7 +271,7 @@ def test_a_container_s_image_is_refused_where_there_is_no_container(notebook: An
         ("%rlm replay x.ipynb -s gpt-5", "so -s has no meaning there"),
         ("%rlm replay x.ipynb --base-url http://h", "so --base-url has no meaning there"),
         ("%rlm fork 1 zwei", "TURN is the number of a turn"),
-        ("%rlm fork 1", "It is: %rlm fork ID|PATH TURN [flags]"),
+        ("%rlm fork 1", "Usage: %rlm fork ID|PATH TURN [flags]"),
         ("%rlm fork 9 2", "There is no run '9'"),
         ("%rlm replay x.ipynb --persistent", "--persistent is for questions"),
         ("%rlm replay x.ipynb --nonsense", "--nonsense"),

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from rlm.cli import main
-from rlm.cli.arguments import settings
+from rlm.cli.arguments import rlm_arguments
 from rlm.cli.parser import parser
 from rlm.cli.reference import reference
 from rlm.errors import ConfigurationError
 
 
 def chosen(*arguments: str) -> dict[str, Any]:
-    return settings(parser().parse_args(["run", "why?", "--model", "m", *arguments]))
+    return rlm_arguments(parser().parse_args(["run", "why?", "--model", "m", *arguments]))
 
 
 def test_options_become_the_arguments_of_a_run() -> None:
@@ -129,7 +129,7 @@ def test_wrong_usage_ends_with_2_and_says_how_to_use_it(
 def test_model_and_backend_come_from_the_environment_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RLM_MODEL", "from-env")
     monkeypatch.setenv("RLM_BACKEND", "vllm")
-    options = settings(parser().parse_args(["run", "why?"]))
+    options = rlm_arguments(parser().parse_args(["run", "why?"]))
     assert options["backend"] == "vllm"
     assert options["backend_kwargs"]["model_name"] == "from-env"
 
@@ -139,9 +139,33 @@ def test_what_an_environment_does_not_take_is_refused_before_anything_is_asked(
 ) -> None:
     run = ["run", "why?", "--model", "m", "--base-url", "http://127.0.0.1:1/v1"]
     assert main([*run, "--environment-kwargs", '{"image": "x"}']) == 2
-    assert "'local' (environment_kwargs) takes no argument 'image'" in capsys.readouterr().err
+    assert "'local' (--environment-kwargs) takes no argument 'image'" in capsys.readouterr().err
     assert main([*run, "--environment", "nowhere", "--image", "x"]) == 2
     assert "Unknown environment 'nowhere'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--budget", "1"], "rlm: --budget 1.0 cannot be kept: "),
+        (["--budget", "1"], """Give its price: --prices '{"m": [USD per 1M input tokens, """),
+        (["--backend", "vllm"], "The backend 'vllm' needs --base-url, "),
+        (["--base-url", "nowhere"], "rlm: --base-url must be an address such as "),
+        (
+            ["--environment-kwargs", '{"output_limit": 0}'],
+            "rlm: --environment-kwargs 'output_limit' must be at least 1, not 0.",
+        ),
+    ],
+)
+def test_an_error_names_the_flag_not_the_argument_behind_it(
+    arguments: list[str],
+    complaint: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    assert main(["run", "why?", "--model", "m", "--dry-run", *arguments]) == 2
+    assert complaint in capsys.readouterr().err
 
 
 def test_without_a_model_one_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:

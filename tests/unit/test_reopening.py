@@ -156,6 +156,18 @@ def test_another_backend_takes_none_of_the_logs_keywords(monkeypatch: pytest.Mon
         RLM.from_notebook(trajectory, other_backends=["openai"], turn=1)
 
 
+def test_what_a_log_may_not_choose_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-my-own-key")
+    theirs = {"model_name": "m", "timeout": 5, "profile": "p", "invented": 1, "max_retries": None}
+    trajectory = log(backend_kwargs=theirs, settings={"sampling_args": {"sampling_args": 3}})
+    with pytest.warns(ReplayWarning, match=r"log: backend_kwargs invented, profile\. Give them"):
+        rlm = RLM.from_notebook(trajectory, turn=1)
+    known = {"model_name": "gpt-5-mini", "timeout": 5, "max_retries": None}
+    assert rlm.config.root.backend_kwargs == known
+    rlm.close()
+    RLM.from_notebook(trajectory, replay=True).close()
+
+
 def test_masked_values_do_not_come_back() -> None:
     kwargs = {"env": {"DB": "***"}, "output_limit": 5, "memory_limit": "<object>"}
     backend = {"model_name": "m", "timeout": "<Timeout>", "default_headers": {"X-A": "***"}}
