@@ -3,23 +3,65 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+import rlm
 from rlm_kernel.relay.bootstrap import MODULES
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("rlm_ipython", "rlm", "rlm_kernel")
-"""Imports run in this order only."""
 
-DOORS_UPWARDS: dict[str, set[str]] = {
-    "rlm/__init__.py": {"rlm_ipython"},
-    "rlm/render/view.py": {"rlm_ipython"},
+FLOORS: tuple[str, ...] = (
+    "rlm_ipython",
+    "rlm_ipython/viewer",
+    "rlm/cli",
+    "rlm/demo",
+    "rlm/api",
+    "rlm/replay",
+    "rlm/logger",
+    "rlm/core",
+    "rlm/formats/notebook",
+    "rlm/formats/jsonl",
+    "rlm/formats",
+    "rlm/render",
+    "rlm/trajectory",
+    "rlm/backends",
+    "rlm/run_options",
+    "rlm",
+    "rlm_kernel/subcall_server",
+    "rlm_kernel/docker",
+    "rlm_kernel/modal",
+    "rlm_kernel/relay",
+    "rlm_kernel/local",
+    "rlm_kernel/host",
+    "rlm_kernel/guest",
+    "rlm_kernel/context",
+    "rlm_kernel/protocol",
+    "rlm_kernel",
+)
+"""Every folder, from the top floor down: a module imports its own folder and the floors below.
+
+The files of `rlm/` itself are the words of a run; those of `rlm_kernel/` what all its folders say.
+"""
+
+FACES: dict[str, str] = {
+    "rlm/__init__.py": "rlm_ipython",
+    "rlm/__main__.py": "rlm/cli",
+    "rlm/approval.py": "rlm/api",
+    "rlm_kernel/__main__.py": "rlm_kernel/subcall_server",
+    "rlm_kernel/forkserver.py": "rlm_kernel/guest",
+    "rlm_kernel/inside/__init__.py": "rlm_kernel/guest",
+    "rlm_kernel/inside/restored.py": "rlm_kernel/guest",
+    "rlm_kernel/install.py": "rlm_kernel/subcall_server",
+    "rlm_kernel/provisioner.py": "rlm_kernel/subcall_server",
 }
-"""Modules that load a package above them, by name and at run time."""
+"""Modules that users, Jupyter or `python -m` know by a name: they stand on the floor named here."""
 
 INSIDE_THE_SANDBOX = tuple(path for path in MODULES if path != "rlm_kernel/__main__.py")
 WHAT_A_SANDBOX_HAS = {"IPython", "ipykernel", "jupyter_client", "tornado", "traitlets", "zmq"}
@@ -30,6 +72,47 @@ LAZY = ("openai", "anthropic", "litellm", "docker", "modal", "rich", "nbformat",
 
 def modules() -> list[Path]:
     return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def floor(path: Path) -> int:
+    """Return a module's floor: 0 is the top one."""
+    return FLOORS.index(FACES.get(shown(path), shown(path.parent)))
+
+
+def file_of(dotted: str) -> Path | None:
+    """Return the file of a module of ours; None when the name is none of a module."""
+    path = ROOT / dotted.replace(".", "/")
+    return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.exists()), None)
+
+
+def home_of(package: str, name: str) -> Path | None:
+    """Return the file that a name imported from a package stands in, through `rlm`'s lazy face."""
+    module = file_of(f"{package}.{name}")
+    if module is None and package == "rlm":
+        return file_of(getattr(rlm, name).__module__)
+    return module or file_of(package)
+
+
+@functools.cache
+def imported_files(path: Path) -> frozenset[Path]:
+    """Return our files that a module imports, for types alone and inside functions too."""
+    found: set[Path | None] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found.update(file_of(name.name) for name in node.names if is_ours(name.name))
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{shown(path)}: imports are absolute"
+            if node.module and is_ours(node.module):
+                found.update(home_of(node.module, name.name) for name in node.names)
+    return frozenset(file for file in found if file is not None) - {path}
+
+
+def is_ours(dotted: str) -> bool:
+    return dotted.partition(".")[0] in PACKAGES
 
 
 def imported(path: Path) -> set[str]:
@@ -43,11 +126,25 @@ def imported(path: Path) -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_folder_has_its_floor() -> None:
+    folders = {shown(path.parent) for path in modules() if shown(path) not in FACES}
+    assert folders == set(FLOORS)
+    assert all((ROOT / face).exists() for face in FACES)
+
+
+@pytest.mark.parametrize("path", modules(), ids=shown)
 def test_imports_only_run_downwards(path: Path) -> None:
-    own = PACKAGES.index(path.relative_to(ROOT).parts[0])
-    above = imported(path) & set(PACKAGES[:own])
-    assert above <= DOORS_UPWARDS.get(str(path.relative_to(ROOT)), set())
+    upwards = {shown(file) for file in imported_files(path) if floor(file) < floor(path)}
+    assert upwards == set()
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    # `import rlm.x` runs `rlm/__init__.py` too, which names all it offers but imports errors only.
+    graph = {path: imported_files(path) for path in modules()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(shown(path) for path in error.args[1]))
 
 
 @pytest.mark.parametrize("path", INSIDE_THE_SANDBOX)
@@ -58,14 +155,8 @@ def test_what_runs_in_a_sandbox_needs_ipykernel_only(path: str) -> None:
 
 @pytest.mark.parametrize("path", INSIDE_THE_SANDBOX)
 def test_what_runs_in_a_sandbox_uses_only_what_does(path: str) -> None:
-    used = set()
-    for node in ast.walk(ast.parse((ROOT / path).read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("rlm_kernel"):
-            for name in (str(node.module), *(f"{node.module}.{name.name}" for name in node.names)):
-                module = ROOT / name.replace(".", "/")
-                used.update(file for file in (module.with_suffix(".py"), module) if file.exists())
-    inside = {ROOT / shipped for shipped in INSIDE_THE_SANDBOX}
-    assert used <= inside | {file.parent for file in inside}
+    used = {shown(file) for file in imported_files(ROOT / path)}
+    assert used <= set(INSIDE_THE_SANDBOX)
 
 
 def test_importing_the_api_loads_no_sdk() -> None:
@@ -77,7 +168,7 @@ def test_importing_the_api_loads_no_sdk() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize("path", modules(), ids=shown)
 def test_a_module_is_one_idea(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= 410
     assert path.stem not in {"utils", "util", "helpers", "helper", "common", "misc"}
