@@ -121,12 +121,12 @@ def read_message(data: Any) -> tuple[str, CallUsage, str | None]:
 
 
 class StreamedMessage:
-    """A reply that grows event by event.
+    """A streamed reply, so far.
 
     Attributes:
-        finish_reason: The API's stop reason, once it has come.
-        complete: Whether the end has been seen.
-        usage: What the call took so far.
+        finish_reason: The API's stop reason, once it has arrived.
+        complete: Whether its end has arrived.
+        usage: Tokens so far.
     """
 
     def __init__(self) -> None:
@@ -142,11 +142,11 @@ class StreamedMessage:
 
     @property
     def usage(self) -> CallUsage:
-        """What the call took so far."""
+        """Tokens so far."""
         return _usage(self._counts)
 
     def add(self, event: Any) -> None:
-        """Take in one event.
+        """Add one event.
 
         Raises:
             MalformedReplyError: The event is no object.
@@ -172,7 +172,7 @@ class StreamedMessage:
             self.complete = True
 
     def _count(self, usage: Any) -> None:
-        # Figures are running totals: the last one said of each kind holds.
+        # Counts are running totals: the last value of each kind counts.
         if isinstance(usage, dict):
             self._counts |= {name: value for name, value in usage.items() if value is not None}
 
@@ -185,7 +185,7 @@ def _in_band(data: dict[str, Any]) -> InBandError:
 
 
 def _usage(usage: Any) -> CallUsage:
-    """Add up what the API counts apart: fresh input, and input written to or read from a cache."""
+    """Add up input tokens, which the API splits into fresh, written to a cache and read from it."""
     if not isinstance(usage, dict):
         return CallUsage()
     read = [

@@ -1,4 +1,4 @@
-"""Reading replies of OpenAI's chat completions API, whole or streamed, from whoever speaks it."""
+"""Reads replies in the format of OpenAI's chat completions API, whole or streamed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from rlm.events import CallUsage
 
 
 class MalformedReplyError(ValueError):
-    """A reply lacks what the API promises; the text says what."""
+    """A reply lacks a part that the API promises; the message says which."""
 
 
 class InBandError(Exception):
-    """A reply with status 200 that is an error all the same.
+    """A reply with status 200 whose body is an error.
 
     Attributes:
         status: The status that it names, or 500.
@@ -30,12 +30,9 @@ class InBandError(Exception):
 def read_completion(data: Any) -> tuple[str, CallUsage, str | None]:
     """Return a whole reply's text, usage and finish reason.
 
-    Args:
-        data: The parsed JSON body.
-
     Raises:
         MalformedReplyError: It has no choice.
-        InBandError: It is an error in a reply's clothes.
+        InBandError: Its body is an error, whatever its status.
     """
     if not isinstance(data, dict):
         raise MalformedReplyError(f"a JSON object was expected, not {type(data).__name__}.")
@@ -54,12 +51,12 @@ def read_completion(data: Any) -> tuple[str, CallUsage, str | None]:
 
 
 class StreamedReply:
-    """A reply that grows chunk by chunk.
+    """A streamed reply, so far.
 
     Attributes:
-        finish_reason: The provider's word, once it has come.
-        complete: Whether the end has been seen.
-        usage: What the call took, once that has come.
+        finish_reason: The provider's value, once it has arrived.
+        complete: Whether its end has arrived.
+        usage: Tokens and cost, once they have arrived.
     """
 
     def __init__(self) -> None:
@@ -75,7 +72,7 @@ class StreamedReply:
         return "".join(self._parts) or "".join(self._refusal)
 
     def add(self, chunk: Any) -> None:
-        """Take in one chunk.
+        """Add one chunk.
 
         Raises:
             MalformedReplyError: The chunk is no object.
@@ -117,7 +114,7 @@ def content_text(content: Any) -> str:
 
 
 def read_usage(usage: Any) -> CallUsage:
-    """Return what a provider says a call took; what it does not say is None."""
+    """Return the reported tokens and cost; None for what is not reported."""
     if not isinstance(usage, dict):
         return CallUsage()
     return CallUsage(

@@ -1,4 +1,4 @@
-"""Deciding where requests go, and which key and headers go with them.
+"""Decides where requests go, and which key and headers go with them.
 
 The rules, so that nothing meant for one provider reaches another:
 
@@ -7,10 +7,10 @@ The rules, so that nothing meant for one provider reaches another:
   provider is, also with another `base_url` (a proxy of your own); except for `openai`, whose
   API so many servers speak that its name says little: an `openai` with a `base_url` that is
   not OpenAI's own gets `EMPTY`, as `vllm` always does.
-- `OPENAI_*` variables are one configuration: `OPENAI_BASE_URL`, the key, organisation, project
-  and custom headers beside it are used together by the backend `openai`, when no `base_url` is
-  given or when it is OpenAI's own. No other backend sees any of them. So it is with
-  `ANTHROPIC_*` (where custom headers and tokens are concerned).
+- `OPENAI_*` variables are one configuration: the backend `openai` uses `OPENAI_BASE_URL`, the key,
+  organisation, project and custom headers together, when no `base_url` is given or when it is
+  OpenAI's own. No other backend reads them. The same holds for the custom headers and tokens of
+  `ANTHROPIC_*`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 EMPTY = "EMPTY"
-"""What a server that wants no key is sent, as the SDK insists on one."""
+"""The key for a server that needs none: the SDK requires one."""
 
 AZURE_API_VERSION = "2024-10-21"
 """Azure's newest dated version of its API that is generally available."""
@@ -38,15 +38,15 @@ AZURE_API_VERSION = "2024-10-21"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """Where a client sends its requests, and with what.
+    """Where a client sends its requests, with which key, headers and options.
 
     Attributes:
         provider: The backend's row of the table.
         base_url: The address; None when the SDK works it out (a data residency, a profile).
-        api_key: The key; None when something else stands in for it.
-        headers: Headers beside those of the SDK; None as a value takes one of the SDK's away.
+        api_key: The key; None when other credentials replace it.
+        headers: Headers beside the SDK's; the value None removes one of the SDK's.
         options: Further keywords for the SDK's constructor.
-        secrets: What must never be shown.
+        secrets: Texts to redact from every message.
     """
 
     provider: Provider

@@ -1,4 +1,4 @@
-"""The HTTP connections under an SDK: one pool a client, and a guard on what leaves through it."""
+"""The HTTP connections under an SDK: one pool per client, and a filter on outgoing headers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 READ_TIMEOUT = 600.0
-"""Seconds a provider may be silent: a plain request is silent until its reply is complete."""
+"""Seconds without a byte from the provider: a plain request waits for the complete reply."""
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to establish a connection."""
 
 IDLE_CONNECTIONS = 256
-"""Kept open for the next call; how many run at once is the gate's affair."""
+"""Connections kept open for later calls; the rate limiter bounds how many run at once."""
 
 IDLE_SECONDS = 30.0
 
@@ -41,39 +41,25 @@ _SDK_HEADERS = frozenset(
 
 
 def http_module(sdk: ModuleType) -> ModuleType:
-    """Return the HTTP package that an SDK is built on: `httpx2`, or `httpx` before it.
-
-    Args:
-        sdk: The imported `openai` or `anthropic`.
-    """
+    """Return the HTTP package under the `openai` or `anthropic` SDK: `httpx2`, formerly `httpx`."""
     roots = (base.__module__.partition(".")[0] for base in sdk.DefaultAsyncHttpxClient.__mro__)
     return importlib.import_module(next(root for root in roots if root in {"httpx", "httpx2"}))
 
 
 def timeouts(http: ModuleType, timeout: Any) -> Any:
-    """Return an SDK's timeouts.
-
-    Args:
-        http: What `http_module` returned.
-        timeout: Seconds of silence to bear; None for the default; or a timeout of `http`'s own.
-    """
+    """Return `http`'s timeouts for a number of seconds, None (the default) or such an object."""
     if isinstance(timeout, http.Timeout):
         return timeout
     seconds = READ_TIMEOUT if timeout is None else float(timeout)
-    # Waiting for a place in the pool is no fault of the provider: the gate sets the width.
+    # No timeout for a place in the pool: the rate limiter bounds the number of calls.
     return http.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT), pool=None)
 
 
 def connections(http: ModuleType, timeout: Any, own_headers: Iterable[str]) -> Any:
-    """Return an HTTP client for an SDK to use.
+    """Return an HTTP client for an SDK that sends `own_headers` and the SDK's, and no others.
 
-    Redirects are not followed: a provider's API has none, and following one would carry the
-    prompt, and headers that hold keys, to another host.
-
-    Args:
-        http: What `http_module` returned.
-        timeout: What `timeouts` returned.
-        own_headers: Names of the headers that the endpoint adds on purpose.
+    It follows no redirects: a provider's API has none, and following one would send the prompt
+    and headers with keys to another host.
     """
     return http.AsyncClient(
         timeout=timeout,
@@ -95,10 +81,10 @@ def _certificates(http: ModuleType) -> Any:
 
 
 def _guard(own: frozenset[str]) -> Callable[[Any], Awaitable[None]]:
-    """Return a hook that takes away every header that is neither ours nor the SDK's own.
+    """Return a hook that removes every header that is neither ours nor the SDK's.
 
-    The SDKs add organisation, project and whatever else the environment holds by themselves,
-    whoever the request is for, and another release may add more.
+    The SDKs add organisation, project and other headers from the environment to every request,
+    whichever provider it goes to, and a later release may add more.
     """
     allowed = _SDK_HEADERS | own
 

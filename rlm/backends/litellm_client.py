@@ -1,9 +1,9 @@
 """Any provider that `litellm` knows, through its `acompletion`.
 
 litellm reads keys from the environment by the provider's name in the model's (`deepseek/...`).
-Two things it does are kept from happening here. For providers with OpenAI's API it falls back on
-`OPENAI_API_KEY`, and the `openai` SDK under it adds OpenAI's organisation, project and custom
-headers whoever the provider is: such providers get a client of our own making.
+For providers with OpenAI's API it falls back on `OPENAI_API_KEY`, and the `openai` SDK under it
+adds OpenAI's organisation, project and custom headers, whichever the provider. To prevent both,
+such providers get an `openai` client that is built here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from rlm.backends import http as transport
-from rlm.backends import provider_errors as failures
+from rlm.backends import provider_errors
 from rlm.backends.base import LMReply
 from rlm.backends.chat_format import (
     InBandError,
@@ -59,7 +59,7 @@ _PASSED_ON = (
 
 
 class LiteLLMClient:
-    """A client of whatever provider the model's name names.
+    """A client of the provider that the model's name begins with.
 
     Args:
         provider: litellm's row of the table.
@@ -158,9 +158,9 @@ class LiteLLMClient:
         except openai.OpenAIError as error:
             return self._failure(error, model)
         except InBandError as error:
-            return failures.from_status(self._endpoint, model, error.status, error.body)
+            return provider_errors.from_status(self._endpoint, model, error.status, error.body)
         except MalformedReplyError as error:
-            return failures.malformed(self._endpoint, model, str(error))
+            return provider_errors.malformed(self._endpoint, model, str(error))
         return LMReply(text=text, model=model, usage=_priced(model, usage), finish_reason=reason)
 
     async def _stream(
@@ -177,7 +177,7 @@ class LiteLLMClient:
         async for chunk in chunks:
             incoming.add(chunk.model_dump())
         if not incoming.complete:
-            return failures.cut(self._endpoint, model, len(incoming.text))
+            return provider_errors.cut(self._endpoint, model, len(incoming.text))
         return LMReply(
             text=incoming.text,
             model=model,
@@ -200,7 +200,7 @@ class LiteLLMClient:
         }
 
     def _route(self, model: str) -> dict[str, Any]:
-        """Work out whom a model's requests go to, and with which key."""
+        """Decide which provider a model's requests go to, and with which key."""
         key = self._kwargs.get("api_key")
         _, provider, found_key, found_base = litellm.get_llm_provider(
             model,
@@ -256,14 +256,14 @@ class LiteLLMClient:
     def _failure(self, error: openai.OpenAIError, model: str) -> BackendError:
         status = getattr(error, "status_code", None)
         if isinstance(error, openai.APIConnectionError) or not isinstance(status, int):
-            return failures.from_network(self._endpoint, model, error)
+            return provider_errors.from_network(self._endpoint, model, error)
         response = getattr(error, "response", None)
         headers = getattr(error, "litellm_response_headers", None) or getattr(
             response, "headers", {}
         )
         code = getattr(error, "code", None)
         said = f"{error} ({code})" if code else str(error)
-        return failures.from_status(self._endpoint, model, status, said, headers)
+        return provider_errors.from_status(self._endpoint, model, status, said, headers)
 
 
 def _price(model: str, tokens_in: int, tokens_out: int) -> float | None:
@@ -275,7 +275,7 @@ def _price(model: str, tokens_in: int, tokens_out: int) -> float | None:
     except Exception:  # noqa: BLE001 - litellm raises bare exceptions for an unknown model
         return None
     total = sum(prices)
-    # Its rule of thumb for a model that it does not know can be nought.
+    # For a model that it does not know, its estimate can be zero.
     return float(total) if total > 0 or tokens_in + tokens_out == 0 else None
 
 

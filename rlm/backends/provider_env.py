@@ -11,15 +11,11 @@ if TYPE_CHECKING:
 
 
 class ProviderEnvironment:
-    """Reads what the environment says about one provider.
-
-    Args:
-        provider: The backend's row of the table.
-        variables: All environment variables.
+    """Reads the environment variables of one provider.
 
     Attributes:
         provider: The backend's row of the table.
-        applies: Whether the provider's variables, beside its key, concern the address in use.
+        applies: Whether its variables other than the key are meant for the address in use.
     """
 
     def __init__(self, provider: Provider, variables: Mapping[str, str]) -> None:

@@ -1,9 +1,8 @@
-"""What the clients on the `openai` and `anthropic` SDKs have in common: one request, one outcome.
+"""The common base of the clients on the `openai` and `anthropic` SDKs: one request, one outcome.
 
-Requests go through the SDK's `post`, its documented way to an endpoint of one's own choice:
-authentication, address, encoding and errors are the SDK's, without the walk over every message
-(0.3 ms each) and the pydantic models that the typed methods add. A reply is read here, where a
-malformed one is told from a good one.
+Requests go through the SDK's documented `post`: authentication, address, encoding and errors are
+the SDK's. Its typed methods would add a walk over every message (0.3 ms each) and pydantic
+models. Replies are parsed here, where a malformed one is detected.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rlm.backends import http as transport
-from rlm.backends import provider_errors as failures
+from rlm.backends import provider_errors
 from rlm.backends.base import LMReply
 from rlm.backends.chat_format import InBandError, MalformedReplyError
 from rlm.backends.sse import event_data
@@ -36,7 +35,7 @@ Outcome = LMReply | BackendError
 
 
 class Incoming(Protocol):
-    """A streamed reply in the making."""
+    """A streamed reply, so far."""
 
     finish_reason: str | None
     complete: bool
@@ -48,11 +47,11 @@ class Incoming(Protocol):
 
     @property
     def usage(self) -> CallUsage:
-        """What the call took, as far as that is known."""
+        """Tokens and cost, as far as the provider has reported them."""
         ...
 
     def add(self, chunk: Any) -> None:
-        """Take in one event's data."""
+        """Add one event's data."""
         ...
 
 
@@ -93,7 +92,7 @@ class SDKClient:
         # A provider may quote in an error what it was sent.
         self._endpoint = replace(endpoint, secrets=(*endpoint.secrets, *secret_values(sampling)))
         self._extra_body: dict[str, Any] = sampling.pop("extra_body", None) or {}
-        # What is to be taken away has to be said with each request: the SDK checks there.
+        # Headers to omit go with each request: the SDK looks for them there.
         self._extra_headers: dict[str, Any] = {
             **{name: sdk.Omit() for name, value in endpoint.headers.items() if value is None},
             **(sampling.pop("extra_headers", None) or {}),
@@ -115,12 +114,7 @@ class SDKClient:
         return self._client
 
     def _build(self, constructor: Any, **arguments: Any) -> Any:
-        """Build the SDK's client so that nothing ambient remains in it.
-
-        Args:
-            constructor: The SDK's class.
-            arguments: What it takes beyond what is common.
-        """
+        """Build the SDK's client with nothing from the environment in it."""
         timeout = transport.timeouts(self._http, self._kwargs.get("timeout"))
         headers = {k: v for k, v in self._endpoint.headers.items() if v is not None}
         own = {*headers, *self._extra_headers}
@@ -165,21 +159,21 @@ class SDKClient:
                 # Half a character, from a context cut in its middle, say.
                 response = await self._post(_sendable(body), stream=stream)
         except self._sdk.APIStatusError as error:
-            return failures.from_status(
+            return provider_errors.from_status(
                 self._endpoint, model, error.status_code, error.body, error.response.headers
             )
         except (self._sdk.APIConnectionError, self._http.HTTPError) as error:
-            return failures.from_network(self._endpoint, model, error)
+            return provider_errors.from_network(self._endpoint, model, error)
         except (self._sdk_error, self._http.InvalidURL, TypeError, ValueError) as error:
-            return failures.unsendable(self._endpoint, model, error)
+            return provider_errors.unsendable(self._endpoint, model, error)
         try:
             return await self._receive(response, model, stream=stream)
         except InBandError as error:
-            return failures.from_status(self._endpoint, model, error.status, error.body)
+            return provider_errors.from_status(self._endpoint, model, error.status, error.body)
         except MalformedReplyError as error:
-            return failures.malformed(self._endpoint, model, str(error))
+            return provider_errors.malformed(self._endpoint, model, str(error))
         except (self._http.HTTPError, OSError, EOFError) as error:
-            return failures.from_network(self._endpoint, model, error)
+            return provider_errors.from_network(self._endpoint, model, error)
         finally:
             await response.aclose()
 
@@ -204,7 +198,7 @@ class SDKClient:
         )
 
     async def _receive(self, response: Any, model: str, *, stream: bool) -> Outcome:
-        """Read a reply to its end: an event stream, or JSON from a server that does not stream."""
+        """Read the whole reply: an event stream, or JSON from a server that does not stream."""
         if stream and "json" not in response.headers.get("content-type", ""):
             incoming = self._incoming()
             try:
@@ -216,13 +210,13 @@ class SDKClient:
                 if isinstance(error, self._http.TimeoutException) and not incoming.complete:
                     raise
             if not incoming.complete:
-                return failures.cut(self._endpoint, model, len(incoming.text))
+                return provider_errors.cut(self._endpoint, model, len(incoming.text))
             return self._reply(model, incoming.text, incoming.usage, incoming.finish_reason)
         return self._reply(model, *self._read(_json(await response.aread())))
 
     @staticmethod
     async def _listen(response: Any, incoming: Incoming) -> None:
-        """Take in a stream's events up to the last one, and let the body end."""
+        """Read a stream's events up to the last one, then the rest of the body."""
         chunks = response.aiter_bytes()
         async with contextlib.aclosing(event_data(chunks)) as events:
             async for data in events:
@@ -258,5 +252,7 @@ def _json(text: str | bytes) -> Any:
     except ValueError:
         shown = text.decode(errors="replace") if isinstance(text, bytes) else text
         raise MalformedReplyError(
-            f"it is not JSON: {failures.provider_words(shown)!r}." if shown else "it is empty."
+            f"it is not JSON: {provider_errors.provider_words(shown)!r}."
+            if shown
+            else "it is empty."
         ) from None

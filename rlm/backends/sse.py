@@ -1,4 +1,4 @@
-"""Reading a stream of server-sent events (WHATWG HTML, section 9.2)."""
+"""Reads a stream of server-sent events (WHATWG HTML, section 9.2)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,9 @@ if TYPE_CHECKING:
 
 
 async def event_data(chunks: AsyncIterator[bytes]) -> AsyncGenerator[str, None]:
-    """Yield the data of each event; comments and the other fields are skipped.
+    """Yield the data of each event; skip comments and the other fields.
 
-    Lines are cut on bytes: a reply's text may hold U+2028 and other characters that
-    `str.splitlines` would take for the end of a line.
-
-    Args:
-        chunks: The body as it comes.
+    Splits bytes, not text: a reply may contain U+2028, where `str.splitlines` would split too.
 
     Raises:
         UnicodeDecodeError: The data is not UTF-8.

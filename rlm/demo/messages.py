@@ -1,4 +1,4 @@
-"""What a stand-in server hears and says, in the JSON of the OpenAI and Anthropic APIs.
+"""A stand-in server's requests and responses, in the JSON of the OpenAI and Anthropic APIs.
 
 Sources: OpenAI's chat completions reference, Anthropic's messages reference.
 """
@@ -25,7 +25,7 @@ class LMRequest:
     Attributes:
         path: As requested, query included.
         headers: Lower-case name to value.
-        messages: The chat; a system prompt that travels on its own (Anthropic) comes first.
+        messages: The chat; a separate system prompt (Anthropic) comes first.
         model: The model asked for.
         stream: Whether the reply is to be streamed.
         body: The parsed JSON body, unchanged.
@@ -56,7 +56,7 @@ class LMRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LMResponse:
-    """What the server shall answer, faults included.
+    """What the server answers, faults included.
 
     Attributes:
         text: The reply; None is sent as null. With a `status` of 400 or more: the error's message.
@@ -66,7 +66,7 @@ class LMResponse:
         report_usage: False leaves usage out, as some servers do.
         cost: USD, sent as `usage.cost` (OpenRouter's field); None leaves it out.
         raw: Sent verbatim as the body, instead of all that.
-        finish_reason: OpenAI's word; Anthropic's is derived from it.
+        finish_reason: OpenAI's value; Anthropic's is derived from it.
         error_code: The error's `code`, such as ``"context_length_exceeded"``.
         cut_after: Close the connection after so many bytes of the body; 0: before the head.
         delay: Seconds to wait before the reply.

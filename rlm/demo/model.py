@@ -1,7 +1,7 @@
-"""The demo's stand-in model: a fixed policy that reads what it is sent, and nothing else.
+"""The demo's stand-in model: a fixed policy that reads its prompt, and nothing else.
 
-It knows neither the input nor the answer. Turn by turn it decides by what the
-REPL printed last, and what it says of a piece of text it extracts from that text.
+It knows neither the input nor the answer. In each turn it decides by what the REPL printed last;
+what it says about a piece of text, it extracts from that text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Replies by script: what a run's turns are told, in order, and what its sub-calls are."""
+"""Scripted replies: one per turn of a run, in order, and a function for its sub-calls."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def script(
     """Return a reply function for a `StandInServer`.
 
     Args:
-        root: What requests of a run (they start with a system prompt) get: a list, in order of
-            arrival, over all runs; or a function of the request, where several runs have to be
-            told apart (`LMRequest.turn` says which turn is asked for).
-        sub: What every other request gets: a function of its last message's text.
+        root: The replies to a run's turns (requests with a system prompt): a list, used in order
+            of arrival over all runs; or a function of the request, which can tell several runs
+            apart (`LMRequest.turn` is the turn asked for).
+        sub: The reply to every other request: a function of its last message's text.
     """
     numbers = itertools.count()
     lock = threading.Lock()

@@ -202,7 +202,7 @@ class _Answer:
         self._pieces = pieces if response.pause else [b"".join(pieces)]
 
     async def send(self, connection: HTTP1Connection) -> None:
-        """Send it; a client that has gone away is none of our business."""
+        """Send it; ignore that the client has gone."""
         if self._delay:
             await asyncio.sleep(self._delay)
         with suppress(StreamClosedError):
