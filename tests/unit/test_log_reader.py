@@ -245,7 +245,7 @@ def test_a_persistent_run_of_the_reference_begins_anew_at_iteration_1(tmp_path: 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda lines: lines[1:], "Line 1 is an iteration of a run whose metadata line is not"),
+        (lambda lines: lines[1:], "Line 1 is an iteration of a run whose metadata line is missing"),
         (lambda _: [], "no metadata line"),
         (lambda _: ["[1]"], "Line 1 is not an object"),
         (lambda lines: [*lines, '{"type": "iteration", "it'], "Line 4 is not JSON: it was cut off"),
