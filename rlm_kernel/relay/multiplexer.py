@@ -33,8 +33,6 @@ MAX_FILE_HELD = 8 << 20
 _UNSENT_SECONDS = 60.0
 """How long a file's bytes may wait for the sandbox to take them."""
 
-Receiver = "Callable[[chunks.Channel, list[bytes]], None]"
-
 
 class Multiplexer:
     """Drives a fork server and its pump over a byte stream.
