@@ -107,7 +107,7 @@ def read_file(content: bytes) -> NotebookFile:
     notebook = parse_notebook(content)
     metadata = our_metadata(notebook)
     _check_conflicts(notebook, metadata)
-    if metadata is None or metadata.keys() <= {"context_file", "status"}:
+    if not metadata:
         raise _no_record(notebook)
     schema = metadata.get("schema")
     if schema == 1 and not isinstance(schema, bool):
@@ -156,8 +156,8 @@ def _no_record(notebook: dict[str, Any]) -> TrajectoryError:
             "metadata; take the notebook from before that."
         )
     return TrajectoryError(
-        f"This notebook is not a run's: its metadata has no {NAMESPACE!r}. Runs are written "
-        "by save() and NotebookLog."
+        "This notebook is not a run's: its metadata has no record. Runs are written by save() and "
+        "NotebookLog."
     )
 
 
