@@ -23,7 +23,6 @@ from rlm.backends.providers import PROVIDERS
 from rlm.cli.parser import parser
 from rlm.core.config import RunConfig
 from rlm.core.environments import ENVIRONMENTS
-from rlm.redaction import is_secret_name
 from rlm.replay.from_log import is_taken
 from rlm.run_options import (
     ARGUMENT,
@@ -40,6 +39,7 @@ from rlm.run_options.check import check_arguments
 from rlm.run_options.option import Door, FromLog
 from rlm.run_options.reference import page
 from rlm.run_options.spelling import assigned, how_to_allow_more, spelled, through
+from rlm.secret_values import is_secret_name
 from rlm_ipython.defaults import Defaults
 from rlm_ipython.flags import run_flags
 from rlm_kernel.docker.options import DockerOptions
