@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from rlm.events import Event, Message
     from rlm.logger.delivery import Reader
     from rlm.replay.plan import OnMiss, ReplayPlan
+    from rlm.reply_parser import PythonFences
     from rlm.trajectory import Trajectory
 
 
@@ -93,7 +94,7 @@ class RLM:
         approve: Callable[[str, int], Any] | None = None,
         head_only: bool = False,
         show_images: bool = False,
-        python_fences: bool = False,
+        python_fences: PythonFences = "auto",
         replay: ReplayPlan | None = None,
         **unknown: Any,
     ) -> None:
@@ -149,7 +150,8 @@ class RLM:
             head_only: Whether a long output is shown without its end, as the reference does.
             show_images: Whether images that a cell displays are sent to the root model.
             python_fences: Whether ```` ```python ```` blocks run when a reply has no
-                ```` ```repl ```` block.
+                ```` ```repl ```` block. ``"auto"``: until the model has written a
+                ```` ```repl ```` block in the conversation.
             replay: What `from_notebook` plays again.
             unknown: Any other keyword is an error.
 

@@ -12,7 +12,7 @@ from rlm.core.chat_history import ChatHistory
 from rlm.core.tools import tools_section
 from rlm.errors import ContextWindowError
 from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
-from rlm.reply_parser import parse_reply, prose
+from rlm.reply_parser import ReplyReader, prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,6 +77,7 @@ class Chat:
                 user_prologue=assignment.user_prologue,
             )
         )
+        self._reader = ReplyReader(config.python_fences)
         self._hint = ""
         self._draft = ""
         self._last_reply: str | None = None
@@ -160,6 +161,7 @@ class Chat:
             usage=reply.usage,
             duration=time.perf_counter() - began,
             finish_reason=reply.finish_reason,
+            reasoning=reply.reasoning,
         )
         if reply.text.strip():
             self._last_reply = reply.text
@@ -168,11 +170,7 @@ class Chat:
 
     def read(self, reply: LMReply) -> ParsedReply:
         """Find what a reply asks for, and add it to the chat; imitated output is cut off."""
-        parsed = parse_reply(
-            reply.text,
-            python_fences=self._tree.config.python_fences,
-            complete=reply.finish_reason != "length",
-        )
+        parsed = self._reader.read(reply.text, complete=reply.finish_reason != "length")
         if parsed.cut:
             self._tree.recorder.emit_child(
                 None,
@@ -235,16 +233,44 @@ class Chat:
                 await self._compact(repl)
 
     async def ask_for_final_answer(self, repl: Repl) -> str:
-        """Ask for the answer outright: the turns are used up."""
-        with self.turn(self._tree.config.max_iterations + 1) as turn:
+        """Ask for the answer outright: the turns are used up. The reply is read like any other."""
+        before = self._last_reply
+        cells: list[Cell] = []
+        number = self._tree.config.max_iterations + 1
+        with self.turn(number) as turn:
             reply = await self.ask(repl)
             if reply is None:
                 self._conversation.add({"role": "user", "content": prompts.FINAL_REQUEST})
                 reply = await self.ask(repl)
-            text = "" if reply is None else reply.text
-            self._conversation.add({"role": "assistant", "content": text})
-            turn.answer = text if text.strip() else self._draft or prose(self._last_reply or "")
+            if reply is None:
+                turn.answer = self._draft or prose(before or "")
+                return turn.answer
+            parsed = self.read(reply)
+            for code in parsed.blocks:
+                cell = await repl.execute(code, number=len(cells) + 1, turn=number)
+                self.heard(cell)
+                cells.append(cell)
+                turn.answer = cell.answer
+                if turn.answer is not None:
+                    return turn.answer
+            turn.answer = await self.answer_in_text(parsed, cells, repl)
+            if turn.answer is None:
+                turn.answer = self._last_word(parsed, before)
         return turn.answer
+
+    def _last_word(self, parsed: ParsedReply, before: str | None) -> str:
+        """Return what a last reply answers that gives no answer in one of the known ways.
+
+        Args:
+            parsed: The reply.
+            before: The reply before it.
+        """
+        if parsed.answer is not None and parsed.answer.kind == "text":
+            return parsed.answer.value  # Its code failed, but there is no other turn.
+        said = prose(parsed.text) if parsed.has_repl else parsed.text
+        if parsed.answer is None and said.strip():
+            return said
+        return self._draft or prose(before or "") or parsed.text
 
     async def _compact(self, repl: Repl) -> None:
         self._compactions += 1

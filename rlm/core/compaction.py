@@ -78,6 +78,7 @@ async def compact(tree: Tree, spec: ModelSpec, conversation: ChatHistory, *, cou
         duration=time.perf_counter() - began,
         finish_reason=reply.finish_reason,
         purpose="compaction",
+        reasoning=reply.reasoning,
     )
     summary = reply.text.strip() or "(I wrote no summary.)"
     conversation.replace(compacted(conversation.messages, summary, count), kept=_KEPT)

@@ -17,6 +17,8 @@ from rlm_kernel.sizes import byte_count
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from rlm.reply_parser import PythonFences
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelSpec:
@@ -75,7 +77,7 @@ class RunConfig:
     approve: Callable[[str, int], Any] | None = None
     head_only: bool = False
     show_images: bool = False
-    python_fences: bool = False
+    python_fences: PythonFences = "auto"
     replay: ReplayPlan | None = field(default=None, repr=False)
 
     @property
@@ -178,6 +180,7 @@ def run_config(
     )
     _check_numbers(config)
     _check_types(config)
+    _check_python_fences(config.python_fences)
     _check_budget(config)
     return config
 
@@ -310,6 +313,11 @@ def _check_types(config: RunConfig) -> None:
             raise ArgumentError(f"{name} must be a str, not {type(value).__name__}.")
     if config.approve is not None and not callable(config.approve):
         raise ArgumentError(f"approve must be callable, not {type(config.approve).__name__}.")
+
+
+def _check_python_fences(value: object) -> None:
+    if value is not True and value is not False and value != "auto":
+        raise ArgumentError(f"python_fences must be True, False or 'auto', not {value!r}.")
 
 
 def _check_budget(config: RunConfig) -> None:

@@ -44,7 +44,8 @@ def settings_to_log(config: RunConfig) -> dict[str, Any]:
     found: dict[str, Any] = {"models": [spec.name for spec in config.subs]}
     for name in PLAIN:
         value = getattr(config, name)
-        if value != defaults[name] and value != {}:
+        # A log without `python_fences` is older than the default `auto`: it stood for False.
+        if name == "python_fences" or (value != defaults[name] and value != {}):
             found[name] = _json(value)
     *others, mirror = config.subs
     if config.root.sampling_args:

@@ -48,6 +48,7 @@ async def run_single_call(tree: Tree, assignment: RunSpec) -> str:
                 usage=reply.usage,
                 duration=time.perf_counter() - began,
                 finish_reason=reply.finish_reason,
+                reasoning=reply.reasoning,
             )
             end.partial = lambda: reply.text
             tree.limits.check()

@@ -75,6 +75,7 @@ def _recorded(root: RunNode, changes: Mapping[str, Any]) -> dict[str, Any]:
         "depth": root.started.depth,
         **{name: config[name] for name in ("max_depth", "max_iterations") if config.get(name)},
         **{name: limits[name] for name in _LIMITS if limits.get(name) is not None},
+        "python_fences": False,  # What logs meant that do not say.
         **{name: settings[name] for name in PLAIN if name in settings},
         **{
             name: _unmasked(settings[name])
