@@ -15,11 +15,14 @@ if TYPE_CHECKING:
 
     from rlm.fences import Fence
 
-__all__ = ["ParsedReply", "ReplyReader", "TextAnswer", "parse_reply", "prose"]
+__all__ = ["CUT", "ParsedReply", "ReplyReader", "TextAnswer", "parse_reply", "prose"]
 
 PythonFences = bool | Literal["auto"]
 """Whether `python` blocks run: never; where a reply has no `repl` block; `auto`: only until the
 model has written one."""
+
+CUT = frozenset({"length", "max_tokens"})
+"""Providers' words for a reply that was cut off."""
 
 _IMITATION = re.compile(
     rf"^(?:{BLANK}|[>*#])*+(?:REPL output(?: \(block \d+\))?|Turn \d+/\d+)[ \t*]*+:",

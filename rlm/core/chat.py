@@ -12,7 +12,7 @@ from rlm.core.chat_history import ChatHistory
 from rlm.core.tools import tools_section
 from rlm.errors import ContextWindowError
 from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
-from rlm.reply_parser import ReplyReader, prose
+from rlm.reply_parser import CUT, ReplyReader, prose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -170,7 +170,7 @@ class Chat:
 
     def read(self, reply: LMReply) -> ParsedReply:
         """Find what a reply asks for, and add it to the chat; imitated output is cut off."""
-        parsed = self._reader.read(reply.text, complete=reply.finish_reason != "length")
+        parsed = self._reader.read(reply.text, complete=reply.finish_reason not in CUT)
         if parsed.cut:
             self._tree.recorder.emit_child(
                 None,

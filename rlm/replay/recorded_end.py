@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rlm import errors
 from rlm.core.subcalls import CANCELLED
 from rlm.errors import LimitExceededError, RLMError
-from rlm.reply_parser import ReplyReader
+from rlm.reply_parser import CUT, ReplyReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,7 +82,7 @@ def _blocks(turn: TurnNode, run: RunNode) -> int:
     for each in run.turns:
         if each.reply is None:
             continue
-        parsed = reader.read(each.reply.text, complete=each.reply.finish_reason != "length")
+        parsed = reader.read(each.reply.text, complete=each.reply.finish_reason not in CUT)
         if each is turn:
             return len(parsed.blocks)
     return 0
