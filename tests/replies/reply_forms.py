@@ -427,8 +427,8 @@ FENCES = (
     Form(name="another language", text="```bash\nls\n```", told=NO_CODE),
     Form(
         name="a tool call in the text",
-        text='<function_calls>\n<invoke name="repl">\n<parameter name="code">\nx = 1\n</parameter>\n'
-        "</invoke>\n</function_calls>",
+        text='<function_calls>\n<invoke name="repl">\n<parameter name="code">\nx = 1\n'
+        "</parameter>\n</invoke>\n</function_calls>",
         provider="Claude",
         report="alexzhang13/rlm#179",
         told=OTHER_CODE,
