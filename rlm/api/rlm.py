@@ -149,9 +149,8 @@ class RLM:
                 code to run, or None to stop the run. `rlm.api.approval.ask` asks you.
             head_only: Whether a long output is shown without its end, as the reference does.
             show_images: Whether images that a cell displays are sent to the root model.
-            python_fences: Whether ```` ```python ```` blocks run when a reply has no
-                ```` ```repl ```` block. ``"auto"``: until the model has written a
-                ```` ```repl ```` block in the conversation.
+            python_fences: Whether ```` ```python ```` blocks run when a reply has none tagged
+                `repl`; ``"auto"``: only until the model has written one of those.
             replay: What `from_notebook` plays again.
             unknown: Any other keyword is an error.
 
