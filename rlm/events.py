@@ -140,6 +140,7 @@ class ModelReply(Event):
         duration: Seconds.
         finish_reason: The provider's word, such as ``"stop"`` or ``"length"``.
         purpose: What it was asked for.
+        reasoning: What it thought, which is no part of the reply; empty when it did not say.
     """
 
     type: ClassVar[str] = "model_reply"
@@ -150,6 +151,7 @@ class ModelReply(Event):
     duration: float
     finish_reason: str | None = None
     purpose: Literal["turn", "compaction"] = "turn"
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -252,6 +254,7 @@ class SubCallFinished(Event):
         error: Why it failed; None when it did not.
         usage: Of a plain call: what it took. Empty for a child, whose events have it.
         duration: Seconds, waiting for a free place included.
+        reasoning: Of a plain call: what the model thought, which the cell did not get.
     """
 
     type: ClassVar[str] = "sub_call_finished"
@@ -262,6 +265,7 @@ class SubCallFinished(Event):
     error: str | None
     usage: CallUsage
     duration: float
+    reasoning: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from rlm.events import Event, Message
     from rlm.logger.delivery import Reader
     from rlm.replay.plan import OnMiss
+    from rlm.reply_parser import PythonFences
     from rlm.trajectory import Trajectory
 
 
@@ -98,7 +99,7 @@ class RLM:
         approve: Callable[[str, int], Any] | None = None,
         head_only: bool = False,
         show_images: bool = False,
-        python_fences: bool = False,
+        python_fences: PythonFences = "auto",
         replay: ReplaySource | None = None,
         **unknown: Any,
     ) -> None:
@@ -160,7 +161,7 @@ class RLM:
             head_only: Show a long output without its end, as the reference does.
             show_images: Send images that a cell displays to the root model.
             python_fences: Run ```` ```python ```` blocks when a reply has no ```` ```repl ````
-                block.
+                block; ``"auto"``: only until the model has written a `repl` block.
             replay: What `from_notebook` plays again.
             unknown: Any other keyword is an error.
 

@@ -37,12 +37,14 @@ class LMReply:
         model: The model that was asked (our name for it, not the provider's alias).
         usage: Tokens and cost as the provider reported them.
         finish_reason: The provider's word, such as ``"stop"`` or ``"length"``.
+        reasoning: What the model thought, as far as the provider says so apart from the text.
     """
 
     text: str
     model: str
     usage: CallUsage
     finish_reason: str | None = None
+    reasoning: str = ""
 
 
 class LMClient(Protocol):

@@ -12,7 +12,7 @@ from rlm.core.chat_history import ChatHistory
 from rlm.core.tools import tools_section
 from rlm.errors import ContextWindowError
 from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
-from rlm.reply_parser import parse_reply, text_outside_code
+from rlm.reply_parser import CUT, ReplyReader, text_outside_code
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -77,6 +77,7 @@ class Chat:
                 user_prologue=spec.user_prologue,
             )
         )
+        self._reader = ReplyReader(config.python_fences)
         self._hint = ""
         self._draft = ""
         self._last_reply: str | None = None
@@ -160,6 +161,7 @@ class Chat:
             usage=reply.usage,
             duration=time.perf_counter() - began,
             finish_reason=reply.finish_reason,
+            reasoning=reply.reasoning,
         )
         if reply.text.strip():
             self._last_reply = reply.text
@@ -168,11 +170,7 @@ class Chat:
 
     def read(self, reply: LMReply) -> ParsedReply:
         """Find the code and the answer in a reply, and add it without imitated output."""
-        parsed = parse_reply(
-            reply.text,
-            python_fences=self._tree.config.python_fences,
-            complete=reply.finish_reason != "length",
-        )
+        parsed = self._reader.read(reply.text, complete=reply.finish_reason not in CUT)
         if parsed.cut:
             self._tree.recorder.emit_child(
                 None,
@@ -232,18 +230,38 @@ class Chat:
                 await self._compact(repl)
 
     async def ask_for_final_answer(self, repl: Repl) -> str:
-        """Demand the answer: the turns are used up."""
-        with self.turn(self._tree.config.max_iterations + 1) as turn:
+        """Demand the answer: the turns are used up. The reply is read like any other."""
+        before = self._last_reply
+        cells: list[Cell] = []
+        number = self._tree.config.max_iterations + 1
+        with self.turn(number) as turn:
             reply = await self.ask(repl)
             if reply is None:
                 self._history.add({"role": "user", "content": prompts.FINAL_REQUEST})
                 reply = await self.ask(repl)
-            text = "" if reply is None else reply.text
-            self._history.add({"role": "assistant", "content": text})
-            if not text.strip():
-                text = self._draft or text_outside_code(self._last_reply or "")
-            turn.answer = text
-        return text
+            if reply is None:
+                turn.answer = self._draft or text_outside_code(before or "")
+                return turn.answer
+            parsed = self.read(reply)
+            for code in parsed.blocks:
+                cell = await repl.execute(code, number=len(cells) + 1, turn=number)
+                self.note_draft(cell)
+                cells.append(cell)
+                if cell.answer is not None:
+                    break
+            turn.answer = await self.answer(parsed, cells, repl)
+            if turn.answer is None:
+                turn.answer = self._last_word(parsed, before)
+        return turn.answer
+
+    def _last_word(self, parsed: ParsedReply, before: str | None) -> str:
+        """Return the answer of a last reply that gives none in a known way."""
+        if parsed.answer is not None and parsed.answer.kind == "text":
+            return parsed.answer.value  # Its code failed, but there is no other turn.
+        said = text_outside_code(parsed.text) if parsed.has_repl else parsed.text
+        if parsed.answer is None and said.strip():
+            return said
+        return self._draft or text_outside_code(before or "") or parsed.text
 
     async def _compact(self, repl: Repl) -> None:
         self._compactions += 1

@@ -73,6 +73,7 @@ async def compact(tree: Tree, model: ModelSpec, chat: ChatHistory, *, count: int
         duration=time.perf_counter() - began,
         finish_reason=reply.finish_reason,
         purpose="compaction",
+        reasoning=reply.reasoning,
     )
     summary = reply.text.strip() or "(I wrote no summary.)"
     chat.replace(compacted(chat.messages, summary, count), kept=_KEPT)

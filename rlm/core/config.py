@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from rlm.core.replay_port import ReplaySource
+    from rlm.reply_parser import PythonFences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class RunConfig:
     approve: Callable[[str, int], Any] | None
     head_only: bool
     show_images: bool
-    python_fences: bool
+    python_fences: PythonFences
     replay: ReplaySource | None = field(repr=False)
 
     @property
@@ -86,7 +87,8 @@ class RunConfig:
         found: dict[str, Any] = {"models": [spec.name for spec in self.subs]}
         for row in logged_in("settings"):
             value = getattr(self, row.name)
-            if value not in (row.default, {}):
+            # A log without `python_fences` is older than the default "auto": it stood for False.
+            if row.name == "python_fences" or value not in (row.default, {}):
                 found[row.name] = _json(value)
         *others, mirror = self.subs
         if self.root.sampling_args:

@@ -10,6 +10,7 @@ from rlm import backends
 from rlm.backends.model_info import context_window
 from rlm.errors import ContextWindowError, RLMError, UnknownCostError
 from rlm.events import CallUsage
+from rlm.thoughts import split_thoughts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -204,7 +205,8 @@ class Models:
             on_retry: Called before each retry.
 
         Returns:
-            The reply; its usage has the cost that the provider or the user's prices give.
+            The reply, without thoughts in its text; its usage has the cost that the provider or
+            the user's prices give.
 
         Raises:
             LimitExceededError: A limit is reached; nothing was sent.
@@ -233,6 +235,8 @@ class Models:
                 self.limits.cost_unknown = _unknown_cost(spec, self.limits.max_budget)
         finally:
             self.limits.commit(reservation, tokens=tokens, cost=usage.cost or 0.0)
+        if client.backend != "replay":  # A log has a reply as it was read when it came.
+            reply = _without_thoughts(reply)
         return replace(reply, usage=usage)
 
     def _reserve(self, spec: ModelSpec, characters: int) -> Reservation:
@@ -283,6 +287,13 @@ def count_characters(messages: Sequence[Message]) -> int:
                 if isinstance(part, dict) and isinstance(part.get("text"), str)
             )
     return total
+
+
+def _without_thoughts(reply: LMReply) -> LMReply:
+    """Return a reply whose text is only what the model said."""
+    thoughts, text = split_thoughts(reply.text)
+    reasoning = "\n\n".join(filter(None, (reply.reasoning, thoughts)))
+    return replace(reply, text=text, reasoning=reasoning)
 
 
 def _unknown_cost(spec: ModelSpec, budget: float) -> UnknownCostError:

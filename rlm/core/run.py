@@ -102,6 +102,7 @@ async def run_single_call(tree: Tree, spec: RunSpec) -> str:
                 usage=reply.usage,
                 duration=time.perf_counter() - began,
                 finish_reason=reply.finish_reason,
+                reasoning=reply.reasoning,
             )
             text = reply.text
             tree.limits.check()

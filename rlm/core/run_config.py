@@ -93,8 +93,14 @@ def run_config(
         replay=replay,
         **rest,
     )
+    _check_python_fences(config.python_fences)
     _check_budget(config)
     return config
+
+
+def _check_python_fences(value: object) -> None:
+    if value is not True and value is not False and value != "auto":
+        raise ArgumentError(f"python_fences must be True, False or 'auto', not {value!r}.")
 
 
 def _model(

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from rlm.backends.base import LMReply
 from rlm.context import describe
 from rlm.core.model_calls import UnknownModelError, count_characters
 from rlm.core.tools import ToolFailedError, call_tool
@@ -36,6 +37,7 @@ CANCELLED = "The call was cancelled."
 """The error of a call whose caller no longer waits."""
 
 _NO_USAGE = CallUsage()
+_NO_REPLY = LMReply(text="", model="", usage=_NO_USAGE)
 
 
 class SubCalls:
@@ -104,16 +106,17 @@ class SubCalls:
         kind: SubCallKind,
         model: ModelSpec,
         prompt: Any,
-        work: Awaitable[tuple[str, CallUsage]],
+        work: Awaitable[LMReply],
     ) -> CallAnswer:
         """Answer a query by the response and usage that `work` returns, and emit its events."""
         recorder = self._tree.recorder
         with recorder.span(under=self.cell):
             recorder.emit(SubCallStarted, kind=kind, model=model.name, prompt=prompt)
             began = time.perf_counter()
-            response, usage, problem = "", _NO_USAGE, None
+            response, reply, problem = "", _NO_REPLY, None
             try:
-                response, usage = await work
+                reply = await work
+                response = reply.text
             except asyncio.CancelledError:
                 problem = CANCELLED
                 raise
@@ -135,21 +138,21 @@ class SubCalls:
                     model=model.name,
                     response=response,
                     error=problem,
-                    usage=usage,
+                    usage=reply.usage,
                     duration=time.perf_counter() - began,
+                    reasoning=reply.reasoning,
                 )
-        if usage is not _NO_USAGE:
+        if reply.usage is not _NO_USAGE:
             self._check_limits()
         return CallAnswer(value=response)
 
-    async def _plain(self, prompt: Any, model: ModelSpec) -> tuple[str, CallUsage]:
+    async def _plain(self, prompt: Any, model: ModelSpec) -> LMReply:
         messages = as_messages(prompt)
         self._tree.models.require_fit(model, count_characters(messages))
         on_retry = self._tree.recorder.note_retry
-        reply = await self._tree.models.ask(model, messages, on_retry=on_retry)
-        return reply.text, reply.usage
+        return await self._tree.models.ask(model, messages, on_retry=on_retry)
 
-    async def _child(self, prompt: Any, model: ModelSpec, depth: int) -> tuple[str, CallUsage]:
+    async def _child(self, prompt: Any, model: ModelSpec, depth: int) -> LMReply:
         async with self._tree.child_slots(depth):
             self._tree.limits.check()
             answer = await self._run_child(
@@ -164,7 +167,7 @@ class SubCalls:
                     sub_tools=self._spec.sub_tools,
                 ),
             )
-        return answer, _NO_USAGE
+        return LMReply(text=answer, model=model.name, usage=_NO_USAGE)
 
     async def _tool(self, call: Call) -> CallAnswer:
         recorder = self._tree.recorder
@@ -232,5 +235,5 @@ def as_messages(prompt: Any) -> list[Message]:
     return [{"role": "user", "content": json.dumps(prompt, ensure_ascii=False, default=str)}]
 
 
-async def _raising(error: Exception) -> tuple[str, CallUsage]:
+async def _raising(error: Exception) -> LMReply:
     raise error

@@ -35,6 +35,9 @@ def whole_turn(turn: TurnNode) -> Iterator[Line]:
         what = "its reply" if reply.purpose == "turn" else "its summary of the conversation"
         yield Line(1, "turn", f"{what}, after {seconds(reply.duration)}")
         yield from _block(2, "prose", reply.text)
+        if reply.reasoning:
+            yield Line(1, "turn", "what it thought, which is no part of its reply")
+            yield from _block(2, "prose", reply.reasoning)
     for cell in turn.cells:
         yield from _cell(cell)
     yield from note_lines(turn.notes, 1)

@@ -55,6 +55,7 @@ def _recorded(root: RunNode, changes: Mapping[str, Any]) -> dict[str, Any]:
         "depth": root.started.depth,
         **{name: config[name] for name in ("max_depth", "max_iterations") if config.get(name)},
         **{n: limits[n] for n in _names(logged_in("limits")) if limits.get(n) is not None},
+        "python_fences": False,  # Older logs, which do not say it, meant this.
         **{n: settings[n] for n in _names(logged_in("settings")) if n in settings},
         **{
             name: _unmasked(settings[name])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rlm import errors
 from rlm.core.subcalls import CANCELLED
 from rlm.errors import LimitExceededError, RLMError
-from rlm.reply_parser import parse_reply
+from rlm.reply_parser import CUT, ReplyReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,8 +63,18 @@ def _is_whole(turn: TurnNode, run: RunNode) -> bool:
     last = turn.cells[-1].finished if turn.cells else None
     if last is not None and last.status == "interrupted":
         return False
+    return len(turn.cells) >= _blocks(turn, run)
+
+
+def _blocks(turn: TurnNode, run: RunNode) -> int:
+    """Return how many blocks of a turn's reply were to be run."""
     settings = run.started.config.get("settings")
-    fences = isinstance(settings, dict) and bool(settings.get("python_fences"))
-    complete = turn.reply.finish_reason != "length"
-    blocks = parse_reply(turn.reply.text, python_fences=fences, complete=complete).blocks
-    return len(turn.cells) >= len(blocks)
+    fences = settings.get("python_fences", False) if isinstance(settings, dict) else False
+    reader = ReplyReader("auto" if fences == "auto" else bool(fences))
+    for each in run.turns:
+        if each.reply is None:
+            continue
+        parsed = reader.read(each.reply.text, complete=each.reply.finish_reason not in CUT)
+        if each is turn:
+            return len(parsed.blocks)
+    return 0

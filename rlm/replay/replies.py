@@ -43,6 +43,7 @@ class RecordedReply:
                 model=reply.model,
                 usage=reply.usage,
                 finish_reason=reply.finish_reason,
+                reasoning=reply.reasoning,
             )
         )
 
@@ -52,7 +53,12 @@ class RecordedReply:
         finished = call.finished
         assert finished is not None
         text = finished.response if isinstance(finished.response, str) else ""
-        reply = LMReply(text=text, model=finished.model, usage=finished.usage)
+        reply = LMReply(
+            text=text,
+            model=finished.model,
+            usage=finished.usage,
+            reasoning=finished.reasoning,
+        )
         return cls(reply, finished.error)
 
     async def complete(

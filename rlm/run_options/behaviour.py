@@ -153,9 +153,10 @@ BEHAVIOUR: tuple[RunOption, ...] = (
     ),
     RunOption(
         "python_fences",
-        "bool",
-        "run ```python blocks when a reply has no ```repl block",
-        default=False,
+        "PythonFences",
+        "run ```python blocks when a reply has no ```repl block: True, False, or 'auto': only "
+        "until the model has written a repl block",
+        default="auto",
         from_log="taken",
         logged="settings",
     ),

@@ -88,7 +88,8 @@ def test_a_cell_that_raises_keeps_what_it_made(scripted: Any) -> None:
 
 
 def test_a_reply_without_code_runs_nothing_and_is_told_so(scripted: Any) -> None:
-    rlm = scripted(["Let me think.", "```python\nprint(1)\n```", answer("'ok'")])
+    replies = ["Let me think.", "```python\nprint(1)\n```", answer("'ok'")]
+    rlm = scripted(replies, python_fences=False)
     result = rlm.completion("c")
     assert [len(turn.cells) for turn in result.trajectory.root.turns] == [0, 0, 1]
     assert "no ```repl``` block" in scripted.shown(1)

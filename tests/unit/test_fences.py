@@ -122,7 +122,11 @@ def test_words_like_the_imitation_are_kept_before_code_and_inside_it() -> None:
         ('FINAL("""two)\nlines""")\nDone.', "text", "two)\nlines"),
         ('FINAL("so" he said)', "text", '"so" he said'),
         ("FINAL(see :) and go on)", "text", "see :) and go on"),
-        ("FINAL(see :) and go on)\nThat is (all) there is)", "text", "see :) and go on"),
+        (
+            "FINAL(see :) and go on)\nThat is (all) there is)",
+            "text",
+            "see :) and go on)\nThat is (all) there is",
+        ),
         ("FINAL(42) (I counted)", "text", "42"),
         ("FINAL(42)\nDone :)", "text", "42"),
         ("FINAL(:( and on)", "text", ":( and on"),
@@ -140,14 +144,17 @@ def test_answers_in_text(text: str, kind: str, value: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["FINAL(The capital of Fra", "FINAL(The capital (Paris) of", "FINAL(see :) and", "FINAL('a) b"],
+    [
+        *("FINAL(The capital of Fra", "FINAL(The capital (Paris) of", "FINAL(see :) and"),
+        *("FINAL('a) b", "FINAL(42) it is\nAs I sa"),
+    ],
 )
 def test_an_answer_that_was_cut_short_is_none(text: str) -> None:
     parsed = parse_reply(text, complete=False)
     assert (parsed.answer, parsed.cut_answer) == (None, True)
 
 
-@pytest.mark.parametrize("text", ["FINAL(42)", "FINAL(42)\nAs I sa", "FINAL(42) it is\nAs I sa"])
+@pytest.mark.parametrize("text", ["FINAL(42)", "FINAL(42)\nAs I sa"])
 def test_an_answer_before_the_cut_counts(text: str) -> None:
     parsed = parse_reply(text, complete=False)
     assert parsed.answer is not None

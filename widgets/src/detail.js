@@ -82,6 +82,7 @@ export class Detail {
     return [
       finished?.final_answer && section("Answer", { copy: finished.final_answer }, h("div", { class: "rlm-prose" }, prose(finished.final_answer))),
       reply ? section("Reply", { copy: reply.text, remark: replyRemark(reply) }, h("div", { class: "rlm-prose" }, prose(reply.text)), this.whole(reply, "text")) : h("p", { class: "rlm-quiet" }, node.status === "running" ? "Waiting for the model …" : "The model sent no reply."),
+      this.#reasoning(reply),
       cells.map((cell) => this.#outputs(cell, cells.length > 1 ? `Output of block ${cell.started.number}` : "Output")),
       changes.length > 0 && this.#variables(changes),
       notes.map((note) => section(`Note: ${note.started.kind}`, {}, h("p", { class: "rlm-as-is" }, visible(note.started.text)))),
@@ -110,6 +111,7 @@ export class Detail {
     return [
       finished?.error && section("Error", { copy: finished.error }, block(finished.error)),
       finished && !finished.error && section("Response", { copy: response }, block(response ?? "null"), this.whole(finished, "response")),
+      this.#reasoning(finished),
       !finished && h("p", { class: "rlm-quiet" }, node.status === "running" ? "Waiting for the answer …" : "No answer came."),
       section(started.kind === "tool" ? "Arguments" : "Prompt", { copy: prompt, remark: size(started.cut?.prompt ?? prompt.length) }, block(prompt), this.whole(started, "prompt")),
       facts([["model", started.kind === "tool" ? "" : started.model]]),
@@ -140,6 +142,12 @@ export class Detail {
     return section("Variables", { remark: changes.length ? `${changes.length} added or changed` : "none changed" },
       changes.length > 0 && h("div", { class: "rlm-scroll" }, rows(changes.map(({ change, name, type, preview }) => [change, name, type, preview]))),
       all.length > changes.length && this.#later("All variables", count(all.length), () => h("div", { class: "rlm-scroll" }, rows(all.map(([name, { type, preview }]) => [name, type, preview])))));
+  }
+
+  /** What the model thought, folded: it is no part of what it said. */
+  #reasoning(event) {
+    const text = event?.reasoning;
+    return text && section("Reasoning", { open: false, copy: text, remark: size(event.cut?.reasoning ?? text.length) }, block(text), this.whole(event, "reasoning"));
   }
 
   #messages(messages) {

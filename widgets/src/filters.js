@@ -23,7 +23,7 @@ export const ownCost = (node) => (node.kind === "run" ? null : node.own.cost);
 export function textsOf(node) {
   const { started, finished } = node;
   const texts = [started.code, started.root_prompt, started.prompt, started.text, finished?.answer, finished?.response, finished?.error, finished?.shown];
-  texts.push(...node.replies.map((reply) => reply.text));
+  texts.push(...node.replies.flatMap((reply) => [reply.text, reply.reasoning]), finished?.reasoning);
   for (const { output } of node.outputs) texts.push(output.text, output.data?.["text/plain"], output.ename, output.evalue);
   if (node.kind === "call") texts.push(started.model);
   return texts.filter((text) => text !== null && text !== undefined).map((text) => (typeof text === "string" ? text : JSON.stringify(text)));
