@@ -30,11 +30,7 @@ ALL = (
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Run all checks and report on stdout.
-
-    Returns:
-        The exit code; 1 when runs cannot work.
-    """
+    """Run all checks and report on stdout; exit code 1 if runs cannot work."""
     findings = [finding for check in ALL for finding in check()]
     works = not any(finding.core and finding.state == "problem" for finding in findings)
     if options.json:
