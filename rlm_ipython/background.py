@@ -1,4 +1,4 @@
-"""A thread that looks after a run of `--bg`: shows it, and saves it before it counts as done."""
+"""The thread behind a run of `--bg`: shows the run, and saves it before it counts as done."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _log = logging.getLogger("rlm")
 class Background:
     """A thread that shows one run and finishes it.
 
-    The run is not `done` before that, so whoever waits for it finds its file written and its error
-    ready to print.
+    The run is `done` only afterwards, so code that waits for it finds its file written and its
+    error ready to print.
     """
 
     def __init__(self) -> None:
@@ -34,12 +34,12 @@ class Background:
         self._finished: Future[None] = Future()
 
     async def at_end(self, outcome: RLMChatCompletion | RLMError) -> None:
-        """Wait until the thread has finished the run; `RLM.start` takes this method as `at_end`."""
+        """Wait until the thread has finished the run; this is the `at_end` of `RLM.start`."""
         self._outcome = outcome
         self._over.set()
         await asyncio.wrap_future(self._finished)
 
-    def look_after(
+    def watch(
         self,
         handle: RunHandle,
         view: View,
@@ -47,14 +47,7 @@ class Background:
         finish: Callable[[RLMChatCompletion | RLMError], None],
         free: Callable[[], None],
     ) -> None:
-        """Start the thread.
-
-        Args:
-            handle: The run.
-            view: Shows it.
-            finish: Called with the result or error, before the run is done.
-            free: Called when the run is done.
-        """
+        """Start the thread; it calls `finish` before the run is done, and `free` afterwards."""
         # A run that is cancelled before it starts never calls `at_end`.
         handle.add_done_callback(lambda _: self._over.set())
         try:
@@ -70,7 +63,7 @@ class Background:
 
     def _release(self) -> None:
         """Let the run become done."""
-        with suppress(InvalidStateError):  # An interrupt came when the thread had started already.
+        with suppress(InvalidStateError):  # The thread had started before an interrupt came.
             self._finished.set_result(None)
 
     def _work(
@@ -95,10 +88,10 @@ class Background:
 
 
 def _shows(handle: RunHandle, step: Callable[[], None]) -> bool:
-    """Call a method of the view and return whether it worked; the run goes on either way."""
+    """Call a method of the view and return whether it worked; the run goes on in any case."""
     try:
         step()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the answer is paid for
+    except Exception as error:  # noqa: BLE001 - whatever went wrong, the answer is paid for
         _log.warning(
             "Run %s goes on, but could not be shown: %s: %s. %%rlm show shows it.",
             handle.id,

@@ -1,4 +1,4 @@
-"""A run's failure as one readable paragraph instead of a traceback."""
+"""Shows a run's failure as one readable paragraph instead of a traceback."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rlm.errors import (
 )
 from rlm.render.safe_text import safe_text
 from rlm.run_options.spelling import how_to_allow_more, through
+from rlm_ipython.answer import summary_line
 
 if TYPE_CHECKING:
     from rlm.trajectory import RunNode
@@ -33,7 +34,7 @@ def one_paragraph(
 ) -> RLMError:
     """Return an error that IPython prints as one paragraph; its class and text stay the same.
 
-    IPython's protocol `_render_traceback_` does it, so nothing of the shell is changed.
+    It uses IPython's `_render_traceback_` protocol, so the shell itself does not change.
 
     Args:
         error: Why a run failed or could not start; an `OSError` becomes an `RLMError`.
@@ -61,7 +62,7 @@ def paragraph(error: RLMError, *, out: str | None, number: int | None) -> str:
 
 
 def full_traceback(error: BaseException) -> str:
-    """Return the traceback that was replaced by a paragraph."""
+    """Return the traceback that the paragraph replaced."""
     return safe_text("".join(traceback.format_exception(error)))
 
 
@@ -80,14 +81,12 @@ def _advice(error: RLMError) -> str:
 
 
 def _so_far(root: RunNode, error: RLMError, *, out: str | None, number: int | None) -> str:
-    from rlm_ipython.answer import took
-
     where = f"{out}.trajectory" if out else f"%rlm show {number}"
-    told = f"The run so far ({took(root)}) is in {where}"
+    text = f"The run so far ({summary_line(root)}) is in {where}"
     if error.partial_answer:
         partial = f"{out}.answer" if out else "there"
-        told += f", its partial answer ({len(error.partial_answer):,} characters) in {partial}"
-    return f"{told}."
+        text += f", its partial answer ({len(error.partial_answer):,} characters) in {partial}"
+    return f"{text}."
 
 
 def _sentence(text: str) -> str:
