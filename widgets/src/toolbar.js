@@ -1,4 +1,4 @@
-// Search and filters, and the switches of the views.
+// Search, filters, and the buttons that switch views.
 import { h, button, fill, icon } from "./dom.js";
 import { KINDS, NOTHING } from "./filters.js";
 
