@@ -48,15 +48,25 @@ class Background:
         free: Callable[[], None],
     ) -> None:
         """Start the thread; it calls `finish` before the run is done, and `free` afterwards."""
+
+        def work() -> None:
+            try:
+                shown = True
+                while not self._over.wait(_TICK):
+                    shown = shown and _shows(handle, view.tick)
+                outcome = self._outcome or handle.error
+                if outcome is not None:
+                    finish(outcome)
+                _shows(handle, view.end)
+            finally:
+                self._release()
+                handle.wait()
+                free()
+
         # A run that is cancelled before it starts never calls `at_end`.
         handle.add_done_callback(lambda _: self._over.set())
         try:
-            threading.Thread(
-                target=self._work,
-                args=(handle, view, finish, free),
-                name=f"rlm-bg-{handle.id}",
-                daemon=True,
-            ).start()
+            threading.Thread(target=work, name=f"rlm-bg-{handle.id}", daemon=True).start()
         except BaseException:
             self._release()
             raise
@@ -65,26 +75,6 @@ class Background:
         """Let the run become done."""
         with suppress(InvalidStateError):  # The thread had started before an interrupt came.
             self._finished.set_result(None)
-
-    def _work(
-        self,
-        handle: RunHandle,
-        view: View,
-        finish: Callable[[RLMChatCompletion | RLMError], None],
-        free: Callable[[], None],
-    ) -> None:
-        try:
-            shown = True
-            while not self._over.wait(_TICK):
-                shown = shown and _shows(handle, view.tick)
-            outcome = self._outcome or handle.error
-            if outcome is not None:
-                finish(outcome)
-            _shows(handle, view.end)
-        finally:
-            self._release()
-            handle.wait()
-            free()
 
 
 def _shows(handle: RunHandle, step: Callable[[], None]) -> bool:

@@ -45,20 +45,15 @@ def one_paragraph(
         file = f"{error.filename}: " if error.filename else ""
         error, cause = RLMError(f"{file}{error.strerror or error}"), error
         error.__cause__ = cause
-    text = paragraph(error, out=out, number=number)
-    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
-    return error
-
-
-def paragraph(error: RLMError, *, out: str | None, number: int | None) -> str:
-    """Return what happened and what to do about it; the arguments are those of `one_paragraph`."""
     parts = [f"{type(error).__name__}: {_sentence(str(error))}", _advice(error)]
     root = error.trajectory.root if error.trajectory is not None else None
     if root is not None:
         parts.append(_so_far(root, error, out=out, number=number))
     if not isinstance(error, CancellationError | LimitExceededError):
         parts.append("The traceback: %rlm traceback.")
-    return safe_text(" ".join(filter(None, parts)))
+    text = safe_text(" ".join(filter(None, parts)))
+    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
+    return error
 
 
 def full_traceback(error: BaseException) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SubCommand:
     """A word that may follow `%rlm`.
 
@@ -45,6 +45,7 @@ class SubCommand:
     usage: str
     help: str
     function: Callable[..., Any]
+    _: KW_ONLY
     least: int = 0
     most: int = 0
     asks: bool = False
@@ -164,51 +165,33 @@ def _say(text: str) -> None:
 
 SUBCOMMANDS: dict[str, SubCommand] = {
     "runs": SubCommand(
-        usage="",
-        help="list this notebook's runs, and live ones of other processes",
-        function=run_table,
+        "", "list this notebook's runs, and live ones of other processes", run_table
     ),
-    "show": SubCommand(
-        usage="[ID]", help="show a whole run, by default the last", function=_show, most=1
-    ),
-    "stop": SubCommand(
-        usage="[ID|all]", help="stop a run that --bg started", function=_stop, most=1
-    ),
-    "cost": SubCommand(
-        usage="", help="sum up what this notebook's runs used, by model", function=cost_table
-    ),
+    "show": SubCommand("[ID]", "show a whole run, by default the last", _show, most=1),
+    "stop": SubCommand("[ID|all]", "stop a run that --bg started", _stop, most=1),
+    "cost": SubCommand("", "sum up what this notebook's runs used, by model", cost_table),
     "models": SubCommand(
-        usage="",
-        help="list models with window and price, and which keys are set",
-        function=model_table,
+        "", "list models with window and price, and which keys are set", model_table
     ),
-    "save": SubCommand(
-        usage="ID PATH", help="write a run to a file", function=_save, least=2, most=2
-    ),
-    "load": SubCommand(
-        usage="PATH", help="read a run from a file and show it", function=_load, least=1, most=1
-    ),
+    "save": SubCommand("ID PATH", "write a run to a file", _save, least=2, most=2),
+    "load": SubCommand("PATH", "read a run from a file and show it", _load, least=1, most=1),
     "replay": SubCommand(
-        usage="PATH [flags]",
-        help="play a saved run again in a new kernel, without a key",
-        function=replay,
+        "PATH [flags]",
+        "play a saved run again in a new kernel, without a key",
+        replay,
         least=1,
         most=1,
         asks=True,
     ),
     "fork": SubCommand(
-        usage="ID|PATH TURN [flags]",
-        help="go on from a turn with the same model or (-m) another",
-        function=fork,
+        "ID|PATH TURN [flags]",
+        "go on from a turn with the same model or (-m) another",
+        fork,
         least=2,
         most=2,
         asks=True,
     ),
-    "close": SubCommand(
-        usage="", help="close the kernels that --persistent keeps", function=_close
-    ),
-    "traceback": SubCommand(
-        usage="[ID]", help="show the traceback of the last failure", function=_traceback, most=1
-    ),
+    "close": SubCommand("", "close the kernels that --persistent keeps", _close),
+    "traceback": SubCommand("[ID]", "show the traceback of the last failure", _traceback, most=1),
 }
 """By word, in the manual's order."""

@@ -40,14 +40,14 @@ def attach(options: argparse.Namespace) -> int:
         sys.stdout.write(HOW.format(run=_about(run), file=file))
         if shutil.which("jupyter-console") is None:
             sys.stdout.write(MISSING)
-        return Exit.ANSWER
+        return Exit.OK
     runs = live_runs()
     sys.stdout.write("".join(f"{_about(run)}\n" for run in runs) or "No run is live.\n")
     if runs:
         sys.stdout.write(
             "\n`rlm attach RUN` says how to open a run's kernel; the start of its id is enough.\n"
         )
-    return Exit.ANSWER
+    return Exit.OK
 
 
 _LONGEST = 24 * 3600.0 - 1

@@ -49,7 +49,7 @@ def convert(options: argparse.Namespace) -> int:
     sys.stderr.write(f"saved: {path}\n")
     if context is not None:
         sys.stderr.write(f"context: {context}\n")
-    return Exit.ANSWER
+    return Exit.OK
 
 
 def _source(file: str, number: int | None) -> Trajectory:
@@ -58,9 +58,9 @@ def _source(file: str, number: int | None) -> Trajectory:
     from rlm.trajectory import TrajectoryError
 
     path = Path(file)
-    if path.suffix.lower() != ".ipynb" or not path.is_file():
-        return recorded(file, number)
-    content = path.read_bytes()
+    content = b""
+    if path.suffix.lower() == ".ipynb" and path.is_file():
+        content = path.read_bytes()
     if not is_format1(content):
         return recorded(file, number)
     try:

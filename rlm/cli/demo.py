@@ -64,7 +64,7 @@ def demo(options: argparse.Namespace) -> int:
         _say(f"\nThe same with a real model (it costs money):\n  {REAL}")
     if again:
         _say(f"\nThe same run again, from its log (no model, no network, no key):\n  {again}")
-    return Exit.ANSWER if agrees or real else Exit.ERROR
+    return Exit.OK if agrees or real else Exit.ERROR
 
 
 def _real_model(options: argparse.Namespace) -> tuple[str, dict[str, Any]] | None:

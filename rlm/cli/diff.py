@@ -22,7 +22,7 @@ def diff(options: argparse.Namespace) -> int:
     lines = readable_difference(recorded(options.first), recorded(options.second))
     if not lines:
         sys.stderr.write("The runs did the same.\n")
-        return Exit.ANSWER
+        return Exit.OK
     print_lines((line, _style(line)) for line in lines)
     return Exit.ERROR
 

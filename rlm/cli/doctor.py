@@ -40,7 +40,7 @@ def doctor(options: argparse.Namespace) -> int:
         lines = [line for finding in findings for line in _lines(finding)]
         end = "Runs work here." if works else "Runs do not work here: see the problems above."
         sys.stdout.write("\n".join([*lines, "", end]) + "\n")
-    return Exit.ANSWER if works else Exit.ERROR
+    return Exit.OK if works else Exit.ERROR
 
 
 def _lines(finding: Finding) -> list[str]:

@@ -1,4 +1,4 @@
-"""The command's entry point: takes arguments, returns an exit code, prints errors in a line."""
+"""The entry point of `rlm`: takes arguments, returns an exit code, prints short errors."""
 
 from __future__ import annotations
 

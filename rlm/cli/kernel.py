@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 def kernel(options: argparse.Namespace) -> int:
     """Build an image, or remove leftovers."""
-    return build(options) if options.action == "build" else prune(options)
+    return _build(options) if options.action == "build" else _prune(options)
 
 
-def build(options: argparse.Namespace) -> int:
+def _build(options: argparse.Namespace) -> int:
     """Build the image that runs use, and print its name."""
     from rlm_kernel.docker.engine import engine, engine_address
     from rlm_kernel.docker.images import Images
@@ -33,10 +33,10 @@ def build(options: argparse.Namespace) -> int:
     chosen = docker_options(check_environment("docker", asked))
     image = Images(engine(address), address).resolve(chosen)
     sys.stdout.write(f"{image.name}\n")
-    return Exit.ANSWER
+    return Exit.OK
 
 
-def prune(options: argparse.Namespace) -> int:
+def _prune(options: argparse.Namespace) -> int:
     """Remove containers that a crashed host left, and with `--images` the images that rlm built."""
     check_environment("docker", None)
     from rlm_kernel.docker import prune
@@ -53,4 +53,4 @@ def prune(options: argparse.Namespace) -> int:
         sys.stdout.write(f"{verb} {one.what}\n")
     if not (containers or images):
         sys.stdout.write("Nothing is left to remove.\n")
-    return Exit.ANSWER
+    return Exit.OK

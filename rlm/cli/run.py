@@ -79,7 +79,7 @@ def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) 
     }
     if options.json:
         sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=2) + "\n")
-        return Exit.ANSWER
+        return Exit.OK
     tokens = "" if characters is None else f", about {characters // _CHARACTERS_PER_TOKEN:,} tokens"
     environment = [f"{name} {value}" for name, value in chosen["environment_kwargs"].items()]
     set_limits = [f"{name} {value:,}" for name, value in limits.items() if value is not None]
@@ -94,7 +94,7 @@ def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) 
         "Nothing was sent, and no kernel was started.",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
-    return Exit.ANSWER
+    return Exit.OK
 
 
 def _characters(value: Any) -> int | None:

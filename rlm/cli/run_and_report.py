@@ -58,7 +58,7 @@ def complete(
         return Exit.LIMIT
     if error is not None:
         raise error
-    return Exit.ANSWER if trouble is None else Exit.ERROR
+    return Exit.OK if trouble is None else Exit.ERROR
 
 
 def figures(root: RunNode) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def show(options: argparse.Namespace) -> int:
         from rlm.render.view import as_text
 
         sys.stdout.write(as_text(trajectory))
-    return Exit.ANSWER
+    return Exit.OK
 
 
 def _turn(trajectory: Trajectory, number: int) -> Iterator[Line]:
