@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rlm.trajectory import Forest, Redaction, Trajectory
-from rlm_ipython.viewer.messages import BODY, BRIEF, WHOLE, wire
+from rlm_ipython.viewer.messages import BODY, BRIEF, WHOLE, encode_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class Feed:
         # Jupyter may save what we send in the notebook, as widget state. A loaded tree may hold
         # secrets, so each event is masked, once.
         self._redaction = Redaction()
-        self._kept: list[Event] = []
+        self._masked_events: list[Event] = []
 
     @property
     def finished(self) -> bool:
@@ -65,7 +65,7 @@ class Feed:
             if event.parent_id is None and tree.root is not None and tree.root.started is event:
                 self._forest.drop(self.trajectory)
                 self.trajectory, self.next = tree, 0
-                self._kept = []
+                self._masked_events = []
                 self.epoch += 1
 
     def rewind(self, epoch: int, number: int) -> None:
@@ -87,7 +87,7 @@ class Feed:
         texts: list[str] = []
         size = 0
         for number in range(first, len(events)):
-            texts.append(wire(self._masked(events, number), limit))
+            texts.append(encode_event(self._masked(events, number), limit))
             size += len(texts[-1])
             if size > BATCH:
                 break
@@ -109,7 +109,7 @@ class Feed:
             if not 0 <= number < len(events):
                 return None
             event = self._masked(events, number)
-        return wire(event, WHOLE, asked_for=True)
+        return encode_event(event, WHOLE, asked_for=True)
 
     def search(self, text: str, limit: int = 5000) -> list[str]:
         """Return the ids of the nodes whose events hold a text, upper or lower case."""
@@ -119,7 +119,7 @@ class Feed:
             events = self.trajectory.events
             masked = [self._masked(events, number) for number in range(len(events))]
         for event in masked:
-            if text in wire(event, WHOLE).casefold():
+            if text in encode_event(event, WHOLE).casefold():
                 node = event.parent_id if event.type == "cell_output" else event.id
                 found[node or event.id] = None
                 if len(found) >= limit:
@@ -128,6 +128,6 @@ class Feed:
 
     def _masked(self, events: Sequence[Event], number: int) -> Event:
         """Return an event of the tree with its secrets masked, with the lock held."""
-        for event in events[len(self._kept) : number + 1]:
-            self._kept.append(self._redaction(event))
-        return self._kept[number]
+        for event in events[len(self._masked_events) : number + 1]:
+            self._masked_events.append(self._redaction(event))
+        return self._masked_events[number]

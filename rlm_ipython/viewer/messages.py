@@ -25,7 +25,7 @@ _KNOWN = {"sub_call_finished": ("kind", "model", "parent_id")}
 _CONTEXT = ("type", "length", "description", "preview")
 
 
-def wire(event: Event, limit: int, *, asked_for: bool = False) -> str:
+def encode_event(event: Event, limit: int, *, asked_for: bool = False) -> str:
     """Return an event as one line of JSON.
 
     A field that is longer than `limit` is cut, and `cut` holds its full length.

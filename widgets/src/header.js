@@ -12,7 +12,7 @@ export class Header {
     this.track = track;
     this.pill = h("span", { class: "rlm-pill", role: "status" });
     this.title = h("span", { class: "rlm-question" });
-    this.stop = button([icon("stop"), "Stop"], () => store.stop(), { class: "rlm-button rlm-stop", title: "End this run; what it has done so far is kept" });
+    this.stop = button([icon("stop"), "Stop"], () => store.stop(), { class: "rlm-button rlm-stop", title: "Stop this run; its record so far is kept" });
     this.advice = h("span", { class: "rlm-advice", role: "status" }, "The kernel is busy with this cell: use the notebook's ■ button.");
     this.advice.hidden = true;
     this.figures = h("div", { class: "rlm-figures" });

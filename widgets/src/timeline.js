@@ -46,7 +46,7 @@ export class Timeline {
     this.legend = h("span", { class: "rlm-legend" });
     this.element = h("div", { class: "rlm-timeline" },
       h("div", { class: "rlm-timeline-head" }, this.legend, this.hint, h("span", { class: "rlm-gap" }),
-        button("−", () => this.#scale(2), { title: "Zoom out", "aria-label": "Zoom out" }), button("+", () => this.#scale(0.5), { title: "Zoom in (Ctrl + wheel)", "aria-label": "Zoom in" }), button("All", () => this.zoom(null), { title: "Show all of it (double click)" }), this.cost),
+        button("−", () => this.#scale(2), { title: "Zoom out", "aria-label": "Zoom out" }), button("+", () => this.#scale(0.5), { title: "Zoom in (Ctrl + wheel)", "aria-label": "Zoom in" }), button("All", () => this.zoom(null), { title: "Show the whole run (double click)" }), this.cost),
       this.scroll);
     new ResizeObserver(() => this.draw()).observe(this.scroll);
   }
