@@ -174,7 +174,7 @@ def test_diff_sets_figures_side_by_side(run: Path, capsys: pytest.CaptureFixture
         (["show", "page.html"], 2, "the suffix must be one of .json (every event)"),
         (["show", "broken.json"], 1, "broken.json: This is not JSON"),
         (["show", "broken.jsonl"], 1, "broken.jsonl: Line 1 is not JSON"),
-        (["convert", "run.json", "run.pdf"], 2, "its suffix must be of .json"),
+        (["convert", "run.json", "run.pdf"], 2, "its suffix must be one of .json"),
         (["convert", "run.json", "run.json/a.html"], 1, "cannot be written"),
         (["convert", "run.json", "a.html", "--run", "2"], 2, "holds one run"),
         (["diff", "run.json", "nope.json"], 2, "'nope.json' does not exist"),

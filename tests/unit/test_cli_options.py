@@ -90,7 +90,7 @@ def test_prices_come_from_options_text_or_a_file(tmp_path: Path) -> None:
         (["--environment-kwargs", "{"], "cannot be read"),
         (
             ["--environment", "docker", "--image", "x", "--environment-kwargs", '{"image": "y"}'],
-            "--image and 'image' of --environment-kwargs are the same",
+            "--image and 'image' of --environment-kwargs set the same thing",
         ),
     ],
 )

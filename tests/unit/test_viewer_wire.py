@@ -17,7 +17,7 @@ from rlm.events import CellOutput, Event, SubCallFinished
 from rlm.render import STATIC
 from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import MANY, Feed
-from rlm_ipython.viewer.messages import BODY, BRIEF, wire
+from rlm_ipython.viewer.messages import BODY, BRIEF, encode_event
 from rlm_ipython.viewer.throttle import BatchSender
 
 ROOT = Path(__file__).parents[2]
@@ -133,14 +133,14 @@ def test_what_comes_while_a_batch_is_written_is_not_lost(what: str) -> None:
 
 def test_a_body_up_to_its_limit_travels_whole() -> None:
     event = output_of(said("x" * (BODY - 100)))
-    data = json.loads(wire(event, BODY))
+    data = json.loads(encode_event(event, BODY))
     assert len(data["output"]["text"]) == BODY - 100
     assert "cut" not in data
 
 
 def test_a_longer_body_is_cut_and_its_size_told() -> None:
     trajectory = said("x" * 1_000_000)
-    data = json.loads(wire(output_of(trajectory), BODY))
+    data = json.loads(encode_event(output_of(trajectory), BODY))
     assert len(data["output"]["text"]) < BODY
     assert data["cut"]["output"] > 1_000_000
     assert data["whole"] is False
@@ -195,7 +195,7 @@ def test_what_json_has_no_word_for_still_travels() -> None:
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
-    assert json.loads(wire(event, BODY), parse_constant=refuse)["response"] == "nan"
+    assert json.loads(encode_event(event, BODY), parse_constant=refuse)["response"] == "nan"
 
 
 JSON = st.recursive(
@@ -211,7 +211,7 @@ def test_a_cut_body_is_never_longer_than_its_limit(value: Any, limit: int) -> No
     with story.run(), story.turn(), story.cell(), story.call(value):
         pass
     started = next(e for e in story.events if e.type == "sub_call_started")
-    data = json.loads(wire(started, limit))
+    data = json.loads(encode_event(started, limit))
 
     def strings(part: Any) -> int:
         if isinstance(part, str):
