@@ -21,12 +21,15 @@ class LiveView:
     would be kept as an address that leads nowhere after a restart; so at the end its place is
     taken by one line that opens to HTML without scripts.
 
+    Args:
+        source: What `TrajectoryViewer` takes.
+        traits: Its `height` and `compare_with`, and what every widget takes.
+
     Attributes:
         viewer: The widget, while it is there.
     """
 
     def __init__(self, source: Any, **traits: Any) -> None:
-        """Show it."""
         from IPython.display import display
 
         self.viewer = TrajectoryViewer(source, **traits)
@@ -48,7 +51,12 @@ class LiveView:
 
 @contextmanager
 def show_live(source: Any, **traits: Any) -> Iterator[LiveView]:
-    """Show a run while a block of code waits for it; at the end static HTML stays."""
+    """Show a run while a block of code waits for it; at the end static HTML stays.
+
+    Args:
+        source: What `TrajectoryViewer` takes.
+        traits: Its `height` and `compare_with`, and what every widget takes.
+    """
     view = LiveView(source, **traits)
     try:
         yield view
