@@ -187,7 +187,7 @@ def test_the_notebooks_are_pages(site: Path) -> None:
         '<pre class="mermaid"></pre>',
     ],
 )
-def test_what_another_host_would_be_asked_for_is_found(page: str) -> None:
+def test_loads_from_another_host_are_found(page: str) -> None:
     loads = Loads()
     loads.feed(page)
     assert loads.foreign
