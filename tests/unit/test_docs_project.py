@@ -32,7 +32,7 @@ SCHEMAS = {
 
 OUR_OWN = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff")),
-    *(ROOT / name for name in ("CHANGELOG.md", "mkdocs.yml", "pyproject.toml")),
+    *(ROOT / name for name in ("CHANGELOG.md", "RELEASING.md", "mkdocs.yml", "pyproject.toml")),
     ROOT / "docs" / "index.md",
     *GITHUB.rglob("*.yml"),
 ]
