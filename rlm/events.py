@@ -14,6 +14,28 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+__all__ = [
+    "EVENT_TYPES",
+    "CallUsage",
+    "CellFinished",
+    "CellOutput",
+    "CellStarted",
+    "CellStatus",
+    "Event",
+    "Message",
+    "ModelReply",
+    "Note",
+    "NoteKind",
+    "RunFinished",
+    "RunStarted",
+    "RunStatus",
+    "SubCallFinished",
+    "SubCallKind",
+    "SubCallStarted",
+    "TurnFinished",
+    "TurnStarted",
+]
+
 RunStatus = Literal["answered", "exhausted", "limit", "error", "cancelled"]
 CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
 SubCallKind = Literal["llm", "rlm", "tool"]

@@ -74,7 +74,11 @@ class Redaction:
         return redacted_event(event, self._redact)
 
     def text(self, text: str) -> str:
-        """Return a text that is in no event, masked."""
+        """Mask a text that is not part of an event, and return it.
+
+        Args:
+            text: Any text.
+        """
         text = self._masked(text)
         return text if self._redact is None else self._redact(text)
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rlm.events import CallUsage
 
+__all__ = ["ModelUsageSummary", "Tally", "UsageSummary"]
+
 
 @dataclass(slots=True)
 class ModelUsageSummary:
@@ -41,7 +43,11 @@ class ModelUsageSummary:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ModelUsageSummary:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Args:
+            data: The reference's dictionary.
+        """
         return cls(
             total_calls=data["total_calls"],
             total_input_tokens=data["total_input_tokens"],
@@ -106,7 +112,11 @@ class UsageSummary:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> UsageSummary:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Args:
+            data: The reference's dictionary.
+        """
         return cls(
             {
                 model: ModelUsageSummary.from_dict(summary)
@@ -126,7 +136,12 @@ class Tally:
     models: dict[str, ModelUsageSummary] = field(default_factory=dict)
 
     def add(self, model: str, usage: CallUsage) -> None:
-        """Count one call; what the provider did not report counts as nothing."""
+        """Count one call; what the provider did not report counts as nothing.
+
+        Args:
+            model: Name of the model that was called.
+            usage: What the call took.
+        """
         self._grow(
             model,
             ModelUsageSummary(
@@ -139,7 +154,11 @@ class Tally:
         )
 
     def merge(self, other: Tally) -> None:
-        """Count everything that `other` counted."""
+        """Count everything that another tally counted.
+
+        Args:
+            other: The other tally.
+        """
         for model, summary in list(other.models.items()):
             self._grow(model, summary)
 

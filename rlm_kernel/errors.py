@@ -24,6 +24,9 @@ class SandboxError(RLMError):
 class KernelDiedError(SandboxError):
     """A kernel's process ended and could not be restarted.
 
+    Args:
+        message: What happened.
+
     Attributes:
         exit_code: The process's exit status; negative is a signal's number; None when unknown.
     """

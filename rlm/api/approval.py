@@ -7,6 +7,8 @@ import sys
 from rlm.core.main_thread import main_thread_here
 from rlm.render.safe_text import safe_text
 
+__all__ = ["ask"]
+
 _RUN = {"r", "run", "y", "yes"}
 _EDIT = {"e", "edit"}
 _STOP = {"s", "stop", "n", "no", "q", "quit"}

@@ -40,6 +40,12 @@ class RunHandle:
     It may be used from any thread. A timeout, a Ctrl-C or a cancelled task ends only the waiting;
     `stop` ends the run.
 
+    Args:
+        job: The run on the engine's loop, not started yet.
+        recorder: Holds the run's record.
+        readers: Who gets its events.
+        owner: Its `RLM`, kept alive until the run is over.
+
     Attributes:
         id: The prefix of the ids of all its events.
         trajectory: The record of the tree; it grows while the run is going.
@@ -52,7 +58,6 @@ class RunHandle:
         readers: ReaderSet,
         owner: object,
     ) -> None:
-        """Start the run, and keep its `RLM`, the owner, alive until it is over."""
         self.id = recorder.tree_id
         self.trajectory: Trajectory = recorder.trajectory
         self._job = job

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlm.backends.arguments import check_package, check_sampling, provider_named, validate
-from rlm.backends.endpoint import resolve
+from rlm.backends import arguments, endpoint, notebook_client, providers
+from rlm.backends.arguments import validate
 from rlm.backends.model_info import context_window
-from rlm.backends.notebook_client import NotebookClient
-from rlm.backends.providers import NOTEBOOK, PROVIDERS
 from rlm.secret_values import long_secrets, public_kwargs
 
 if TYPE_CHECKING:
@@ -29,17 +27,20 @@ __all__ = [
     "validate",
 ]
 
-BACKENDS = tuple(PROVIDERS)
+BACKENDS = tuple(providers.PROVIDERS)
 """The backends' names."""
 
 
 def reports_cost(backend: str) -> bool:
     """Whether the replies of a backend say what they cost.
 
+    Args:
+        backend: The backend's name.
+
     Raises:
         ConfigurationError: There is no such backend.
     """
-    return provider_named(backend).reports_cost
+    return arguments.provider_named(backend).reports_cost
 
 
 def create(
@@ -66,26 +67,20 @@ def create(
     """
     kwargs = dict(backend_kwargs or {})
     validate(backend, kwargs)
-    check_sampling(sampling_args)
-    provider = provider_named(backend)
-    if provider is NOTEBOOK:
-        return NotebookClient(kwargs["model_name"])
-    check_package(provider)
+    arguments.check_sampling(sampling_args)
+    provider = arguments.provider_named(backend)
+    if provider is providers.NOTEBOOK:
+        return notebook_client.NotebookClient(kwargs["model_name"])
+    arguments.check_package(provider)
     if provider.sdk == "litellm":
-        from rlm.backends.litellm_client import (
-            LiteLLMClient,
-        )
+        from rlm.backends.litellm_client import LiteLLMClient
 
         return LiteLLMClient(provider, kwargs, sampling_args)
-    endpoint = resolve(provider, kwargs)
+    resolved = endpoint.resolve(provider, kwargs)
     if provider.sdk == "anthropic":
-        from rlm.backends.anthropic_client import (
-            AnthropicClient,
-        )
+        from rlm.backends.anthropic_client import AnthropicClient
 
-        return AnthropicClient(endpoint, kwargs, sampling_args)
-    from rlm.backends.openai_client import (
-        OpenAIClient,
-    )
+        return AnthropicClient(resolved, kwargs, sampling_args)
+    from rlm.backends.openai_client import OpenAIClient
 
-    return OpenAIClient(endpoint, kwargs, sampling_args)
+    return OpenAIClient(resolved, kwargs, sampling_args)

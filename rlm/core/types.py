@@ -110,7 +110,11 @@ class RLMChatCompletion:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> RLMChatCompletion:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Args:
+            data: The reference's dictionary.
+        """
         return cls(
             root_model=data["root_model"],
             prompt=data["prompt"],

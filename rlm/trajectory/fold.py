@@ -88,7 +88,11 @@ class Trajectory:
         }
 
     def node(self, node_id: str) -> Node | None:
-        """Return the node with this id; None when there is none."""
+        """Return a node; None when there is none with this id.
+
+        Args:
+            node_id: The `id` of the event that started it.
+        """
         return self._nodes.get(node_id)
 
     def add(self, event: Event) -> None:
@@ -132,13 +136,22 @@ class Trajectory:
         return compare(self.root, other.root)
 
     def save(self, path: str | Path, *, redact: Callable[[str], str] | None = None) -> Path:
-        """Write the trajectory to a file, whole or not at all; see `rlm.trajectory.save`."""
+        """Write the trajectory to a file, whole or not at all; see `rlm.trajectory.save`.
+
+        Args:
+            path: The file; its suffix decides the format.
+            redact: Called with every text before it is written; returns what may be kept.
+        """
         written: Path = _built_on_this("rlm.trajectory.files").save(self, path, redact=redact)
         return written
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
-        """Read a trajectory from a file; see `rlm.trajectory.load`."""
+        """Read a trajectory from a file; see `rlm.trajectory.load`.
+
+        Args:
+            path: The file; its suffix names the format.
+        """
         read: Trajectory = _built_on_this("rlm.trajectory.files").load(path)
         return read
 

@@ -59,7 +59,11 @@ class Forest:
         return tree
 
     def drop(self, tree: Trajectory) -> None:
-        """Forget a tree that is over."""
+        """Forget a tree that is over.
+
+        Args:
+            tree: One of `trees`; any other is ignored.
+        """
         self._shared.discard(tree)
         for mapping in (self.trees, self._tree_of_run, self._tree_of_call):
             for key in [key for key, value in mapping.items() if value is tree]:

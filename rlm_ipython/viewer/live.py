@@ -21,12 +21,15 @@ class LiveView:
     means nothing after a restart, so at the end one line that opens to HTML without scripts
     replaces it.
 
+    Args:
+        source: What `TrajectoryViewer` takes.
+        traits: Its `height` and `compare_with`, and what every widget takes.
+
     Attributes:
         viewer: The widget.
     """
 
     def __init__(self, source: Any, **traits: Any) -> None:
-        """Show a viewer; the arguments are those of `TrajectoryViewer`."""
         from IPython.display import display
 
         self.viewer = TrajectoryViewer(source, **traits)
@@ -48,7 +51,12 @@ class LiveView:
 
 @contextmanager
 def show_live(source: Any, **traits: Any) -> Iterator[LiveView]:
-    """Show a run while a block of code waits for it; static HTML stays at the end."""
+    """Show a run while a block of code waits for it; at the end static HTML stays.
+
+    Args:
+        source: What `TrajectoryViewer` takes.
+        traits: Its `height` and `compare_with`, and what every widget takes.
+    """
     view = LiveView(source, **traits)
     try:
         yield view

@@ -111,7 +111,7 @@ def test_convert_redacts_what_it_is_told_to(suffix: str, run: Path) -> None:
     assert "***" in text
 
 
-def test_runs_of_a_shared_log_are_chosen(
+def test_a_run_of_a_shared_log_can_be_chosen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = REFERENCE.read_bytes().splitlines(keepends=True)
@@ -180,7 +180,7 @@ def test_diff_sets_figures_side_by_side(run: Path, capsys: pytest.CaptureFixture
         (["diff", "run.json", "nope.json"], 2, "'nope.json' does not exist"),
     ],
 )
-def test_what_does_not_go_is_said(
+def test_what_the_commands_refuse_is_explained(
     arguments: list[str],
     code: int,
     says: str,

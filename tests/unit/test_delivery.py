@@ -87,7 +87,7 @@ def emit(delivery: Delivery, events: list[Event]) -> None:
         delivery.emit(event)
 
 
-def test_every_reader_hears_everything_in_order_on_one_thread_of_its_own() -> None:
+def test_every_reader_gets_every_event_in_order_on_its_thread() -> None:
     readers = [Notebook(), Notebook()]
     delivery = Delivery(readers)
     emit(delivery, EVENTS)
@@ -169,7 +169,7 @@ def test_a_slow_reader_loses_events_and_nobody_else_does(
     assert "Gate is too slow: 10 events wait" in record.message
 
 
-def test_after_it_caught_up_a_slow_reader_hears_again() -> None:
+def test_a_slow_reader_gets_events_again_once_it_has_caught_up() -> None:
     slow = Gate()
     delivery = Delivery([slow], queue_limit=10)
     emit(delivery, EVENTS)
@@ -249,7 +249,7 @@ def test_runs_that_share_a_reader_call_it_one_at_a_time_each_in_its_order(
     assert caplog.records == []
 
 
-def test_a_reader_given_twice_hears_once() -> None:
+def test_a_reader_given_twice_gets_each_event_once() -> None:
     reader = Notebook()
     delivery = Delivery([reader, reader], owned=[reader])
     emit(delivery, EVENTS[:1])
@@ -267,7 +267,7 @@ def test_a_reader_can_be_delivered_to_again_after_a_close() -> None:
     assert reader.heard == EVENTS * 3
 
 
-def test_flush_waits_for_what_was_told_before_it_not_for_what_comes_after() -> None:
+def test_flush_waits_for_earlier_events_only() -> None:
     reader = Notebook()
     delivery = Delivery([reader])
     stop = threading.Event()
@@ -289,7 +289,7 @@ def test_flush_waits_for_what_was_told_before_it_not_for_what_comes_after() -> N
     delivery.close(None)
 
 
-def test_a_delivery_that_is_forgotten_while_its_threads_start_ends_them(
+def test_an_unreferenced_delivery_whose_threads_are_starting_ends_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reader = Notebook()
@@ -306,7 +306,7 @@ def test_a_delivery_that_is_forgotten_while_its_threads_start_ends_them(
     assert reader.heard == []
 
 
-def test_no_thread_keeps_a_reader_alive_that_has_nothing_to_hear() -> None:
+def test_no_thread_keeps_an_idle_reader_alive() -> None:
     reader = Notebook()
     gone = weakref.ref(reader)
     delivery = Delivery([reader])
@@ -319,7 +319,7 @@ def test_no_thread_keeps_a_reader_alive_that_has_nothing_to_hear() -> None:
     end_threads(threads)
 
 
-def test_a_forked_child_is_delivered_to_by_threads_of_its_own() -> None:
+def test_a_forked_child_delivers_through_new_threads() -> None:
     code = (
         "import os, sys, warnings\n"
         "warnings.simplefilter('ignore', DeprecationWarning)  # of forking with threads\n"

@@ -149,7 +149,7 @@ def test_plain_nbconvert_takes_a_notebook() -> None:
     assert "some **words**" in text
 
 
-def test_a_line_of_blanks_takes_no_time_to_write() -> None:
+def test_a_long_line_of_blanks_is_written_fast() -> None:
     for line in ("# a" + " " * 19_000 + "x", "# a" + " " * 9_000 + "#" * 9_000 + "x"):
         assert model_text(line).startswith("**a ")
 
@@ -180,7 +180,7 @@ def with_record(events: list[str]) -> bytes:
         ('{"type": "run_started"}', "Event 0 of the record: .* lacks"),
     ],
 )
-def test_an_event_that_is_none_is_refused_and_numbered(event: str, error: str) -> None:
+def test_a_malformed_event_is_refused_with_its_number(event: str, error: str) -> None:
     with pytest.raises(TrajectoryError, match=error):
         read_notebook(with_record([event]))
 
@@ -210,7 +210,7 @@ def test_what_is_read_is_no_larger_than_the_file() -> None:
     assert again <= len(content)
 
 
-def test_very_many_cells_without_marks_take_no_time() -> None:
+def test_very_many_cells_without_marks_are_read_fast() -> None:
     story = Story()
     with story.run():
         for number in range(1, 501):
