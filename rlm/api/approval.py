@@ -13,9 +13,9 @@ _STOP = {"s", "stop", "n", "no", "q", "quit"}
 
 
 def ask(code: str, turn: int) -> str | None:
-    """Show a cell, and ask through `input()` whether to run it, edit it first, or stop.
+    """Show a cell, and ask with `input()` whether to run it, edit it first, or stop the run.
 
-    It asks on the thread that waits for the run, where Ctrl-C stops the run as usual.
+    It asks on the thread that waits for the run: there Ctrl-C stops the run as usual.
 
     Args:
         code: What the model wants to run.

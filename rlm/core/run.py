@@ -1,7 +1,16 @@
 """One run: ask the model, find its code, execute it, until it answers.
 
-This is Algorithm 1 of "Recursive Language Models" (Zhang, Kraska, Khattab, 2025): the context
-lives in the REPL, the model sees what its code shows, and its code may call models in turn.
+This is Algorithm 1 of "Recursive Language Models" (Zhang, Kraska, Khattab, 2025): the context lives
+in the REPL, the model sees only what its code shows, and its code may call models itself.
+
+Here are the algorithm's steps, and the lines of `run` that take them:
+
+    state <- InitREPL(prompt), with sub_RLM in it     `_open_repl`, `SubCalls`
+    hist <- [Metadata(state)]                         `Chat(tree, spec, kept)`
+    code <- LLM(hist)                                 `chat.ask`, `chat.read`
+    (state, stdout) <- REPL(state, code)              `repl.execute`
+    hist <- hist + code + Metadata(stdout)            `chat.read`, `chat.show`
+    if state[Final] is set: return state[Final]       `chat.answer`
 """
 
 from __future__ import annotations
@@ -20,7 +29,7 @@ from rlm.core.model_calls import count_characters
 from rlm.core.repl import Repl, StoppedByUserError
 from rlm.core.subcalls import SubCalls, as_messages
 from rlm.errors import ErrorThresholdExceededError, LimitExceededError
-from rlm.events import ModelReply, Note, RunFinished, RunStarted, TurnFinished, TurnStarted
+from rlm.events import Note, RunFinished, RunStarted, TurnFinished, TurnStarted
 from rlm.live_runs import registered
 
 if TYPE_CHECKING:
@@ -35,12 +44,12 @@ if TYPE_CHECKING:
 
 
 async def run(tree: Tree, spec: RunSpec, *, kept: KeptKernel | None = None) -> str:
-    """Ask, find code, execute it, done? The paper's Algorithm 1, from the first turn to the answer.
+    """Ask, find code, execute it, done? From the first turn to the final answer.
 
     Args:
         tree: What the run shares with all runs of its tree.
         spec: The run's context, question and model.
-        kept: The kernel of a persistent RLM, instead of a new one.
+        kept: The kernel of a persistent RLM; None: a new kernel.
 
     Raises:
         RLMError: The run ended without an answer.
@@ -95,14 +104,7 @@ async def run_single_call(tree: Tree, spec: RunSpec) -> str:
         try:
             tree.models.require_fit(spec.model, count_characters(messages))
             reply = await tree.models.ask(spec.model, messages, on_retry=recorder.note_retry)
-            recorder.emit(
-                ModelReply,
-                model=reply.model,
-                text=reply.text,
-                usage=reply.usage,
-                duration=time.perf_counter() - began,
-                finish_reason=reply.finish_reason,
-            )
+            recorder.emit_reply(reply, began)
             text = reply.text
             tree.limits.check()
             answer = text
@@ -120,9 +122,8 @@ def run_events(
 ) -> Iterator[Callable[[RunStatus, str], None]]:
     """Emit a run's first and last event, however it ends.
 
-    Yields a function that takes the status (`answered` or `exhausted`) and the final answer of a
-    run that ends well. For any other run the exception says how it ended, and `best_answer` is
-    asked for the answer so far.
+    Yields a function to call with the status (`answered` or `exhausted`) and the answer of a run
+    that ends well. For any other run the exception gives the status, and `best_answer` the answer.
     """
     recorder, began = tree.recorder, time.perf_counter()
     status: RunStatus = "error"
@@ -173,16 +174,16 @@ def _how_it_failed(tree: Tree, error: BaseException) -> tuple[BaseException | No
 
 
 def _note_limit(tree: Tree, spec: RunSpec, problem: BaseException | None) -> None:
-    """Note which limit was exceeded, once a tree: in the root run, or in the child it is about."""
-    own = isinstance(problem, ErrorThresholdExceededError)
-    if own or spec.depth == tree.config.depth:
+    """Note which limit was exceeded: the tree's in the root run, a run's own in that run."""
+    of_this_run = isinstance(problem, ErrorThresholdExceededError)
+    if of_this_run or spec.depth == tree.config.depth:
         figures = {n: v for n, v in vars(problem).items() if isinstance(v, int | float)}
         tree.recorder.emit_child(None, Note, kind="limit", text=str(problem), data=figures)
 
 
 @asynccontextmanager
 async def _open_repl(tree: Tree, spec: RunSpec, kept: KeptKernel | None) -> AsyncIterator[Repl]:
-    """Open the run's REPL with its context in it; when it closes, its calls have ended."""
+    """Open a REPL with the run's context in it; when it closes, its sub-calls have ended."""
     if kept is None and spec.depth == tree.config.depth:
         await tree.sandbox.start()
     known = spec.info.fingerprint is not None
