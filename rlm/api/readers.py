@@ -59,15 +59,12 @@ class ReaderSet:
     """
 
     def __init__(self, *, logger: Any, verbose: bool, **callbacks: Any) -> None:
-        """Check the arguments of `RLM`; nothing is started or imported yet.
+        """Keep the arguments of `RLM`; nothing is started or imported yet.
 
         Raises:
-            ArgumentError: One of them has the wrong type.
+            ArgumentError: `logger` is not a reader.
         """
         self.readers = checked_readers(logger)
-        for name, callback in callbacks.items():
-            if callback is not None and not callable(callback):
-                raise ArgumentError(f"{name} must be callable, not {type(callback).__name__}.")
         self._threads: list[ReaderThread[Any, Any]] = []
         self.end_threads: Callable[[], None] = partial(_end_threads, self._threads)
         self._callbacks = callbacks

@@ -16,6 +16,7 @@ from rlm.core.replay_port import NOT_GIVEN
 from rlm.core.resources import Resources
 from rlm.core.run_config import run_config
 from rlm.errors import ArgumentError, CancellationError
+from rlm.run_options.check import check_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -166,6 +167,7 @@ class RLM:
         del arguments["self"], arguments["unknown"]
         if unknown:
             raise unknown_arguments(unknown, arguments, "RLM()")
+        check_arguments(arguments)
         readers = {name: arguments.pop(name) for name in ("logger", "verbose", *CALLBACKS)}
         self.config = run_config(**arguments)
         self._readers = ReaderSet(**readers)

@@ -1,8 +1,8 @@
 """The background event loop on which every run of this process lives.
 
-The engine is asynchronous inside and synchronous at its edge: `completion()` waits here for a job,
-whether or not the caller has a running loop (a notebook has one), and `acompletion()` awaits the
-same job from the caller's loop.
+The engine is asynchronous inside and synchronous at its edge: `completion()` blocks until its job
+is done, also where the caller has a running loop (as in a notebook), and `acompletion()` awaits
+the same kind of job from the caller's loop.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Job(Generic[T]):
     It exists before it is scheduled, so that a Ctrl-C at any moment can cancel it.
 
     Attributes:
-        future: Its result or error.
-        interrupted: Whether a Ctrl-C ended the wait for it.
+        future: The coroutine's result or error.
+        interrupted: Whether a Ctrl-C ended `wait`.
     """
 
     def __init__(self, loop: EngineLoop, coroutine: Coroutine[Any, Any, T]) -> None:
@@ -88,7 +88,7 @@ class Job(Generic[T]):
             self.cancel()
             await asyncio.wait({waiter}, timeout=_CANCEL_GRACE)
             if waiter.done() and not waiter.cancelled():
-                waiter.exception()  # It was cancelled: nobody will ask for its outcome.
+                waiter.exception()  # Retrieved, so that asyncio does not warn.
             raise
 
     def _start(self) -> None:
@@ -118,8 +118,8 @@ class EngineLoop:
     """An event loop on a daemon thread.
 
     Attributes:
-        lock: Held while a thread makes an object that is made once for this loop. A forked child
-            has another loop, so it never meets a lock that is held by a thread it does not have.
+        lock: Held while a thread makes an object of which this loop has only one. A forked child
+            has another loop, and so never waits for a lock whose thread it does not have.
     """
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class EngineLoop:
 
     @property
     def is_ours(self) -> bool:
-        """Whether it runs in this process: a forked child only has a copy without the thread."""
+        """Whether the loop runs in this process: a forked child has a copy without the thread."""
         return _Current.loop is self
 
     @property
@@ -154,7 +154,7 @@ class EngineLoop:
 
 
 class _Current:
-    """The loop of this process; a forked child drops its parent's, whose thread it lacks."""
+    """The loop of this process; a forked child forgets its parent's, as it lacks the thread."""
 
     loop: EngineLoop | None = None
     lock = threading.Lock()

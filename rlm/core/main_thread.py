@@ -1,7 +1,7 @@
 """Runs callables on the thread that is blocked in `completion()`.
 
-A question to a person belongs on the thread that the person is waiting for: only there does Ctrl-C
-interrupt it, and a thread of ours that reads a terminal would outlive its run.
+A question to a person has to be asked on that thread: only there does Ctrl-C interrupt it, and
+another thread that reads from the terminal would outlive its run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 class MainThreadCalls:
-    """Takes calls from any thread and makes them on the one that serves."""
+    """Takes calls from any thread and makes them on the thread that calls `serve`."""
 
     def __init__(self) -> None:
         self._calls: SimpleQueue[_Call | None] = SimpleQueue()
@@ -77,7 +77,7 @@ class _Call:
     def make(self) -> None:
         try:
             value = self._function(*self._args)
-        except KeyboardInterrupt:  # It is meant for the run, which `completion()` will stop.
+        except KeyboardInterrupt:  # It is for the run: `completion()` stops that.
             self.done.set_exception(_not_served())
             raise
         except BaseException as error:  # noqa: BLE001 - raised where the call is waited for
@@ -94,13 +94,13 @@ _here: ContextVar[MainThreadCalls | None] = ContextVar("rlm_main_thread", defaul
 
 
 def main_thread_here() -> MainThreadCalls | None:
-    """Return the calls of the run that called us; None when no thread serves them."""
+    """Return where the current run's calls to the main thread go; None if no thread serves them."""
     return _here.get()
 
 
 @contextmanager
 def serve_main_thread() -> Iterator[MainThreadCalls]:
-    """Accept calls of the runs that are started within; the caller serves them."""
+    """Accept the calls of runs that start in the `with` block; the caller serves them."""
     calls = MainThreadCalls()
     token = _here.set(calls)
     try:
