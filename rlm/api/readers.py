@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.loop import on_engine_thread
+from rlm.core.loop import engine_loop, on_engine_thread
 from rlm.core.recorder import Recorder
 from rlm.errors import ArgumentError
-from rlm_kernel.host.process_hooks import after_fork_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +81,7 @@ class ReaderSet:
         """Return the delivery to the readers; None when there are no readers."""
         if not (self.readers or self._verbose or any(self._callbacks.values())):
             return None
-        with _Making.lock:
+        with engine_loop().lock:
             # A forked child has copies of our own readers, in any state: it makes new ones.
             if self._delivery is None or self._process != os.getpid():
                 self._process = os.getpid()
@@ -129,17 +127,3 @@ def _end_threads(threads: list[ReaderThread[Any, Any]]) -> None:
         from rlm.logger.delivery import end_threads
 
         end_threads(threads)
-
-
-class _Making:
-    """Lets one thread at a time make a delivery; a lock held across a fork is never released."""
-
-    # Re-entrant: a user's `__del__` may use an `RLM` while this thread allocates under the lock.
-    lock = threading.RLock()
-
-    @classmethod
-    def forget(cls) -> None:
-        cls.lock = threading.RLock()
-
-
-after_fork_in_child(_Making.forget)

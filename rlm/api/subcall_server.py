@@ -61,8 +61,13 @@ async def subcall_server(settings: dict[str, Any]) -> AsyncIterator[CallHandler]
     try:
         config = notebook_config(settings)
     except RLMError as error:
+        refusal = CallAnswer(value=f"Error: {error}")
         print(f"rlm: sub-calls cannot be answered: {error}", file=sys.stderr)  # noqa: T201 - the server's log
-        yield _Refusal(str(error))
+
+        async def refuse(_: Call) -> CallAnswer:
+            return refusal
+
+        yield refuse
         return
     notebook = Notebook(config)
     try:
@@ -98,17 +103,6 @@ def notebook_config(settings: dict[str, Any]) -> RunConfig:
         environment_kwargs=settings.get("environment_kwargs"),
         **{"max_depth": MAX_DEPTH, **given},
     ).config
-
-
-class _Refusal:
-    """Answers every call with the same error."""
-
-    def __init__(self, problem: str) -> None:
-        self._problem = problem
-
-    async def __call__(self, call: Call) -> CallAnswer:
-        del call
-        return CallAnswer(value=f"Error: {self._problem}")
 
 
 class Notebook:

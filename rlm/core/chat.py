@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlm.core import compaction, prompts
 from rlm.core.chat_history import ChatHistory
+from rlm.core.run_events import turn_events
 from rlm.core.tools import tools_section
 from rlm.errors import ContextWindowError
-from rlm.events import Note, TurnFinished, TurnStarted
+from rlm.events import Note
 from rlm.reply_parser import parse_reply, text_outside_code
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rlm.backends.base import LMReply
     from rlm.core.kernels import KeptKernel
     from rlm.core.repl import Cell, Repl
+    from rlm.core.run_events import Turn
     from rlm.core.tree import RunSpec, Tree
     from rlm.events import Message
     from rlm.reply_parser import ParsedReply
@@ -33,13 +34,6 @@ _CUT_ANSWER = (
     "Your last reply was cut off inside FINAL(...), so it is no answer. Write a shorter one."
 )
 _NOT_ACCEPTED = "The final answer of your last reply was not accepted: its code failed, as shown."
-
-
-@dataclass(slots=True)
-class Turn:
-    """A turn that has not finished yet; `answer` is the final answer, once it has given one."""
-
-    answer: str | None = None
 
 
 class Chat:
@@ -106,19 +100,11 @@ class Chat:
                 prompts.turn(number, of, contexts=contexts, histories=histories, hint=self._hint)
             )
         self._hint = ""
-        recorder, turn, began = self._tree.recorder, Turn(), time.perf_counter()
-        with recorder.span():
-            kept, news = self._history.news()
-            recorder.emit(TurnStarted, number=number, of=of, kept=kept, messages=news)
-            try:
-                yield turn
-            finally:
-                recorder.emit(
-                    TurnFinished,
-                    number=number,
-                    final_answer=turn.answer,
-                    duration=time.perf_counter() - began,
-                )
+        kept, news = self._history.news()
+        with turn_events(
+            self._tree.recorder, number=number, of=of, kept=kept, messages=news
+        ) as turn:
+            yield turn
 
     async def ask(self, repl: Repl) -> LMReply | None:
         """Ask the model for the turn's reply.

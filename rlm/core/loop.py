@@ -118,25 +118,22 @@ class EngineLoop:
     """An event loop on a daemon thread.
 
     Attributes:
-        lock: Held while a thread makes an object of which this loop has only one. A forked child
-            has another loop, and so never waits for a lock whose thread it does not have.
+        lock: Held while a thread makes what an `RLM` has once for this loop. A forked child has
+            another loop, and so never waits for a lock whose thread it does not have. Re-entrant: a
+            user's `__del__` may use an `RLM` while its thread holds the lock.
+        thread: Runs the loop, and must not wait for it.
     """
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.lock = threading.RLock()
-        self._thread = threading.Thread(target=self._run, name="rlm-engine", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name="rlm-engine", daemon=True)
+        self.thread.start()
 
     @property
     def is_ours(self) -> bool:
         """Whether the loop runs in this process: a forked child has a copy without the thread."""
         return _Current.loop is self
-
-    @property
-    def is_here(self) -> bool:
-        """Whether this is the loop's thread, which must not wait for it."""
-        return self.is_ours and threading.current_thread() is self._thread
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the loop and return its future."""
@@ -179,7 +176,7 @@ def engine_loop() -> EngineLoop:
 def on_engine_thread() -> bool:
     """Whether this is the engine's thread, which must not wait for its own loop."""
     loop = _Current.loop
-    return loop is not None and loop.is_here
+    return loop is not None and threading.current_thread() is loop.thread
 
 
 async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,7 +25,7 @@ class MainThreadCalls:
     """Takes calls from any thread and makes them on the thread that calls `serve`."""
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._closed = False
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
@@ -33,12 +34,11 @@ class MainThreadCalls:
         Raises:
             RLMError: No thread serves any more.
         """
-        call = _Call(function, args)
-        self._calls.put(call)
+        done: Future[T] = Future()
+        self._calls.put((partial(function, *args), done))
         if self._closed:
             self._refuse_all()
-        value: T = call.done.result()
-        return value
+        return done.result()
 
     def serve(self, timeout: float | None = None) -> None:
         """Make one call, or wait for one (`timeout` in seconds) until `wake` is called."""
@@ -46,8 +46,18 @@ class MainThreadCalls:
             call = self._calls.get(timeout=timeout)
         except Empty:
             return
-        if call is not None:
-            call.make()
+        if call is None:
+            return
+        function, done = call
+        try:
+            value = function()
+        except KeyboardInterrupt:  # It is for the run: `completion()` stops that.
+            done.set_exception(_not_served())
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised in the caller
+            done.set_exception(error)
+        else:
+            done.set_result(value)
 
     def wake(self) -> None:
         """End a `serve` that waits; from any thread."""
@@ -65,25 +75,8 @@ class MainThreadCalls:
             except Empty:
                 return
             if call is not None:
-                call.done.set_exception(_not_served())
-
-
-class _Call:
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._function = function
-        self._args = args
-        self.done: Future[Any] = Future()
-
-    def make(self) -> None:
-        try:
-            value = self._function(*self._args)
-        except KeyboardInterrupt:  # It is for the run: `completion()` stops that.
-            self.done.set_exception(_not_served())
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised where the call is waited for
-            self.done.set_exception(error)
-        else:
-            self.done.set_result(value)
+                _, done = call
+                done.set_exception(_not_served())
 
 
 def _not_served() -> RLMError:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+from rlm.core.model_calls import ClientSource
 
-    from rlm.backends.base import LMClient, ModelSpec
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rlm.backends.base import ModelSpec
     from rlm.context import ContextInfo
     from rlm.core.model_calls import Models
     from rlm.core.recorder import Recorder
     from rlm.events import Message
 
 
-class Replay(Protocol):
+class Replay(ClientSource, Protocol):
     """The log that answers one completion's calls, all of them or those before a turn."""
 
     @property
@@ -23,12 +25,6 @@ class Replay(Protocol):
 
     def context(self, given: Any) -> tuple[Any, ContextInfo]:
         """Return the context and its recorded description; `given` may be `NOT_GIVEN`."""
-
-    def prepare(self, spec: ModelSpec) -> object:
-        """Start making the client of a model that will be asked."""
-
-    async def get(self, spec: ModelSpec, messages: Sequence[Message]) -> LMClient:
-        """Return the client that answers this call: the log's, or a model's."""
 
     def system_prompt(self) -> str | None:
         """Return the recorded system prompt of the run that begins now."""

@@ -15,9 +15,8 @@ Here are the algorithm's steps, and the lines of `run` that take them:
 
 from __future__ import annotations
 
-import asyncio
 import time
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from rlm.core.chat import Chat
@@ -26,14 +25,13 @@ from rlm.core.kernels import forked_kernel
 from rlm.core.limits import ErrorStreak
 from rlm.core.loop import uncancellable
 from rlm.core.model_calls import count_characters
-from rlm.core.repl import Repl, StoppedByUserError
+from rlm.core.repl import Repl
+from rlm.core.run_events import run_events, turn_events
 from rlm.core.subcalls import SubCalls, as_messages
-from rlm.errors import ErrorThresholdExceededError, LimitExceededError
-from rlm.events import Note, RunFinished, RunStarted, TurnFinished, TurnStarted
 from rlm.live_runs import registered
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractContextManager
 
     from rlm.backends.base import LMReply
@@ -98,87 +96,18 @@ async def run_single_call(tree: Tree, spec: RunSpec) -> str:
         question = f"Answer the following: {spec.root_prompt}"
         messages = [*messages, {"role": "user", "content": question}]
     text: str | None = None
-    with run_events(tree, spec, lambda: text) as finish, recorder.span():
-        began, answer = time.perf_counter(), None
-        recorder.emit(TurnStarted, number=1, of=1, kept=0, messages=tuple(messages))
-        try:
+    with run_events(tree, spec, lambda: text) as finish:
+        news = tuple(messages)
+        with turn_events(recorder, number=1, of=1, kept=0, messages=news) as turn:
+            began = time.perf_counter()
             tree.models.require_fit(spec.model, count_characters(messages))
             reply = await tree.models.ask(spec.model, messages, on_retry=recorder.note_retry)
             recorder.emit_reply(reply, began)
             text = reply.text
             tree.limits.check()
-            answer = text
-        finally:
-            recorder.emit(
-                TurnFinished, number=1, final_answer=answer, duration=time.perf_counter() - began
-            )
-        finish("answered", answer)
-    return answer
-
-
-@contextmanager
-def run_events(
-    tree: Tree, spec: RunSpec, best_answer: Callable[[], str | None]
-) -> Iterator[Callable[[RunStatus, str], None]]:
-    """Emit a run's first and last event, however it ends.
-
-    Yields a function to call with the status (`answered` or `exhausted`) and the answer of a run
-    that ends well. For any other run the exception gives the status, and `best_answer` the answer.
-    """
-    recorder, began = tree.recorder, time.perf_counter()
-    status: RunStatus = "error"
-    answer: str | None = None
-    problem: BaseException | None = None
-
-    def finish(how: RunStatus, final: str) -> None:
-        nonlocal status, answer
-        status, answer = how, final
-
-    with recorder.span(new_run=True):
-        recorder.emit(
-            RunStarted,
-            depth=spec.depth,
-            model=spec.model.name,
-            config=tree.config.public(),
-            root_prompt=spec.root_prompt,
-            context=spec.info.to_dict(),
-        )
-        try:
-            yield finish
-        except BaseException as error:
-            problem, status = _how_it_failed(tree, error)
-            answer = best_answer()
-            raise
-        finally:
-            if status == "limit":
-                _note_limit(tree, spec, problem)
-            recorder.emit(
-                RunFinished,
-                status=status,
-                answer=answer,
-                error=problem and {"type": type(problem).__name__, "message": str(problem)},
-                usage=recorder.usage().to_dict(),
-                duration=time.perf_counter() - began,
-            )
-
-
-def _how_it_failed(tree: Tree, error: BaseException) -> tuple[BaseException | None, RunStatus]:
-    """Return what to record of an exception: a cancelled run may have reached a limit."""
-    if isinstance(error, StoppedByUserError):
-        return error, "cancelled"
-    if isinstance(error, asyncio.CancelledError):
-        if tree.limits.exceeded_by is None:
-            return None, "cancelled"
-        error = tree.limits.exceeded_by
-    return error, "limit" if isinstance(error, LimitExceededError) else "error"
-
-
-def _note_limit(tree: Tree, spec: RunSpec, problem: BaseException | None) -> None:
-    """Note which limit was exceeded: the tree's in the root run, a run's own in that run."""
-    of_this_run = isinstance(problem, ErrorThresholdExceededError)
-    if of_this_run or spec.depth == tree.config.depth:
-        figures = {n: v for n, v in vars(problem).items() if isinstance(v, int | float)}
-        tree.recorder.emit_child(None, Note, kind="limit", text=str(problem), data=figures)
+            turn.answer = text
+        finish("answered", text)
+    return text
 
 
 @asynccontextmanager
