@@ -22,7 +22,7 @@ from rlm.core.environments import new_sandbox, unknown_arguments
 from rlm.core.model_calls import Clients
 from rlm.core.recorder import Recorder
 from rlm.core.run import run
-from rlm.core.subcalls import SubCalls, as_messages
+from rlm.core.subcalls import SubCallHandler, as_messages
 from rlm.core.tree import RunSpec, new_tree
 from rlm.errors import ConfigurationError, RLMError
 from rlm.events import RunStarted
@@ -69,7 +69,7 @@ async def subcall_server(settings: dict[str, Any]) -> AsyncIterator[CallHandler]
 
         yield refuse
         return
-    notebook = Notebook(config)
+    notebook = NotebookCalls(config)
     try:
         yield notebook
     finally:
@@ -105,7 +105,7 @@ def notebook_config(settings: dict[str, Any]) -> RunConfig:
     ).config
 
 
-class Notebook:
+class NotebookCalls:
     """Answers the calls of one notebook's kernels.
 
     Each call is a separate tree, and its record is dropped when it has been answered: a notebook
@@ -147,7 +147,7 @@ class Notebook:
                 root_prompt=None,
                 context=self._person.info.to_dict(),
             )
-            return await SubCalls(tree, self._person, self._child)(call)
+            return await SubCallHandler(tree, self._person, self._child)(call)
 
     async def _chat(self, call: Call) -> dict[str, Any]:
         """Ask a model for a run inside the notebook's kernel (`rlm.backends.notebook_client`)."""

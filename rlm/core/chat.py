@@ -67,7 +67,8 @@ class Chat:
         self._draft = ""
         self._last_reply: str | None = None
         self._compactions = 0
-        self._in_repl = len(self._history.messages)  # those that `history` has, or leaves out
+        # How many messages are in the REPL's `history`, with the opening, which is left out of it.
+        self._in_repl = len(self._history.messages)
 
     @property
     def messages(self) -> list[Message]:

@@ -85,7 +85,7 @@ class Limits:
 
         Raises:
             LimitExceededError: Not enough is left; nothing must be sent.
-            UnknownCostError: There is a budget, and nobody knows what is left of it.
+            UnknownCostError: There is a budget, and the cost of an earlier call is not known.
         """
         self.check()
         if self.max_budget is not None:
@@ -123,7 +123,7 @@ class Limits:
 
         Raises:
             LimitExceededError: One has.
-            UnknownCostError: There is a budget, and nobody knows what is left of it.
+            UnknownCostError: There is a budget, and the cost of an earlier call is not known.
         """
         if self.exceeded_by is not None:
             raise self.exceeded_by

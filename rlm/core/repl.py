@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from rlm.core.subcalls import SubCalls
+    from rlm.core.subcalls import SubCallHandler
     from rlm.core.tree import Tree
     from rlm_kernel.host.session import CellResult, Session
 
@@ -56,7 +56,7 @@ class Repl:
         self,
         tree: Tree,
         session: Session,
-        subcalls: SubCalls,
+        subcalls: SubCallHandler,
         on_restart: Callable[[str], None] | None = None,
     ) -> None:
         self._tree = tree

@@ -5,7 +5,7 @@ in the REPL, the model sees only what its code shows, and its code may call mode
 
 Here are the algorithm's steps, and the lines of `run` that take them:
 
-    state <- InitREPL(prompt), with sub_RLM in it     `_open_repl`, `SubCalls`
+    state <- InitREPL(prompt), with sub_RLM in it     `_open_repl`, `SubCallHandler`
     hist <- [Metadata(state)]                         `Chat(tree, spec, kept)`
     code <- LLM(hist)                                 `chat.ask`, `chat.read`
     (state, stdout) <- REPL(state, code)              `repl.execute`
@@ -27,7 +27,7 @@ from rlm.core.loop import uncancellable
 from rlm.core.model_calls import count_characters
 from rlm.core.repl import Repl
 from rlm.core.run_events import run_events, turn_events
-from rlm.core.subcalls import SubCalls, as_messages
+from rlm.core.subcalls import SubCallHandler, as_messages
 from rlm.live_runs import registered
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ async def _open_repl(tree: Tree, spec: RunSpec, kept: KeptKernel | None) -> Asyn
         await tree.sandbox.start()
     known = spec.info.fingerprint is not None
     async with context_noted(tree.recorder, known=known) as on_context:
-        subcalls = SubCalls(tree, spec, run)
+        subcalls = SubCallHandler(tree, spec, run)
         kernel = (
             forked_kernel(tree.config, tree.sandbox, spec, subcalls, on_context)
             if kept is None

@@ -47,7 +47,7 @@ class _Outcome:
     usage: CallUsage = _NO_USAGE
 
 
-class SubCalls:
+class SubCallHandler:
     """The call handler of one run's kernel; a failure is an answer, never an exception.
 
     Attributes:
