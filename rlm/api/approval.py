@@ -54,7 +54,7 @@ def _show(code: str, turn: int) -> None:
 
 
 def _edited(code: str) -> str:
-    sys.stdout.write("Write the cell anew, line by line; a line with only a . ends it.\n")
+    sys.stdout.write("Write the new cell line by line; a line with only a dot (.) ends it.\n")
     sys.stdout.flush()
     lines = []
     while (line := input("  | ")) != ".":

@@ -249,6 +249,8 @@ class RLM:
             BackendError: The provider failed.
             RLMError: Root of all these; it has the `trajectory` and the `partial_answer` so far.
         """
+        # `complete` runs on the engine's thread. This thread waits for it, and meanwhile makes the
+        # calls that have to be made here, such as the question of `rlm.api.approval.ask`.
         with serve_main_thread() as main_thread:
             job, recorder = self._prepare(prompt, root_prompt)
             try:
@@ -257,7 +259,7 @@ class RLM:
             except KeyboardInterrupt:
                 outcome = cancelled(recorder)
         if job.interrupted and not isinstance(outcome, CancellationError):
-            outcome = cancelled(recorder)  # The run ended in another way just before the Ctrl-C.
+            outcome = cancelled(recorder)  # It ended in another way all the same.
         return raise_or_return(outcome, self._readers)
 
     async def acompletion(

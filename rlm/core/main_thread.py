@@ -80,7 +80,7 @@ class MainThreadCalls:
 
 
 def _not_served() -> RLMError:
-    return RLMError("Nobody waits for the run any more.")
+    return RLMError("No thread waits for the run any more.")
 
 
 _here: ContextVar[MainThreadCalls | None] = ContextVar("rlm_main_thread", default=None)

@@ -35,8 +35,8 @@ class Owner(Protocol):
 class Resources:
     """The clients of an `RLM`, its lease on the fork server, and its kernel if it is persistent.
 
-    All of it lives on one event loop. It must not refer to the user's objects: a callback that is a
-    method of the `RLM`'s owner would keep the `RLM` alive for ever.
+    All of it lives on one event loop. It must not refer to the user's objects: a callback may be a
+    method of an object that has the `RLM`, and would keep both alive for ever.
 
     Args:
         loop: The engine's loop.
