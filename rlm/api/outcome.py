@@ -29,12 +29,15 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-async def run_at_end(run: Coroutine[Any, Any, Outcome], at_end: AtEnd | None) -> Outcome:
+async def run_at_end(
+    run: Callable[[], Coroutine[Any, Any, Outcome]], at_end: AtEnd | None
+) -> Outcome:
     """Await a run, then `at_end` with its outcome; only then is the run done.
 
-    A failure of `at_end` is only logged: it must not cost the answer.
+    A failure of `at_end` is only logged: it must not cost the answer. The run's coroutine is made
+    here: a job that is cancelled before it starts would leave it behind, never awaited.
     """
-    outcome = await run
+    outcome = await run()
     if at_end is not None:
         try:
             # The run is over: a cancellation that comes now changes nothing.

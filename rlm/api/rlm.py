@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 from rlm.api.outcome import cancelled, raise_or_return, run_at_end, stream_events
@@ -372,7 +373,8 @@ class RLM:
         if root_prompt is not None and not isinstance(root_prompt, str):
             raise ArgumentError(f"root_prompt must be a str, not {type(root_prompt).__name__}.")
         loop, recorder = engine_loop(), self._readers.recorder(*listeners)
-        run = complete(
+        run = partial(
+            complete,
             self.config,
             self._resources_on(loop),
             recorder,
