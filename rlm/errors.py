@@ -1,7 +1,7 @@
 """Every error that `rlm` raises to its users, under one root.
 
-The limit errors have the reference's names, attributes and argument order, so
-that `except` clauses written for it work unchanged.
+The limit errors have the reference's names, attributes and argument order, so that `except` clauses
+written for it work unchanged.
 """
 
 from __future__ import annotations
@@ -92,11 +92,11 @@ class BackendError(RLMError):
 
 
 class ContextWindowError(BackendError):
-    """The prompt is longer than the model's window, as the provider says or we know."""
+    """The prompt is longer than the model's window: the provider said so, or rlm knows."""
 
 
 class ReplayMissError(RLMError):
-    """A replayed run makes a call that its log has no reply to; the message says what differs.
+    """A replayed run made a call that its log has no reply to; the message says what differs.
 
     `on_miss` of `RLM.from_notebook` decides whether this ends the run.
     """

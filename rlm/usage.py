@@ -1,4 +1,4 @@
-"""What a run's LM calls took: calls, tokens and cost, model by model, in the reference's shape."""
+"""The calls, tokens and cost of a run's LM calls by model, in the reference's shape."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ModelUsageSummary:
         total_input_tokens: Tokens in, as the provider counted them.
         total_output_tokens: Tokens out, as the provider counted them.
         total_cost: USD, from the provider or the user's `prices`, of the calls whose cost is
-            known; None when none is.
-        uncosted_calls: How many calls' cost nobody knows. `to_dict` leaves it out.
+            known; None when no call's is.
+        uncosted_calls: How many calls have an unknown cost. `to_dict` leaves it out.
     """
 
     total_calls: int
@@ -68,9 +68,9 @@ class UsageSummary:
 
     @property
     def total_cost(self) -> float | None:
-        """USD of all calls whose cost is known, as in the reference; None when none is.
+        """USD of all calls whose cost is known, as in the reference; None when no call's is.
 
-        `cost_is_partial` says whether there were others.
+        `cost_is_partial` says whether other calls were made.
         """
         costs = [s.total_cost for s in self.model_usage_summaries.values()]
         known = [cost for cost in costs if cost is not None]
@@ -127,11 +127,7 @@ class UsageSummary:
 
 @dataclass(slots=True)
 class Tally:
-    """Calls, tokens and cost by model; cheap enough to be kept up with every event.
-
-    Attributes:
-        models: Model name to what its calls took so far.
-    """
+    """Calls, tokens and cost so far by model; cheap enough to be updated with every event."""
 
     models: dict[str, ModelUsageSummary] = field(default_factory=dict)
 

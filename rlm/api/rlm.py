@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from rlm.api.outcome import (
-    FLUSH_SECONDS,
-    cancelled,
-    raise_or_return,
-    run_at_end,
-    stream_events,
-)
+from rlm.api.outcome import cancelled, raise_or_return, run_at_end, stream_events
 from rlm.api.readers import CALLBACKS, ReaderSet
 from rlm.core.completion import complete
 from rlm.core.environments import unknown_arguments
@@ -23,6 +17,7 @@ from rlm.core.replay_port import NOT_GIVEN
 from rlm.core.resources import Resources
 from rlm.core.run_config import run_config
 from rlm.errors import ArgumentError, CancellationError
+from rlm.run_options.check import check_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -54,7 +49,7 @@ class RLM:
     Completions of one object may run at once, from any threads and tasks.
 
     Attributes:
-        config: Its arguments, checked and frozen.
+        config: The arguments, checked and frozen.
     """
 
     def __init__(
@@ -102,7 +97,7 @@ class RLM:
         replay: ReplaySource | None = None,
         **unknown: Any,
     ) -> None:
-        """Check the arguments; nothing is started or imported before the first completion.
+        """Check the arguments; the first completion imports and starts what it needs.
 
         Args:
             backend: The provider of the root model, such as openai, anthropic, openrouter,
@@ -169,16 +164,15 @@ class RLM:
             ArgumentError: A keyword or a type is wrong (a `TypeError`).
             MissingPackageError: The backend's package is not installed (an `ImportError`).
         """
-        arguments = dict(locals())
+        arguments = dict(locals())  # All parameters by name: there are no other locals yet.
+        del arguments["self"], arguments["unknown"]
         if unknown:
-            names = list(inspect.signature(RLM).parameters)
-            raise unknown_arguments(unknown, [n for n in names if n != "unknown"], "RLM()")
-        callbacks = {name: arguments.pop(name) for name in CALLBACKS}
-        for name in ("self", "logger", "verbose", "unknown"):
-            del arguments[name]
+            raise unknown_arguments(unknown, arguments, "RLM()")
+        check_arguments(arguments)
+        readers = {name: arguments.pop(name) for name in ("logger", "verbose", *CALLBACKS)}
         self.config = run_config(**arguments)
-        self._readers = ReaderSet(logger, callbacks, verbose=verbose)
-        self._resources: Resources | None = None
+        self._readers = ReaderSet(**readers)
+        self._resources: Resources | None = None  # The first completion makes them.
 
     @classmethod
     def from_notebook(
@@ -210,10 +204,10 @@ class RLM:
                 is read in the form that the context had (text, JSON or bytes).
             turn: The first turn in which a model is asked. None: the turn after the last complete
                 one, or after the first cell that was edited in the notebook.
-            replay: Whether the log answers everything, to its end.
-            on_miss: What to do about a call that the log has no reply to: ``"error"`` ends the run
-                and says what differs, ``"live"`` asks the model, ``"nearest"`` takes the reply to
-                the most similar prompt. The default is ``"error"`` for a replay, else ``"live"``.
+            replay: Whether the log answers all calls, to its end.
+            on_miss: What to do when the log has no reply to a call: ``"error"`` ends the run and
+                says what differs, ``"live"`` asks the model, ``"nearest"`` takes the reply to the
+                most similar prompt. The default is ``"error"`` for a replay, else ``"live"``.
             model: Another root model; short for ``backend_kwargs={"model_name": ...}``.
             messages: Messages to add before the first live turn.
             kwargs: Arguments of `RLM` that differ from the recorded ones.
@@ -256,15 +250,17 @@ class RLM:
             BackendError: The provider failed.
             RLMError: Root of all these; it has the `trajectory` and the `partial_answer` so far.
         """
+        # `complete` runs on the engine's thread. This thread waits for it, and meanwhile makes the
+        # calls that have to be made here, such as the question of `rlm.api.approval.ask`.
         with serve_main_thread() as main_thread:
             job, recorder = self._prepare(prompt, root_prompt)
             try:
                 outcome = job.wait(main_thread)
-                self._readers.flush(FLUSH_SECONDS)
+                self._readers.flush()
             except KeyboardInterrupt:
                 outcome = cancelled(recorder)
         if job.interrupted and not isinstance(outcome, CancellationError):
-            outcome = cancelled(recorder)
+            outcome = cancelled(recorder)  # It ended in another way all the same.
         return raise_or_return(outcome, self._readers)
 
     async def acompletion(
@@ -294,7 +290,7 @@ class RLM:
             stopped = cancelled(recorder)
             vars(error).update(trajectory=stopped.trajectory, partial_answer=stopped.partial_answer)
             raise
-        await asyncio.to_thread(self._readers.flush, FLUSH_SECONDS)
+        await asyncio.to_thread(self._readers.flush)
         return raise_or_return(outcome, self._readers)
 
     def start(
@@ -341,8 +337,8 @@ class RLM:
     def close(self) -> None:
         """Free the kernels, connections and threads; safe to call again.
 
-        Running runs are cancelled first and end with a `CancellationError`. A later completion
-        starts everything again.
+        Runs that are going are cancelled first and end with a `CancellationError`. A later
+        completion starts everything again.
         """
         resources, self._resources = self._resources, None
         try:
@@ -371,13 +367,14 @@ class RLM:
         *listeners: Callable[[Event], object],
         at_end: AtEnd | None = None,
     ) -> tuple[Job[Outcome], Recorder]:
-        """Prepare one completion; the job has not started yet."""
+        """Return the job of one completion, which has not started yet, and its recorder."""
         if prompt is NOT_GIVEN and self.config.replay is None:
             raise ArgumentError("The prompt is missing: the context that the question is about.")
         if root_prompt is not None and not isinstance(root_prompt, str):
             raise ArgumentError(f"root_prompt must be a str, not {type(root_prompt).__name__}.")
         loop, recorder = engine_loop(), self._readers.recorder(*listeners)
-        run = complete(
+        run = partial(
+            complete,
             self.config,
             self._resources_on(loop),
             recorder,
@@ -388,7 +385,7 @@ class RLM:
         return Job(loop, run_at_end(run, at_end)), recorder
 
     def _resources_on(self, loop: EngineLoop) -> Resources:
-        """Return what is kept between completions; a forked child starts anew."""
+        """Return what is kept between completions; a forked child makes new ones."""
         with loop.lock:
             if self._resources is None or self._resources.loop is not loop:
                 self._resources = Resources(

@@ -187,7 +187,7 @@ def test_an_unreferenced_rlm_delivers_its_last_events_and_ends_its_threads(
             self.open.wait()
             self.received.append(event)
 
-    monkeypatch.setattr("rlm.api.rlm.FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr("rlm.api.readers._FLUSH_SECONDS", 0.01)
     served = server(script(lambda _: DONE))
     slow = Slow()
     rlm = RLM(backend_kwargs={"model_name": "m", "base_url": served.base_url}, logger=slow)

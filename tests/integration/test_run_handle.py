@@ -215,11 +215,15 @@ def test_closing_the_rlm_ends_its_background_runs(scripted: Any) -> None:
 
 
 def test_a_run_that_is_stopped_before_it_starts_says_so(scripted: Any) -> None:
-    handle = scripted([ANSWER]).start("text")
+    rlm, gate = scripted([ANSWER]), threading.Event()
+    engine_loop().call(gate.wait)
+    handle = rlm.start("text")
     handle.stop()
+    gate.set()
     assert handle.wait(30)
     assert isinstance(handle.error, CancellationError)
     assert repr(handle)
+    gc.collect()  # A coroutine that was never awaited fails this test, not the next one.
 
 
 def test_the_log_is_on_the_result_as_with_completion(scripted: Any) -> None:
