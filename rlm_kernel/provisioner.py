@@ -2,7 +2,7 @@
 
 JupyterLab finds them by the entry point `jupyter_client.kernel_provisioners` and the kernelspecs
 `rlm`, `rlm-docker` and `rlm-modal`. They start a notebook kernel (see `rlm_kernel.guest.app.main`)
-in a sandbox like a model's, with a scrubbed environment, and end it with all its descendants.
+in a sandbox like a model's, with a scrubbed environment. At its end they end all its descendants.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class SandboxProvisioner(KernelProvisionerBase):
     """Starts a notebook kernel in a sandbox; subclasses say in which.
 
     Traits:
-        rlm: Arguments of `RLM` (JSON) for answering the kernel's sub-calls; in the kernelspec's
+        rlm: Arguments of `RLM` (JSON) for answering the kernel's sub-calls, from the kernelspec's
             `metadata.kernel_provisioner.config`. RLM_BACKEND, RLM_MODEL and RLM_BASE_URL fill in
-            what it does not say of the model. Without a model there is no sub-call server.
+            what it leaves out about the model. Without a model there is no sub-call server.
 
     Attributes:
         environment: The name of the environment.
@@ -60,12 +60,12 @@ class SandboxProvisioner(KernelProvisionerBase):
         raise NotImplementedError
 
     async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
-        """Start the kernel in the sandbox, which has been started."""
+        """Start the kernel in the sandbox, which runs already."""
         raise NotImplementedError
 
     @property
     def has_process(self) -> bool:
-        """Whether a kernel was started and has not been waited for."""
+        """Whether a kernel was started whose end nobody has waited for yet."""
         return self._process is not None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
@@ -89,8 +89,8 @@ class SandboxProvisioner(KernelProvisionerBase):
         """Start the kernel's process and its sub-call server."""
         env = kwargs.get("env") or {}
         if self._subcall_server is None and (self.rlm or env.get(MODEL)):
-            kwargs_of_model = self.rlm.get("backend_kwargs") or {}
-            self._model = str(kwargs_of_model.get("model_name") or env.get(MODEL, ""))
+            backend_kwargs = self.rlm.get("backend_kwargs") or {}
+            self._model = str(backend_kwargs.get("model_name") or env.get(MODEL, ""))
             self._subcall_server = SubCallServerProcess(self._subcall_server_settings(), env)
         self._process = await self.start_process(cmd, **kwargs)
         if self._subcall_server is not None:
@@ -112,12 +112,12 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     def _kernel_env(self) -> dict[str, str]:
         """Return the variables that the kernelspec and we add for the kernel: no keys."""
-        given = dict(self.kernel_spec.env) if self.kernel_spec is not None else {}
-        of_server = {}
+        given = self.kernel_spec.env if self.kernel_spec is not None else {}
+        env = {**without_secrets(given), ENVIRONMENT: self.environment}
         if self._subcall_server is not None:
             # Runs started in the kernel itself (`%%rlm`) ask the sub-call server's model too
-            of_server = {SUBCALL_SERVER: "1", BACKEND: "notebook", MODEL: self._model}
-        return {**without_secrets(given), ENVIRONMENT: self.environment, **of_server}
+            env.update({SUBCALL_SERVER: "1", BACKEND: "notebook", MODEL: self._model})
+        return env
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs, else its exit code."""
@@ -134,7 +134,7 @@ class SandboxProvisioner(KernelProvisionerBase):
         return code
 
     async def send_signal(self, signum: int) -> None:
-        """Send the kernel a signal; an interrupt comes as a message (`interrupt_mode`)."""
+        """Send the kernel a signal; Jupyter interrupts it by a message (`interrupt_mode`)."""
         if self._process is not None and not self._process.died.done():
             self._process.send_signal(signum)
 
@@ -145,7 +145,7 @@ class SandboxProvisioner(KernelProvisionerBase):
             self._process.kill()
 
     async def terminate(self, restart: bool = False) -> None:
-        """Ask the kernel to end, and end it when it does not."""
+        """Ask the kernel to end, and kill it when it does not."""
         del restart
         if self._process is not None and not self._process.died.done():
             self._process.send_signal(signal.SIGTERM)
@@ -153,7 +153,7 @@ class SandboxProvisioner(KernelProvisionerBase):
             self._process.kill()
 
     async def cleanup(self, restart: bool = False) -> None:
-        """End the sub-call server and close the sandbox, unless the kernel is to come back."""
+        """End the sub-call server and close the sandbox, unless this is a restart."""
         if restart:
             return
         subcall_server, self._subcall_server = self._subcall_server, None
@@ -174,7 +174,7 @@ class LocalProvisioner(SandboxProvisioner):
         return local_sandbox()
 
     async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
-        """Start the kernelspec's command where the server wants it."""
+        """Start the kernelspec's command in the folder that the Jupyter server chose."""
         assert isinstance(self._sandbox, LocalSandbox)
         cwd = kwargs.get("cwd") or str(self._sandbox.directory)
         env = scrubbed_environment(kwargs.get("env") or {})
@@ -185,7 +185,7 @@ class RelayedProvisioner(SandboxProvisioner):
     """Starts a notebook kernel at the other end of a byte stream; subclasses say where.
 
     Traits:
-        environment_kwargs: What `RLM(environment=...)` takes under that name; in the kernelspec's
+        environment_kwargs: As `RLM(environment_kwargs=...)` takes them, from the kernelspec's
             `metadata.kernel_provisioner.config`.
     """
 
@@ -210,7 +210,7 @@ class RelayedProvisioner(SandboxProvisioner):
 
     async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
         """Start a kernel behind the same sockets as the last one."""
-        del cmd, kwargs  # both speak of this machine
+        del cmd, kwargs  # both are about this machine
         sandbox: Any = self._sandbox
         connection = plain_connection(self.connection_info)
         command = ["python", "-m", "rlm_kernel", "-f", "{connection_file}"]
@@ -260,6 +260,6 @@ class ModalProvisioner(RelayedProvisioner):
 
 
 def plain_connection(info: KernelConnectionInfo) -> dict[str, Any]:
-    """Return connection info as a connection file has it: JSON."""
+    """Return connection info as the JSON of a connection file."""
     key: Any = info["key"]
     return {**info, "key": key.decode()}

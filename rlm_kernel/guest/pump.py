@@ -1,11 +1,12 @@
 """Carries the frames of a sandbox whose sockets the host cannot reach.
 
-The fork server's first child: it owns the byte stream to the host and the sockets to the kernels,
-because a process that holds a ZMQ context must not fork. Control frames pass through it between
-host and fork server. Nothing here blocks: what cannot be written yet waits in queues, and a kernel
-whose queue is full is not read from. When it ends, the sandbox does.
+The pump is the fork server's first child. It owns the byte stream to the host and the sockets to
+the kernels, because a process that holds a ZMQ context must not fork. Control frames pass through
+it between host and fork server. Nothing here blocks: what cannot be written yet waits in queues,
+and the pump does not read from a kernel whose queue is full. When the pump ends, so does the
+sandbox.
 
-Besides, the pump answers ``ping``; ends the sandbox on ``end``, or when the host is silent for too
+The pump also answers ``ping``; ends the sandbox on ``end``, or when the host is silent for too
 long; and writes files (``place``: a number and a path, `FILE` frames, ``placed``) and removes them
 (``discard``).
 """
@@ -28,16 +29,16 @@ from rlm_kernel.protocol.chunks import Channel
 from rlm_kernel.protocol.send_queue import SendQueue
 
 SILENCE_SECONDS = 30.0
-"""A host that lives sends a ``ping`` every few seconds."""
+"""A live host sends a ``ping`` every few seconds."""
 
 MAX_HELD = 8 << 20
-"""Bytes that may wait for the host before a kernel is read from no more."""
+"""Bytes that may wait for the host before the pump stops reading from a kernel."""
 
 _READ = 1 << 18
 _RECONNECT_MILLISECONDS = 2
 """ZMQ's default costs 100 ms when we connect before the kernel has bound its socket."""
 
-_MAX_PLACED = 1 << 16
+_MAX_READ = 1 << 16
 """Messages that are read from one socket before the others get their turn."""
 
 
@@ -117,7 +118,7 @@ class Pump:
             self._do(frames.decode_control(frame))
 
     def _do(self, request: dict[str, Any]) -> None:
-        """Do what the host requests, or pass it to the fork server."""
+        """Do what the host requests, or pass the request to the fork server."""
         op = request.get("op")
         if op == "ping":
             self._tell(op="pong")
@@ -185,13 +186,13 @@ class Pump:
         """Queue what a socket has for the host, until the kernel's queue is full."""
         kernel, channel = self._owner[sock]
         with contextlib.suppress(zmq.Again):
-            for _ in range(_MAX_PLACED):
+            for _ in range(_MAX_READ):
                 if self._send_queue.held(kernel) > MAX_HELD * (4 if at_end else 1):
                     if not at_end:
                         self._pause(kernel)
                     return
                 parts = sock.recv_multipart(zmq.DONTWAIT)
-                with contextlib.suppress(FrameError):  # longer than anything honest: lost
+                with contextlib.suppress(FrameError):  # over any honest length: dropped
                     self._send_queue.message(kernel, channel, parts)
 
     def _pause(self, kernel: int) -> None:
@@ -230,7 +231,7 @@ class Pump:
 
 
 class _Files:
-    """The files that the host is sending; the first problem with one is reported at its end."""
+    """The files that the host is sending; `close` reports the first problem with a file."""
 
     def __init__(self) -> None:
         self._open: dict[int, Any] = {}
