@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 MAX_MESSAGE_BYTES = 256 << 20
-"""A kernel that sends a longer message part is cut off."""
+"""Bytes of a message part; we disconnect from a kernel that sends a longer one."""
 
 _PARTS = ("header", "parent_header", "metadata", "content")
 
@@ -25,10 +25,24 @@ _RECONNECT_MILLISECONDS = 2
 """ZMQ's default costs 100 ms when we connect before the kernel has bound its socket."""
 
 MAX_JSON_BYTES = 64 << 20
-"""The same for a part that is read as JSON; sub-calls carry long texts as raw buffers."""
+"""Bytes of a part that is read as JSON; sub-calls carry long texts as raw buffers."""
 
 MAX_JSON_NESTS = 2_000_000
 """Brackets and braces in such a part: each may cost a hundred bytes when it is read."""
+
+
+def new_session(connection: dict[str, Any]) -> JupyterSession:
+    """Return a Jupyter session with a kernel's key and a new id.
+
+    Never a clone: clones share an id, make equal message ids, and steal each other's replies.
+    """
+    session = JupyterSession(
+        key=connection["key"].encode(),
+        signature_scheme=connection["signature_scheme"],
+        check_pid=False,
+    )
+    session.pack = packing.pack
+    return session
 
 
 def read_message(session: JupyterSession, parts: list[bytes]) -> dict[str, Any] | None:
@@ -56,13 +70,7 @@ class Channels:
         *,
         only: Collection[str] = tuple(_SOCKETS),
     ) -> None:
-        # Not a clone: clones share an id, make equal message ids, and steal each other's replies
-        self.session = JupyterSession(
-            key=connection["key"].encode(),
-            signature_scheme=connection["signature_scheme"],
-            check_pid=False,
-        )
-        self.session.pack = packing.pack
+        self.session = new_session(connection)
         self._on_message = on_message
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         loop = IOLoop.current()
@@ -89,7 +97,7 @@ class Channels:
 
     @property
     def session_id(self) -> str:
-        """The id that our messages carry."""
+        """The session id in our messages."""
         return str(self.session.session)
 
     def send(

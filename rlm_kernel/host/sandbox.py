@@ -1,4 +1,4 @@
-"""What every sandbox does for its users: it runs kernels and holds the values they open."""
+"""The interface of every sandbox: it runs kernels and holds the values that they open."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ class MessageChannels(Protocol):
 
     @property
     def session_id(self) -> str:
-        """The id that our messages carry, and no other client's."""
-        ...
+        """The session id in our messages, which no other client has."""
 
     def send(
         self,
@@ -28,28 +27,25 @@ class MessageChannels(Protocol):
         buffers: list[bytes] | None = None,
     ) -> str:
         """Send a message and return its id."""
-        ...
 
     def close(self) -> None:
-        """Close them."""
-        ...
+        """Close the channels."""
 
 
 class Sandbox(Protocol):
     """The place where the kernels of one tree live.
 
-    All methods run on one event loop. Whoever makes a sandbox closes it. When a whole sandbox is
-    lost (a cell can kill its way there), the next `start_kernel` opens a new one and places every
-    value again.
+    All methods run on one event loop. The maker of a sandbox closes it. When a whole sandbox is
+    lost (a cell can kill all its processes), the next `start_kernel` opens a new one and places
+    every value again.
     """
 
     async def start(self) -> None:
-        """Start it, or wait until it has started.
+        """Start the sandbox, or wait until it has started.
 
         Raises:
             SandboxError: It cannot be started.
         """
-        ...
 
     async def place(self, value: ContextValue) -> PlacedContext:
         """Put a value where every kernel of this sandbox can open it.
@@ -57,19 +53,16 @@ class Sandbox(Protocol):
         Raises:
             ContextError: There is no room for it.
         """
-        ...
 
     async def discard(self, placed: PlacedContext) -> None:
         """Remove a placed value that no kernel needs any more."""
-        ...
 
     async def start_kernel(self, options: KernelOptions) -> tuple[KernelProcess, dict[str, Any]]:
-        """Start a kernel's process; sessions call this, also to restart.
+        """Start or restart a session's kernel.
 
         Returns:
             The process, and its connection info as in a Jupyter connection file.
         """
-        ...
 
     def open_channels(
         self,
@@ -78,8 +71,6 @@ class Sandbox(Protocol):
         on_message: Callable[[str, dict[str, Any]], None],
     ) -> MessageChannels:
         """Open a session's channels to a kernel that `start_kernel` has started."""
-        ...
 
     async def close(self) -> None:
         """End every kernel and remove everything in the sandbox."""
-        ...
