@@ -15,10 +15,10 @@ KERNEL_NAMES = ("rlm", "rlm-docker", "rlm-modal")
 _PACKAGED = Path(__file__).parent / "kernelspec"
 
 
-def kernel_spec(name: str, executable: str = sys.executable) -> dict[str, Any]:
+def kernel_spec(name: str) -> dict[str, Any]:
     """Return a packaged kernelspec whose command starts this interpreter."""
     spec: dict[str, Any] = json.loads((_PACKAGED / name / "kernel.json").read_text())
-    spec["argv"][0] = executable
+    spec["argv"][0] = sys.executable
     return spec
 
 

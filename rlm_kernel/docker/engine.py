@@ -15,23 +15,22 @@ from rlm_kernel.docker.stream import EngineAddress
 from rlm_kernel.errors import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 TIMEOUT = 60
 """Seconds that the engine has for one request."""
 
 
-def engine_address(environment: Mapping[str, str] = os.environ) -> EngineAddress:
+def engine_address() -> EngineAddress:
     """Return the engine that the docker command would use (`DOCKER_HOST` and related variables)."""
-    url = environment.get("DOCKER_HOST") or _default_url()
-    tls = bool(environment.get("DOCKER_TLS_VERIFY") or environment.get("DOCKER_TLS"))
-    certificates = environment.get("DOCKER_CERT_PATH") or (
-        str(Path("~/.docker").expanduser()) if tls else None
-    )
+    url = os.environ.get("DOCKER_HOST") or _default_url()
+    verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
+    tls = verify or bool(os.environ.get("DOCKER_TLS"))
+    certificates = os.environ.get("DOCKER_CERT_PATH") or str(Path("~/.docker").expanduser())
     return EngineAddress(
         url=url,
         tls=tls and url.startswith("tcp"),
-        verify=bool(environment.get("DOCKER_TLS_VERIFY")) or not tls,
+        verify=verify or not tls,
         certificates=certificates if tls else None,
     )
 

@@ -117,9 +117,8 @@ async def _start_container(
             return None
         client, container = created
         try:
-            stream = await attach(
-                address, container
-            )  # before it starts, or we lose its first bytes
+            # Before it starts, or we would lose its first bytes
+            stream = await attach(address, container)
             try:
                 await asyncio.to_thread(client.start, container)
             except BaseException:

@@ -182,7 +182,6 @@ def unknown_address(address: EngineAddress) -> SandboxError:
 async def _over_ssh(
     url: str,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Callable[[], Awaitable[None]]]:
-    """Connect to an engine behind ssh."""
     process = await asyncio.create_subprocess_exec(
         *ssh_command(url),
         stdin=asyncio.subprocess.PIPE,

@@ -101,10 +101,10 @@ def start_kernel(spec: dict[str, Any]) -> None:
     app.start()
 
 
-def main(argv: list[str] | None = None) -> None:
+def main() -> None:
     """Run a notebook kernel: the kernelspec `rlm` names this command."""
     from rlm_kernel.guest.notebook_kernel import NotebookKernel
 
     app = RLMKernelApp(kernel_class=NotebookKernel)
-    app.initialize(sys.argv[1:] if argv is None else argv)
+    app.initialize(sys.argv[1:])
     app.start()

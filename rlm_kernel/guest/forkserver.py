@@ -80,9 +80,9 @@ def _fork_pump(stream_in: int, stream_out: int) -> tuple[int, int]:
         try:
             ours.close()
             processes.die_with_parent(server)
-            from rlm_kernel.guest import pump
+            from rlm_kernel.guest.pump import SILENCE_SECONDS, Pump
 
-            pump.run(stream_in, stream_out, its, _silence())
+            Pump(stream_in, stream_out, its, _silence() or SILENCE_SECONDS).run()
         finally:
             os._exit(0)
     its.close()
@@ -92,7 +92,7 @@ def _fork_pump(stream_in: int, stream_out: int) -> tuple[int, int]:
 
 
 def _silence() -> float | None:
-    """Return the seconds of silence after which the host counts as gone; None for the default."""
+    """Return the ``--silence``: seconds after which a silent host counts as gone."""
     given = [word for word in sys.argv if word.startswith("--silence=")]
     return float(given[-1].partition("=")[2]) if given else None
 

@@ -176,10 +176,10 @@ class RLMKernel(IPythonKernel):
 
     def _hello(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
         """Remember the sender of this message: it answers sub-calls."""
-        anew = self._host is not None and self._host != ident
+        new_host = self._host is not None and self._host != ident
         self._host = ident
         self.session.send(stream, messages.HELLO_REPLY, {"status": "ok"}, parent, ident=ident)
-        self._subcalls.reached(anew=anew)
+        self._subcalls.reached(new_host=new_host)
 
     def has_host(self) -> bool:
         """Return whether something answers sub-calls, or soon will."""

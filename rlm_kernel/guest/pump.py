@@ -42,21 +42,14 @@ _MAX_READ = 1 << 16
 """Messages that are read from one socket before the others get their turn."""
 
 
-def run(
-    stream_in: int, stream_out: int, server: socket.socket, silence: float | None = None
-) -> None:
-    """Carry frames until the host or the fork server is gone, or the host is silent too long."""
-    for fd in (stream_in, stream_out):
-        os.set_blocking(fd, False)
-    Pump(stream_in, stream_out, server, silence or SILENCE_SECONDS).run()
-
-
 class Pump:
     """The loop between the stream, the fork server and the kernels."""
 
     def __init__(
         self, stream_in: int, stream_out: int, server: socket.socket, silence: float
     ) -> None:
+        for fd in (stream_in, stream_out):
+            os.set_blocking(fd, False)
         self._in = stream_in
         self._out = stream_out
         self._server = server
@@ -164,7 +157,7 @@ class Pump:
             if channel == Channel.IOPUB:
                 sock.subscribe(b"")
             else:
-                # A kernel asks for input on stdin from whoever sent the request on shell
+                # A kernel sends its input request on stdin to the sender of the request on shell
                 sock.identity = b"pump"
             sock.connect(f"ipc://{connection['ip']}-{connection[f'{channel.name.lower()}_port']}")
             self._sockets[kernel][channel] = sock

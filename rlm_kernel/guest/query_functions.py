@@ -156,7 +156,7 @@ class QueryFunctions:
 
 _SUMMARY = {
     "llm": "Ask a language model once; errors come back as text that starts with `Error: `.",
-    "rlm": "Have a child RLM, with a REPL of its own, work on the prompt.",
+    "rlm": "Have a child RLM, with its own REPL, work on the prompt.",
 }
 
 

@@ -209,13 +209,13 @@ def _side_file(name: str, sha256: str) -> bytes:
     except OSError as error:
         raise RestoreError(
             f"The file {name!r}, which holds the rest of this notebook, is not in {Path.cwd()} "
-            f"({error.strerror}). It belongs beside the notebook, from where it was copied; start "
-            "the kernel in that folder, or os.chdir(...) to it before this cell."
+            f"({error.strerror}). Put it next to the notebook, and start the kernel in that "
+            "folder, or os.chdir(...) to it before this cell."
         ) from None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise RestoreError(
             f"The file {name!r} is not the one that was saved with this notebook: its SHA-256 is "
-            f"another than {sha256}. Save the run again, or bring the right file here."
+            f"not {sha256}. Save the run again, or put the right file here."
         )
     return data
 

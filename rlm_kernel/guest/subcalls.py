@@ -85,7 +85,7 @@ class SubCallClient:
         self,
         send: Callable[[str, dict[str, Any], list[bytes]], None],
         on_control_thread: Callable[[Callable[[], None]], None],
-        reachable: Callable[[], bool] = lambda: True,
+        reachable: Callable[[], bool],
     ) -> None:
         self._send = send
         self._reachable = reachable
@@ -186,13 +186,13 @@ class SubCallClient:
                 call.settle(None, f"the call did not reach the host in {MAX_SENDS} tries")
         self._send_batches()
 
-    def reached(self, *, anew: bool) -> None:
+    def reached(self, *, new_host: bool) -> None:
         """Send what waits for the host's hello; called on the control thread.
 
         Args:
-            anew: Whether this is a new host, which does not know the calls that were sent before.
+            new_host: Whether this host does not know the calls that were sent before.
         """
-        if anew:
+        if new_host:
             with self._lock:
                 self._queue.extendleft(reversed(self._sent.values()))
                 self._sent.clear()

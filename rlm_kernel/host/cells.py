@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rlm_kernel.host.outputs import CellOutputs
+from rlm_kernel.host.timeouts import IDLE_SECONDS
 
 CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
 
@@ -56,19 +57,15 @@ class RunningCell:
         self.started = time.monotonic()
         self.stopped_for: CellStatus | None = None
         self.killed = False
-        self._lost_reply: asyncio.TimerHandle | None = None
+        self._waits_for_reply = False
 
-    def published_idle(self, patience: float) -> None:
-        """Mark the kernel as idle; after `patience` more seconds the reply counts as lost."""
+    def published_idle(self) -> None:
+        """Mark the kernel as idle; after `IDLE_SECONDS` more the reply counts as lost."""
         self.idle.set()
-        if self._lost_reply is None and not self.reply.done():
-            loop = asyncio.get_running_loop()
-            self._lost_reply = loop.call_later(patience, self.give_up)
-            self.reply.add_done_callback(self._forget_timer)
-
-    def _forget_timer(self, _: object) -> None:
-        if self._lost_reply is not None:
-            self._lost_reply.cancel()
+        if not self._waits_for_reply and not self.reply.done():
+            self._waits_for_reply = True
+            timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.give_up)
+            self.reply.add_done_callback(lambda _: timer.cancel())
 
     def give_up(self) -> None:
         """Give the cell a reply in place of the lost one."""

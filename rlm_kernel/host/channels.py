@@ -12,7 +12,9 @@ from zmq.eventloop.zmqstream import ZMQStream
 from rlm_kernel.protocol import packing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
+
+    from rlm_kernel.host.sandbox import OnMessage
 
 MAX_MESSAGE_BYTES = 256 << 20
 """Bytes of a message part; we disconnect from a kernel that sends a longer one."""
@@ -66,7 +68,7 @@ class Channels:
     def __init__(
         self,
         connection: dict[str, Any],
-        on_message: Callable[[str, dict[str, Any]], None],
+        on_message: OnMessage,
         *,
         only: Collection[str] = tuple(_SOCKETS),
     ) -> None:
@@ -86,11 +88,7 @@ class Channels:
             else:
                 socket.identity = self.session.bsession
                 socket.sndhwm = socket.rcvhwm = 0
-            port = connection[f"{channel}_port"]
-            if connection["transport"] == "ipc":
-                socket.connect(f"ipc://{connection['ip']}-{port}")
-            else:
-                socket.connect(f"tcp://{connection['ip']}:{port}")
+            socket.connect(f"ipc://{connection['ip']}-{connection[f'{channel}_port']}")
             stream = ZMQStream(socket, loop)
             stream.on_recv(self._receiver(channel))
             self._streams[channel] = stream
@@ -101,15 +99,11 @@ class Channels:
         return str(self.session.session)
 
     def send(
-        self,
-        channel: str,
-        msg_type: str,
-        content: dict[str, Any],
-        buffers: list[bytes] | None = None,
+        self, channel: str, msg_type: str, content: dict[str, Any], buffers: Sequence[bytes] = ()
     ) -> str:
         """Send a message and return its id."""
         message = self.session.msg(msg_type, content)
-        self.session.send(self._streams[channel], message, buffers=[*(buffers or ())])
+        self.session.send(self._streams[channel], message, buffers=list(buffers))
         msg_id: str = message["header"]["msg_id"]
         return msg_id
 

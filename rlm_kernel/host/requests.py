@@ -6,6 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.sandbox import MessageChannels
 
@@ -19,11 +21,7 @@ class Requests:
         self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
     def send(
-        self,
-        channel: str,
-        msg_type: str,
-        content: dict[str, Any],
-        buffers: list[bytes] | None = None,
+        self, channel: str, msg_type: str, content: dict[str, Any], buffers: Sequence[bytes] = ()
     ) -> asyncio.Future[dict[str, Any]]:
         """Send a request; the future gets its reply, or nothing after `close`."""
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -37,7 +35,7 @@ class Requests:
         self,
         msg_type: str,
         content: dict[str, Any],
-        buffers: list[bytes] | None = None,
+        buffers: Sequence[bytes] = (),
         *,
         within: float,
     ) -> dict[str, Any]:

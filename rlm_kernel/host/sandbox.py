@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     from rlm_kernel.context.value import ContextValue, PlacedContext
     from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.kernel_options import KernelOptions
+
+OnMessage = Callable[[str, dict[str, Any]], None]
+"""Called with the channel (``"shell"``, ``"control"`` or ``"iopub"``) and the message."""
 
 
 class MessageChannels(Protocol):
@@ -20,11 +24,7 @@ class MessageChannels(Protocol):
         """The session id in our messages, which no other client has."""
 
     def send(
-        self,
-        channel: str,
-        msg_type: str,
-        content: dict[str, Any],
-        buffers: list[bytes] | None = None,
+        self, channel: str, msg_type: str, content: dict[str, Any], buffers: Sequence[bytes] = ()
     ) -> str:
         """Send a message and return its id."""
 
@@ -65,10 +65,7 @@ class Sandbox(Protocol):
         """
 
     def open_channels(
-        self,
-        process: KernelProcess,
-        connection: dict[str, Any],
-        on_message: Callable[[str, dict[str, Any]], None],
+        self, process: KernelProcess, connection: dict[str, Any], on_message: OnMessage
     ) -> MessageChannels:
         """Open a session's channels to a kernel that `start_kernel` has started."""
 

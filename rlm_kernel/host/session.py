@@ -322,7 +322,7 @@ class Session:
     def _take_published(self, cell: RunningCell, kind: str, content: Any) -> None:
         if kind == "status":
             if isinstance(content, dict) and content.get("execution_state") == "idle":
-                cell.published_idle(IDLE_SECONDS)
+                cell.published_idle()
             return
         cell.outputs.take(kind, content)
         if cell.outputs.overflowed:

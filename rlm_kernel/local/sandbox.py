@@ -18,12 +18,10 @@ from rlm_kernel.host.threads import begin_thread, in_thread
 from rlm_kernel.local.server import LocalServer, local_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rlm_kernel.context.value import ContextValue, PlacedContext
     from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.kernel_options import KernelOptions
-    from rlm_kernel.host.sandbox import MessageChannels
+    from rlm_kernel.host.sandbox import MessageChannels, OnMessage
 
 _START_SECONDS = 60.0
 _END_SECONDS = 5.0
@@ -88,10 +86,7 @@ class LocalSandbox:
         return kernel, {**connection, "connection_file": file}
 
     def open_channels(
-        self,
-        process: KernelProcess,
-        connection: dict[str, Any],
-        on_message: Callable[[str, dict[str, Any]], None],
+        self, process: KernelProcess, connection: dict[str, Any], on_message: OnMessage
     ) -> MessageChannels:
         """Connect to a kernel's sockets."""
         from rlm_kernel.host.channels import Channels

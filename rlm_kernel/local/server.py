@@ -46,17 +46,12 @@ def local_server() -> LocalServer:
     return server
 
 
-def lease() -> Lease:
-    """Keep this event loop's fork server alive between trees until the lease is closed."""
-    return Lease(local_server())
-
-
 class Lease:
-    """A reference on a fork server, dropped by `close`."""
+    """Keeps the running event loop's fork server alive between trees, until `close`."""
 
-    def __init__(self, server: LocalServer) -> None:
-        self._server: LocalServer | None = server
-        server.acquire()
+    def __init__(self) -> None:
+        self._server: LocalServer | None = local_server()
+        self._server.acquire()
 
     @property
     def over(self) -> bool:

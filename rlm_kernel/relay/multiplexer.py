@@ -194,7 +194,7 @@ class Multiplexer:
                 for frame in decoder.feed(data):
                     self._take(frame)
         except FrameError as error:
-            self._end(f"It sent what it must not: {error}")
+            self._end(f"It sent invalid data: {error}")
         except OSError as error:
             self._end(f"Its stream broke: {error}")
         else:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rlm_kernel.context.value import ContextValue
     from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.kernel_options import KernelOptions
-    from rlm_kernel.host.sandbox import MessageChannels
+    from rlm_kernel.host.sandbox import MessageChannels, OnMessage
     from rlm_kernel.relay.machine import Machine
     from rlm_kernel.relay.pool import MachinePool
     from rlm_kernel.relay.socket_proxy import SocketProxy
@@ -126,10 +126,7 @@ class RelayedSandbox:
         return kernel
 
     def open_channels(
-        self,
-        process: KernelProcess,
-        connection: dict[str, Any],
-        on_message: Callable[[str, dict[str, Any]], None],
+        self, process: KernelProcess, connection: dict[str, Any], on_message: OnMessage
     ) -> MessageChannels:
         """Open a session's channels; their `close` also closes the kernel's sockets here."""
         from rlm_kernel.relay.socket_proxy import RelayedChannels

@@ -13,8 +13,9 @@ from rlm_kernel.host.channels import new_session, read_message
 from rlm_kernel.protocol.chunks import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from rlm_kernel.host.sandbox import OnMessage
     from rlm_kernel.relay.multiplexer import Multiplexer
 
 OURS = b"s"
@@ -35,10 +36,7 @@ class RelayedChannels:
     """
 
     def __init__(
-        self,
-        sockets: SocketProxy,
-        connection: dict[str, Any],
-        on_message: Callable[[str, dict[str, Any]], None],
+        self, sockets: SocketProxy, connection: dict[str, Any], on_message: OnMessage
     ) -> None:
         self._session = new_session(connection)
         self._sockets = sockets
@@ -51,15 +49,11 @@ class RelayedChannels:
         return str(self._session.session)
 
     def send(
-        self,
-        channel: str,
-        msg_type: str,
-        content: dict[str, Any],
-        buffers: list[bytes] | None = None,
+        self, channel: str, msg_type: str, content: dict[str, Any], buffers: Sequence[bytes] = ()
     ) -> str:
         """Send a message and return its id."""
         message = self._session.msg(msg_type, content)
-        parts = [*self._session.serialize(message, [OURS]), *(buffers or ())]
+        parts = [*self._session.serialize(message, [OURS]), *buffers]
         self._sockets.send(Channel[channel.upper()], parts)
         msg_id: str = message["header"]["msg_id"]
         return msg_id

@@ -177,7 +177,7 @@ def test_replies_that_are_too_many_lie_beside_the_notebook(
     with pytest.raises(CellExecutionError, match="is not the one that was saved"):
         run_all(nb, tmp_path, kernel)
     file.unlink()
-    with pytest.raises(CellExecutionError, match="It belongs beside the notebook"):
+    with pytest.raises(CellExecutionError, match="Put it next to the notebook"):
         run_all(nb, tmp_path, kernel)
 
 
