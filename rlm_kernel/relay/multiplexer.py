@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -156,8 +155,10 @@ class Multiplexer:
 
     def _write_file(self, value: ContextValue, number: int) -> None:
         """Encode and queue a value, no faster than it is sent; runs on a thread."""
-        with io.BufferedWriter(_QueuedFile(self._add_to_file, number), chunks.CHUNK_BYTES) as file:
-            value.write(file)
+        for encoded in value.chunks():
+            view = memoryview(encoded)
+            for start in range(0, len(view), chunks.CHUNK_BYTES):
+                self._add_to_file(number, bytes(view[start : start + chunks.CHUNK_BYTES]))
 
     def _add_to_file(self, number: int, data: bytes) -> None:
         with self._room:
@@ -249,23 +250,6 @@ class Multiplexer:
                 placed.set_exception(SandboxError("The sandbox ended."))
         with self._room:
             self._room.notify_all()
-
-
-class _QueuedFile(io.RawIOBase):
-    """A file that passes its bytes to `add` in chunks."""
-
-    def __init__(self, add: Callable[[int, bytes], None], number: int) -> None:
-        self._add = add
-        self._number = number
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        for start in range(0, len(view), chunks.CHUNK_BYTES):
-            self._add(self._number, bytes(view[start : start + chunks.CHUNK_BYTES]))
-        return len(view)
 
 
 def _number(value: Any) -> int:
