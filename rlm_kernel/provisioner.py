@@ -2,7 +2,7 @@
 
 JupyterLab finds them by the entry point `jupyter_client.kernel_provisioners` and the kernelspecs
 `rlm`, `rlm-docker` and `rlm-modal`. They start a notebook kernel (see `rlm_kernel.guest.app.main`)
-in a sandbox like a model's, with a scrubbed environment, and end it with all its descendants.
+in a sandbox like a model's, with a scrubbed environment. At its end they end all its descendants.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class SandboxProvisioner(KernelProvisionerBase):
     """Starts a notebook kernel in a sandbox; subclasses say in which.
 
     Traits:
-        rlm: Arguments of `RLM` (JSON) for answering the kernel's sub-calls; in the kernelspec's
+        rlm: Arguments of `RLM` (JSON) for answering the kernel's sub-calls, from the kernelspec's
             `metadata.kernel_provisioner.config`. RLM_BACKEND, RLM_MODEL and RLM_BASE_URL fill in
-            what it does not say of the model. Without a model there is no sub-call server.
+            what it leaves out about the model. Without a model there is no sub-call server.
 
     Attributes:
         environment: The name of the environment.
@@ -78,7 +78,7 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     @property
     def has_process(self) -> bool:
-        """Whether a kernel was started and has not been waited for."""
+        """Whether a kernel was started whose end nobody has waited for yet."""
         return self._process is not None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
@@ -112,8 +112,8 @@ class SandboxProvisioner(KernelProvisionerBase):
         """
         env = kwargs.get("env") or {}
         if self._subcall_server is None and (self.rlm or env.get(_MODEL)):
-            kwargs_of_model = self.rlm.get("backend_kwargs") or {}
-            self._model = str(kwargs_of_model.get("model_name") or env.get(_MODEL, ""))
+            backend_kwargs = self.rlm.get("backend_kwargs") or {}
+            self._model = str(backend_kwargs.get("model_name") or env.get(_MODEL, ""))
             self._subcall_server = SubCallServerProcess(self._subcall_server_settings(), env)
         self._process = await self.start_process(cmd, **kwargs)
         if self._subcall_server is not None:
@@ -135,12 +135,12 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     def _kernel_env(self) -> dict[str, str]:
         """Return the variables that the kernelspec and we add for the kernel: no keys."""
-        given = dict(self.kernel_spec.env) if self.kernel_spec is not None else {}
-        of_server = {}
+        given = self.kernel_spec.env if self.kernel_spec is not None else {}
+        env = {**without_secrets(given), ENVIRONMENT: self.environment}
         if self._subcall_server is not None:
             # Runs started in the kernel itself (`%%rlm`) ask the sub-call server's model too
-            of_server = {SUBCALL_SERVER: "1", _BACKEND: "notebook", _MODEL: self._model}
-        return {**without_secrets(given), ENVIRONMENT: self.environment, **of_server}
+            env.update({SUBCALL_SERVER: "1", _BACKEND: "notebook", _MODEL: self._model})
+        return env
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs, else its exit code."""
@@ -229,7 +229,7 @@ class RelayedProvisioner(SandboxProvisioner):
     """Starts a notebook kernel at the other end of a byte stream; subclasses say where.
 
     Traits:
-        environment_kwargs: What `RLM(environment=...)` takes under that name; in the kernelspec's
+        environment_kwargs: As `RLM(environment_kwargs=...)` takes them, from the kernelspec's
             `metadata.kernel_provisioner.config`.
     """
 
@@ -262,7 +262,7 @@ class RelayedProvisioner(SandboxProvisioner):
             cmd: Not used: the sandbox has a command for itself.
             kwargs: Not used: they are about this machine.
         """
-        del cmd, kwargs  # both speak of this machine
+        del cmd, kwargs  # both are about this machine
         sandbox: Any = self._sandbox
         connection = _plain_connection(self.connection_info)
         command = ["python", "-m", "rlm_kernel", "-f", "{connection_file}"]

@@ -90,10 +90,10 @@ class Resources:
     def sandbox(self, config: RunConfig) -> Sandbox:
         """Return a new tree's sandbox; this starts the local fork server, and keeps it."""
         if config.environment == "local":
-            from rlm_kernel.local.server import lease
+            from rlm_kernel.local.server import Lease
 
             if self._lease is None or self._lease.over:
-                self._lease = lease()
+                self._lease = Lease()
         name, kwargs = config.environment, config.environment_kwargs
         if self._warm is None:
             self._warm = kept_between_trees(name, kwargs)

@@ -177,7 +177,7 @@ def test_too_many_replies_go_into_a_file_next_to_the_notebook(
     with pytest.raises(CellExecutionError, match="is not the one that was saved"):
         run_all(nb, tmp_path, kernel)
     file.unlink()
-    with pytest.raises(CellExecutionError, match="It belongs beside the notebook"):
+    with pytest.raises(CellExecutionError, match="Put it next to the notebook"):
         run_all(nb, tmp_path, kernel)
 
 
