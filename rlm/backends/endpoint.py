@@ -150,34 +150,44 @@ def _account(
     options["project"] = kwargs.get("project") or (env.get("PROJECT_ID") if openai else None)
 
 
-def _one_of(kwargs: Mapping[str, Any], backend: str, names: tuple[str, ...]) -> str | None:
-    """Return the name of the credential that was given, or None; refuse more than one."""
-    given = [name for name in names if kwargs.get(name)]
+def _credential(
+    kwargs: Mapping[str, Any],
+    env: ProviderEnvironment,
+    options: dict[str, Any],
+    given_as: tuple[str, ...],
+    token: tuple[str, str],
+) -> str | None:
+    """Choose one credential: return a key, or add another one to `options`.
+
+    `token` is the variable and the option of a token, which the environment may have for a key.
+    """
+    given = [name for name in given_as if kwargs.get(name)]
     if len(given) > 1:
         raise ConfigurationError(
-            f"Give the backend {backend!r} one credential, not {len(given)}: {', '.join(given)}."
+            f"Give the backend {env.provider.name!r} one credential, not {len(given)}: "
+            f"{', '.join(given)}."
         )
-    return given[0] if given else None
+    if given:
+        options |= {name: kwargs[name] for name in given if name != "api_key"}
+        return kwargs.get("api_key")
+    key = env.key()
+    if key is None:
+        variable, option = token
+        options[option] = env.get(variable)
+        if options[option] is None:
+            raise _missing(env.provider)
+    return key
 
 
 def _anthropic(
     kwargs: Mapping[str, Any], env: ProviderEnvironment, options: dict[str, Any]
 ) -> str | None:
     """Choose one credential: with one, the SDK does not look for others."""
-    given = _one_of(
-        kwargs, "anthropic", ("api_key", "auth_token", "credentials", "config", "profile")
-    )
-    for name in ("middleware", "open_telemetry", "webhook_key", given):
-        if name and name != "api_key" and kwargs.get(name) is not None:
+    for name in ("middleware", "open_telemetry", "webhook_key"):
+        if kwargs.get(name) is not None:
             options[name] = kwargs[name]
-    if given:
-        return kwargs.get("api_key")
-    key = env.key()
-    if key is None and (token := env.get("AUTH_TOKEN")):
-        options["auth_token"] = token
-    elif key is None:
-        raise _missing(env.provider)
-    return key
+    names = ("api_key", "auth_token", "credentials", "config", "profile")
+    return _credential(kwargs, env, options, names, ("AUTH_TOKEN", "auth_token"))
 
 
 def _azure(
@@ -204,19 +214,8 @@ def _azure(
             options["azure_deployment"] = deployment
     if version:
         options["api_version"] = version
-    given = _one_of(
-        kwargs, "azure_openai", ("api_key", "azure_ad_token", "azure_ad_token_provider")
-    )
-    if given and given != "api_key":
-        options[given] = kwargs[given]
-    if given:
-        return kwargs.get("api_key")
-    key = env.get("API_KEY")
-    if key is None and (token := env.get("AD_TOKEN")):
-        options["azure_ad_token"] = token
-    elif key is None:
-        raise _missing(env.provider)
-    return key
+    names = ("api_key", "azure_ad_token", "azure_ad_token_provider")
+    return _credential(kwargs, env, options, names, ("AD_TOKEN", "azure_ad_token"))
 
 
 def _portkey(kwargs: Mapping[str, Any], key: str, headers: dict[str, str | None]) -> None:

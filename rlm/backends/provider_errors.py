@@ -90,42 +90,33 @@ def from_network(endpoint: Endpoint, model: str, cause: BaseException) -> Backen
             f"{backend} could not be reached at {endpoint.shown} for the model {model!r}: "
             f"{reason.rstrip('.')}. Check the network and base_url."
         )
-    return BackendError(text, backend=backend, model=model, retryable=True)
+    return _error(endpoint, model, text, retryable=True)
 
 
 def malformed(endpoint: Endpoint, model: str, what: str) -> BackendError:
     """Return the error for a reply that breaks the API's format."""
-    backend = endpoint.provider.name
-    return BackendError(
-        f"{backend} sent a malformed reply for the model {model!r}: {_quoted(what, endpoint)} "
-        f"Check that base_url ({endpoint.shown}) is the API's.",
-        backend=backend,
-        model=model,
-        retryable=True,
+    text = (
+        f"{endpoint.provider.name} sent a malformed reply for the model {model!r}: "
+        f"{_quoted(what, endpoint)} Check that base_url ({endpoint.shown}) is the API's."
     )
+    return _error(endpoint, model, text, retryable=True)
 
 
 def unsendable(endpoint: Endpoint, model: str, cause: Exception) -> BackendError:
     """Return the error for a request that the SDK could not build."""
-    backend = endpoint.provider.name
-    return BackendError(
-        f"The request to {backend} for the model {model!r} could not be built: "
+    text = (
+        f"The request to {endpoint.provider.name} for the model {model!r} could not be built: "
         f"{scrub(f'{type(cause).__name__}: {cause}', endpoint.secrets)[:LONGEST]}. "
-        "Check backend_kwargs and sampling_args.",
-        backend=backend,
-        model=model,
+        "Check backend_kwargs and sampling_args."
     )
+    return _error(endpoint, model, text)
 
 
 def cut(endpoint: Endpoint, model: str, characters: int) -> BackendError:
     """Return the error for a streamed reply that broke off."""
     backend = endpoint.provider.name
-    return BackendError(
-        f"{backend} broke off its reply for the model {model!r} after {characters:,} characters.",
-        backend=backend,
-        model=model,
-        retryable=True,
-    )
+    text = f"{backend} broke off its reply for the model {model!r} after {characters:,} characters."
+    return _error(endpoint, model, text, retryable=True)
 
 
 def provider_words(body: Any) -> str:
@@ -150,6 +141,10 @@ def provider_words(body: Any) -> str:
     if isinstance(raw, str) and raw:  # OpenRouter: the upstream provider's message
         words.append(f"[{raw}]")
     return " ".join(words)
+
+
+def _error(endpoint: Endpoint, model: str, text: str, *, retryable: bool = False) -> BackendError:
+    return BackendError(text, backend=endpoint.provider.name, model=model, retryable=retryable)
 
 
 def _quoted(text: str, endpoint: Endpoint) -> str:

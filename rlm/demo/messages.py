@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CHARACTERS_PER_TOKEN = 4
+
 PIECES = 4
 """The most pieces of a streamed reply: several, but few, so that they are cheap to read."""
 

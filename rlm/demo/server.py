@@ -125,10 +125,8 @@ class StandInServer:
             sockets = bind_sockets(0, "127.0.0.1", backlog=1024)
         except OSError as failure:
             self._failure = failure
+            listening.set()
             return
-        finally:
-            if self._failure is not None:
-                listening.set()
         self._http.add_sockets(sockets)
         self.port = sockets[0].getsockname()[1]
         listening.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,34 +26,23 @@ if TYPE_CHECKING:
     from rlm.trajectory import RunNode, Trajectory
 
 
-class RecordedCompletions:
-    """The logs that answer the completions of one `RLM`."""
-
-    def __init__(self, plan: ReplayPlan) -> None:
-        self._plan = plan
-
-    @property
-    def may_ask(self) -> bool:
-        """Whether a model may be asked, which needs a key."""
-        return self._plan.may_ask
-
-    @property
-    def forked_from(self) -> dict[str, Any] | None:
-        """The forked run, the turn, and the run's default model; None for a pure replay."""
-        return self._plan.forked_from
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RecordedCompletions(ReplayPlan):
+    """The logs that answer the completions of one `RLM` (the `ReplaySource` of the engine)."""
 
     def replay(self, number: int, models: Models, recorder: Recorder) -> ReplayClient | None:
         """Return what answers one completion; None after the last log, if a model may be asked."""
-        plan, logs = self._plan, len(self._plan.trajectories)
+        logs = len(self.trajectories)
         if number >= logs:
-            if plan.may_ask:
+            if self.may_ask:
                 return None
             raise ConfigurationError(
                 f"This persistent RLM has replayed all of its {logs} logs. To go on with the "
                 "model, leave out replay=True."
             )
+        plan = self
         if number < logs - 1:
-            plan = replaced(plan, live_from=None, messages=(), context=NOT_GIVEN)
+            plan = replaced(self, live_from=None, messages=(), context=NOT_GIVEN)
         return ReplayClient(plan, number, models, recorder)
 
 
@@ -98,7 +88,7 @@ def reopened_arguments(
     if not replay:
         limit = arguments.get("max_iterations", 30)
         live_from = _first_live_turn(last, turn, edits, limit)
-    plan = ReplayPlan(
+    source = RecordedCompletions(
         trajectories=logs,
         files=tuple(Path(each) if isinstance(each, str | Path) else None for each in paths),
         root=ModelSpec(name=root.started.model, backend=recorded["backend"], backend_kwargs={}),
@@ -110,7 +100,7 @@ def reopened_arguments(
         keep_system_prompt=not {"custom_system_prompt", "orchestrator"} & changes.keys(),
         context=context,
     )
-    return {**arguments, "replay": RecordedCompletions(plan)}
+    return {**arguments, "replay": source}
 
 
 def _log(path: str | Path | Trajectory) -> Trajectory:
