@@ -102,29 +102,29 @@ class RLM:
         Args:
             backend: The provider of the root model, such as openai, anthropic, openrouter,
                 portkey, litellm, vllm, azure_openai, gemini or vercel.
-            backend_kwargs: What the backend's client takes: `model_name`, `api_key`, `base_url`
+            backend_kwargs: Keywords of the backend's client: `model_name`, `api_key`, `base_url`
                 and more.
             environment: Where the model's code runs: local, docker or modal; local is a process
-                of this user and no boundary against hostile code.
+                of this user, and no security boundary against hostile code.
             environment_kwargs: What else the environment takes, such as ``{"memory_limit": "4g"}``.
                 Every environment takes `setup_code` (run in every new kernel), `memory_limit`
                 (bytes, or ``"4g"``), `output_limit` (characters that a cell may write) and `env`
                 (variables added to the kernels' scrubbed environment).
-            depth: Where in a tree this RLM stands; 0 is its root.
+            depth: This RLM's depth in a tree; 0 is the root.
             max_depth: Levels of recursion: from 2 on, `rlm_query` starts children with kernels.
                 With 1 a sub-call is one plain LM call, with 0 the run itself is.
-            max_iterations: Turns, after which the model is asked for its final answer.
+            max_iterations: Turns, after which the model must give its final answer.
             custom_system_prompt: A system prompt in place of ours. ``{custom_tools_section}`` in it
                 is replaced by the description of the tools; other braces are left alone.
             other_backends: Further providers, for sub-calls. A sub-call that names no model goes
                 to the first of them.
-            other_backend_kwargs: What the clients of `other_backends` take, in the same order.
+            other_backend_kwargs: Keywords of the clients of `other_backends`, in the same order.
             logger: A reader of events, such as `rlm.logger.RLMLogger`, or a list of them.
             verbose: Show the run as it happens, on stderr.
             max_budget: USD for the whole tree.
             max_timeout: Seconds for the whole tree.
             max_tokens: Tokens of the whole tree, input and output.
-            max_errors: Failing turns in a row that end a run.
+            max_errors: Failing turns in a row after which the run ends.
             persistent: Later completions reuse the kernel: each adds `context_N` and `history_N`
                 (the latter not with `compaction`, whose `history` has it all). Completions then
                 wait for each other.
@@ -134,7 +134,7 @@ class RLM:
                 values become variables.
             custom_sub_tools: The tools of children; None: the same, ``{}``: none.
             compaction: Have the model sum up a conversation that grows too long.
-            compaction_threshold_pct: The part of the model's window that is too long.
+            compaction_threshold_pct: The share of the model's window that is too long.
             max_concurrent_subcalls: Children at once, at each depth.
             max_concurrent_queries: Plain LM calls at once, in the whole tree.
             on_subcall_start: Called with a child's depth, model and the beginning of its prompt.
@@ -147,16 +147,16 @@ class RLM:
             user_prologue: A user message before the first turn.
             prices: Model to USD per 1M input tokens and per 1M output tokens, where the provider
                 does not say what a call cost.
-            context_window: Model to tokens, where ours is unknown or wrong.
-            cell_timeout: Seconds that one cell may take; None: any.
-            max_restarts: How often a run's lost kernel is replaced.
+            context_window: Model to tokens, where ours is missing or wrong.
+            cell_timeout: Seconds that a cell may run; None: no limit.
+            max_restarts: How often a run may replace a lost kernel.
             approve: Called with a cell's code and the turn's number before the cell runs; returns
                 the code to run, or None to stop the run. `rlm.api.approval.ask` asks you.
-            head_only: Show a long output without its end, as the reference does.
+            head_only: Show only the beginning of a long output, as the reference does.
             show_images: Send images that a cell displays to the root model.
             python_fences: Run ```` ```python ```` blocks when a reply has no ```` ```repl ````
                 block.
-            replay: What `from_notebook` plays again.
+            replay: The log that `from_notebook` replays.
             unknown: Any other keyword is an error.
 
         Raises:

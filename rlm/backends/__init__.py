@@ -1,6 +1,6 @@
-"""Language model providers: names and checks here, one client each on the provider's official SDK.
+"""The backends: their names, their checks, and a client for each on the provider's SDK.
 
-No SDK is imported before `create`.
+Nothing here imports an SDK before `create` is called.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ __all__ = [
 ]
 
 BACKENDS = tuple(providers.PROVIDERS)
-"""The backends' names."""
+"""The names of the backends."""
 
 
 def reports_cost(backend: str) -> bool:
-    """Whether the replies of a backend say what they cost.
+    """Whether a backend's replies report their cost.
 
     Args:
         backend: The backend's name.
@@ -50,18 +50,18 @@ def create(
 ) -> LMClient:
     """Return a client; this imports the provider's SDK, which takes up to a few seconds.
 
-    Connections are made at the first call, on the event loop that makes it, and live until
-    the client is closed.
+    The client connects at its first call, on the event loop of that call, and keeps its
+    connections until it is closed.
 
     Args:
         backend: The backend's name.
-        backend_kwargs: Its keywords, `model_name` among them.
-        sampling_args: Fields for every request (`temperature`, `max_tokens` ...), over those
-            in ``backend_kwargs["sampling_args"]``.
+        backend_kwargs: Its keywords, including `model_name`.
+        sampling_args: Fields of every request (`temperature`, `max_tokens` ...); they replace
+            those in ``backend_kwargs["sampling_args"]``.
 
     Raises:
         ConfigurationError: The backend is unknown, or a value is not allowed.
-        ArgumentError: A keyword is not taken.
+        ArgumentError: The backend does not take a keyword.
         MissingPackageError: The backend's package is not installed.
         MissingKeyError: There is no API key.
     """
@@ -71,7 +71,6 @@ def create(
     provider = arguments.provider_named(backend)
     if provider is providers.NOTEBOOK:
         return notebook_client.NotebookClient(kwargs["model_name"])
-    arguments.check_package(provider)
     if provider.sdk == "litellm":
         from rlm.backends.litellm_client import LiteLLMClient
 

@@ -230,7 +230,7 @@ def test_persistent_completions_are_replayed_one_after_the_other(
     with RLM.from_notebook(paths, replay=True) as again:
         assert again.completion().trajectory.same_as(first.trajectory)
         assert again.completion().trajectory.same_as(second.trajectory)
-        with pytest.raises(ConfigurationError, match="have been replayed"):
+        with pytest.raises(ConfigurationError, match="has replayed all"):
             again.completion()
 
 

@@ -79,7 +79,7 @@ def test_a_folder_restores_its_texts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "content", "says"),
     [
-        (BOOK, b"Call me Ahab.", ["a str of 13 characters", "Given is 'Call me Ahab.' where"]),
+        (BOOK, b"Call me Ahab.", ["a str of 13 characters", "It has 'Call me Ahab.' where"]),
         (BOOK, BOOK.encode() + b".", ["a str of 33 characters", "a str of 32 characters"]),
         (BOOK, b"\xff", ["a bytes of 1 bytes", "a str of 32 characters"]),
         (ROWS, b"[1, 2, 3, 4]", ["a list of 4 items, all int", "a list of 3 items, all dict"]),
