@@ -52,6 +52,9 @@ class Redaction:
 
     The secrets are those of `known_secrets`, in any text: a cell may print what its kernel was
     given, and a model may repeat it. They are looked up again with each root run.
+
+    Args:
+        redact: As for `redacted_event`.
     """
 
     def __init__(self, redact: Callable[[str], str] | None = None) -> None:
@@ -78,7 +81,8 @@ class Redaction:
     def keeps(self, data: bytes) -> bool:
         """Return whether there is nothing to mask in bytes.
 
-        Only for a rule of the user are they decoded, at 100 MB a second.
+        Args:
+            data: Any bytes. Only a user's rule has them decoded, at 100 MB a second.
         """
         if self._holds_one(data):
             return False

@@ -58,6 +58,9 @@ def public_kwargs(backend_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
     parameters of URLs. Environment variables, headers and query parameters keep their names only.
     A value that JSON cannot hold becomes the name of its type. Doing this twice changes nothing
     more.
+
+    Args:
+        backend_kwargs: The keywords; None is an empty dict.
     """
     kwargs = dict(backend_kwargs or {})
     return _public_items(kwargs, tuple(secret_values(kwargs)))

@@ -127,7 +127,11 @@ class UsageSummary:
 
 @dataclass(slots=True)
 class Tally:
-    """Calls, tokens and cost so far by model; cheap enough to be updated with every event."""
+    """Calls, tokens and cost so far by model; cheap enough to be updated with every event.
+
+    Attributes:
+        models: Model name to what its calls took so far.
+    """
 
     models: dict[str, ModelUsageSummary] = field(default_factory=dict)
 

@@ -32,7 +32,11 @@ _loaded: WeakKeyDictionary[InteractiveShell, _Loaded] = WeakKeyDictionary()
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Give a shell `%%rlm` and `%rlm`; ``%load_ext rlm_ipython`` and ``%load_ext rlm`` call it."""
+    """Give a shell `%%rlm` and `%rlm`; ``%load_ext rlm_ipython`` and ``%load_ext rlm`` call it.
+
+    Args:
+        shell: The user's IPython shell.
+    """
     if shell in _loaded:
         _loaded[shell].times += 1
         return
@@ -50,7 +54,11 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Remove everything from a shell: stop its runs and close its persistent `RLM`s."""
+    """Remove everything from a shell: stop its runs and close its persistent `RLM`s.
+
+    Args:
+        shell: The user's IPython shell.
+    """
     loaded = _loaded.get(shell)
     if loaded is None:
         return

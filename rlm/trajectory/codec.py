@@ -31,6 +31,9 @@ def event_to_dict(event: Event) -> dict[str, Any]:
     """Return an event's `type` and fields as JSON values.
 
     The values inside are the event's own, not copies.
+
+    Args:
+        event: Any event.
     """
     data: dict[str, Any] = {"type": event.type}
     for name in _CODECS[type(event)].names:

@@ -99,12 +99,20 @@ class TrajectoryViewer(anywidget.AnyWidget):
         return self._feeds[0].trajectory
 
     def on_tree(self, tree: Trajectory) -> None:
-        """Use the tree that the `RLM` folds for a run that begins; it grows with the run."""
+        """Use the tree that the `RLM` folds for a run that begins.
+
+        Args:
+            tree: The run's record, which grows with the run.
+        """
         if self._reads:
             self._feeds[0].share(tree)
 
     def on_event(self, event: Event) -> None:
-        """Show one more event of a run (the reader's interface)."""
+        """Show one more event of a run (the reader's interface).
+
+        Args:
+            event: Of the run that the viewer shows.
+        """
         if self._reads:
             self._feeds[0].fold(event)
         if event.type == "run_finished" and self._feeds[0].finished:
