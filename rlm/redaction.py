@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import threading
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,24 @@ _STRUCTURE = frozenset({"id", "parent_id", "run_id", "time", "status", "kind", "
 _KWARGS = ("backend_kwargs", "environment_kwargs")
 
 _of_runs: set[str] = set()
+
+
+class _HandedOver(threading.local):
+    """The masked event that a delivery hands to a reader on this thread."""
+
+    event: Event | None = None
+
+
+_handed_over = _HandedOver()
+
+
+def hand_over(event: Event, on_event: Callable[[Event], object]) -> None:
+    """Give a reader an event that is masked: a reader's own `Redaction` does not mask it again."""
+    _handed_over.event = event
+    try:
+        on_event(event)
+    finally:
+        _handed_over.event = None
 
 
 def known_secrets() -> tuple[str, ...]:
@@ -67,10 +86,11 @@ class Redaction:
 
     def __call__(self, event: Event) -> Event:
         """Return an event as anyone may have it; the event itself when nothing is to hide."""
-        if isinstance(event, RunStarted) and event.parent_id is None:
-            self._look()
-        if self._secrets and self._may_hold_one(event):
-            event = redacted_event(event, self._masked)
+        if event is not _handed_over.event:
+            if isinstance(event, RunStarted) and event.parent_id is None:
+                self._look()
+            if self._secrets and self._may_hold_one(event):
+                event = redacted_event(event, self._masked)
         return redacted_event(event, self._redact)
 
     def text(self, text: str) -> str:

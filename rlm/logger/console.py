@@ -12,7 +12,7 @@ from rlm.render.outline import Line, cell_lines, note_lines, run_end, run_head, 
 from rlm.render.progress import running
 from rlm.render.safe_text import safe_text
 from rlm.render.view import STYLES
-from rlm.trajectory import CellNode, Forest, RunNode, TurnNode
+from rlm.trajectory import CellNode, Forest, Redaction, RunNode, TurnNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -48,6 +48,7 @@ class ConsoleReader:
         self._console = console
         self._answer = answer
         self._forest = Forest()
+        self._redaction = Redaction()  # What is printed in a notebook stays in its file.
         self._numbers: dict[str, int] = {}
         self._several = False
         self._live: Live | None = None
@@ -64,6 +65,7 @@ class ConsoleReader:
             event: Of any run; several runs may share the reader.
         """
         with self._lock:
+            event = self._redaction(event)
             tree = self._forest.add(event)
             root = None if tree is None else tree.root
             # A child is printed with the cell that started it: children's lines never mix.

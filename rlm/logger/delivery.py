@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rlm.logger.reader_thread import ReaderThread, ThisProcess
-from rlm.redaction import Redaction
+from rlm.redaction import Redaction, hand_over
 from rlm.trajectory.forest import Forest
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ class _Masking:
             raise item.error
         if item.new_tree is not None and hasattr(reader, "on_tree"):
             reader.on_tree(item.new_tree)
-        reader.on_event(item.event)
+        hand_over(item.event, reader.on_event)
 
     def _prepare(self, shared: _Shared) -> None:
         try:

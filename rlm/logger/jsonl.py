@@ -21,7 +21,7 @@ from rlm.formats.jsonl.write import (
     metadata_entry,
     run_record,
 )
-from rlm.redaction import redacted_event
+from rlm.redaction import Redaction
 from rlm.trajectory.forest import Forest
 from rlm_kernel.host.process_hooks import after_fork_in_child
 
@@ -80,6 +80,7 @@ class RLMLogger:
             raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
         self.prompts: Prompts = prompts
         self._redact = redact
+        self._redaction = Redaction(redact)
         self.log_dir = None if log_dir is None else os.fspath(log_dir)
         self.log_file_path: str | None = None
         if self.log_dir is not None:
@@ -97,8 +98,8 @@ class RLMLogger:
         Args:
             event: Of any run; several runs may share the logger.
         """
-        event = redacted_event(event, self._redact)
         with self._lock:
+            event = self._redaction(event)
             tree = self._forest.add(event)
             root = None if tree is None else tree.root
             if tree is None or root is None or event.run_id != root.started.run_id:

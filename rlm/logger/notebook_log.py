@@ -21,7 +21,7 @@ from rlm.events import RunFinished, RunStarted
 from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, new_file, write_context
 from rlm.formats.notebook.write import restoring
 from rlm.formats.notebook.writer import NotebookWriter
-from rlm.redaction import Redaction, redacted_event
+from rlm.redaction import Redaction
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.forest import Forest
 from rlm_kernel.host.process_hooks import after_fork_in_child
@@ -119,6 +119,7 @@ class NotebookLog:
         self.path: Path | None = None
         self._context = context
         self._redact = redact
+        self._redaction = Redaction(redact)
         self._begin()
         _alive.add(self)
 
@@ -129,7 +130,7 @@ class NotebookLog:
             event: Of any run; several runs may share the log.
         """
         with self._lock:
-            self._waiting.append(event)
+            self._waiting.append(self._redaction(event))
             # Taking many events at a time needs a third of the CPU time.
             if isinstance(event, RunStarted | RunFinished):
                 self._catch_up()
@@ -196,7 +197,7 @@ class NotebookLog:
     def _catch_up(self) -> None:
         """Take the waiting events; write the notebook of a run that begins or ends at once."""
         while self._waiting:
-            event = redacted_event(self._waiting.popleft(), self._redact)
+            event = self._waiting.popleft()
             if self._context == "hash" and isinstance(event, RunStarted):
                 kept = {name: item for name, item in event.context.items() if name != "value"}
                 event = replace(event, context=kept)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.errors import MissingPackageError
 from rlm.events import RunStarted
-from rlm.redaction import redacted_event
+from rlm.redaction import Redaction
 from rlm.render.outline import FOR_MACHINES
 from rlm.render.safe_text import one_line
 
@@ -71,10 +71,9 @@ class OTelReader:
     """Sends runs as spans to wherever OpenTelemetry is set up to export them.
 
     Prompts, replies, code and outputs are left out unless you ask for them. Spans have the times
-    of the events, so you can also send a run that is over. A live run's events arrive masked;
-    mask a trajectory first::
+    of the events, so you can also send a run that is over::
 
-        for event in redacted(trajectory).events:  # rlm.trajectory.redacted
+        for event in trajectory.events:
             reader.on_event(event)
     """
 
@@ -108,7 +107,7 @@ class OTelReader:
         self._tracer = trace.get_tracer("rlm", tracer_provider=tracer_provider)
         self._parent = context.get_current() if parent is None else parent
         self._content = content
-        self._redact = redact
+        self._redaction = Redaction(redact)
         self._runs: dict[str, _Run] = {}
         self._spans: dict[str, _Open] = {}
 
@@ -118,7 +117,7 @@ class OTelReader:
         Args:
             event: Of any run; several runs may share the reader.
         """
-        event = redacted_event(event, self._redact)
+        event = self._redaction(event)
         if isinstance(event, RunStarted):
             self._run_started(event)
         elif event.run_id in self._runs:
