@@ -36,7 +36,7 @@ CODE_COLORS = {
     "Comment": "italic #7c7c7c",
     "Error": "#cf4f4f",
 }
-"""What pygments colours how."""
+"""The colour of each pygments token."""
 
 _TERMINAL = ("#7c7c7c", "#cf4f4f", "#2b874a", "#a07714", "#2a80c5", "#9b59d0", "#16899b", "#7c7c7c")
 """The eight colours of a terminal."""
@@ -105,8 +105,8 @@ def markdown_html(text: str, *, classes: bool = False) -> str:
 
     Only links to http(s) and mailto addresses are links.
     """
-    # An entity of a model's may name what its text may not hold.
-    return without_tex(visible(_markdown(classes=classes).render(safe_text(text))))
+    # An entity may name a character that `safe_text` would have removed.
+    return without_tex(visible(_markdown().render(safe_text(text), {"classes": classes})))
 
 
 @cache
@@ -128,7 +128,8 @@ def _formatter(*, classes: bool) -> HtmlFormatter[str]:
 
 
 @cache
-def _markdown(*, classes: bool) -> MarkdownIt:
+def _markdown() -> MarkdownIt:
+    """Return the parser; `env["classes"]` says how its blocks of code are coloured."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False, "highlight": None})
@@ -137,11 +138,11 @@ def _markdown(*, classes: bool) -> MarkdownIt:
     parser.add_render_rule("image", _image)
     parser.add_render_rule("link_open", _link)
     for rule in ("fence", "code_block"):
-        parser.add_render_rule(rule, _classed_block if classes else _styled_block)
+        parser.add_render_rule(rule, _block)
     return parser
 
 
-# The first argument of each rule is what markdown-it binds it to: its renderer.
+# markdown-it binds each rule to its renderer, the first argument.
 
 
 def _image(
@@ -159,22 +160,13 @@ def _link(
     return renderer.renderToken(tokens, index, options, env)
 
 
-def _styled_block(
-    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, _env: Any
+def _block(
+    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, env: Any
 ) -> str:
-    return _block(tokens[index], classes=False)
-
-
-def _classed_block(
-    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, _env: Any
-) -> str:
-    return _block(tokens[index], classes=True)
-
-
-def _block(token: Token, *, classes: bool) -> str:
+    token = tokens[index]
     language = (token.info.split() or [""])[0].lower()
     language = "python" if language == "repl" else language
-    code = code_html(token.content.rstrip("\n"), language, classes=classes)
+    code = code_html(token.content.rstrip("\n"), language, classes=env["classes"])
     return f"<pre><code>{code}</code></pre>\n"
 
 
