@@ -174,7 +174,7 @@ def _edits(path: str | Path) -> dict[str, str]:
     """Return the cells of a notebook that a person has changed, by the recorded cell's id."""
     if Path(path).suffix.lower() != ".ipynb":
         return {}
-    from rlm.formats.notebook import read_notebook_file
+    from rlm.formats.notebook.read import read_notebook_file
 
     return {cell.id: cell.code for cell in read_notebook_file(Path(path)).edited}
 

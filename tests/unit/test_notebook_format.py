@@ -17,8 +17,9 @@ from jsonschema import Draft202012Validator
 from story import Story, a_whole_story, failure, stdout
 from test_trajectory import EVENTS
 
-from rlm.formats.notebook import notebook_bytes, read_notebook, to_notebook
+from rlm.formats.notebook.read import read_notebook
 from rlm.formats.notebook.schema import notebook_schema
+from rlm.formats.notebook.write import notebook_bytes, to_notebook
 from rlm.trajectory import (
     Trajectory,
     TrajectoryError,

@@ -13,8 +13,9 @@ from hostile import PAYLOADS, harm
 from nbconvert import HTMLExporter, MarkdownExporter
 from story import Story, failure, stdout
 
-from rlm.formats.notebook import notebook_bytes, read_notebook, to_notebook
 from rlm.formats.notebook.markdown import model_text
+from rlm.formats.notebook.read import read_notebook
+from rlm.formats.notebook.write import notebook_bytes, to_notebook
 from rlm.trajectory import Trajectory, TrajectoryError, event_to_dict
 
 SAFE_MIMES = {"text/plain", "image/png", "image/jpeg", "text/html"}
