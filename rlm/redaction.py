@@ -12,6 +12,7 @@ import threading
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from rlm.errors import ConfigurationError
 from rlm.events import CallUsage, RunStarted
 from rlm.secret_values import MASK, long_secrets, public_kwargs, spellings
 
@@ -80,7 +81,12 @@ class Redaction:
 
         Args:
             redact: As for `redacted_event`.
+
+        Raises:
+            ConfigurationError: `redact` is not callable.
         """
+        if redact is not None and not callable(redact):
+            raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
         self._redact = redact
         self._look()
 

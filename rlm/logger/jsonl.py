@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 class RLMLogger:
     """Keeps what happened in the reference's format, in memory and, with `log_dir`, in a file.
 
-    A root run is a `metadata` line, then an `iteration` line for each turn, written
-    the moment the turn is over; children's runs are the `metadata` of their entry in
-    `rlm_calls`. Lines of runs that go on at once interleave, whole; `run_id` says
-    whose they are. The context is described, never copied.
+    A root run is a `metadata` line, then an `iteration` line for each turn, written as soon as
+    the turn is over; a child's run is the `metadata` of its entry in `rlm_calls`. Lines of runs
+    that go on at once alternate; each is whole, and its `run_id` names the run. The context is
+    described, never copied.
 
     Attributes:
         log_dir: The folder of the log file; None keeps the log in memory only.
-        log_file_path: The log file; it is made by the first line. None without `log_dir`.
+        log_file_path: The log file; the first line creates it. None without `log_dir`.
         prompts: What an iteration's `prompt` holds.
     """
 
@@ -53,7 +53,7 @@ class RLMLogger:
         prompts: Prompts = "full",
         redact: Callable[[str], str] | None = None,
     ) -> None:
-        """Name the file; it keeps its name for the logger's life.
+        """Name the file; the name never changes.
 
         Args:
             log_dir: The folder for the log file; made when it is missing.
@@ -76,8 +76,6 @@ class RLMLogger:
             raise ConfigurationError(
                 f"file_name must be a plain name, not {file_name!r}; folders go into log_dir."
             )
-        if redact is not None and not callable(redact):
-            raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
         self.prompts: Prompts = prompts
         self._redact = redact
         self._redaction = Redaction(redact)
@@ -144,7 +142,7 @@ class RLMLogger:
             return 0 if root is None else len(iterations(root, prompts="delta"))
 
     def close(self) -> None:
-        """Do nothing: every line is in the file once it is written."""
+        """Do nothing: every line is in the file already."""
 
     def _begin(self) -> None:
         """Begin with no run under way: a fork may have copied it in the middle of an event."""
@@ -164,8 +162,8 @@ class RLMLogger:
     def _write(self, line: bytes) -> None:
         if self.log_file_path is None:
             return
-        # Opened per line: nothing to close, and one append of a whole line never mixes with
-        # another process's.
+        # Opened for each line: nothing to close, and one append of a whole line never mixes with
+        # that of another process.
         with Path(self.log_file_path).open("ab") as file:
             file.write(line)
 
