@@ -15,7 +15,6 @@ from rlm.events import RunFinished, RunStarted, TurnFinished
 from rlm.formats.jsonl.write import (
     Prompts,
     iteration_entry,
-    iterations,
     log_line,
     logged_turns,
     metadata_entry,
@@ -139,7 +138,7 @@ class RLMLogger:
         """How many iterations the run that began last has so far."""
         with self._lock:
             root = None if self._latest is None else self._latest.root
-            return 0 if root is None else len(iterations(root, prompts="delta"))
+            return 0 if root is None else len(logged_turns(root.turns))
 
     def close(self) -> None:
         """Do nothing: every line is in the file already."""

@@ -11,22 +11,11 @@ from rlm.trajectory import Trajectory
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nbformat import NotebookNode
-
 _log = logging.getLogger("rlm")
 
 
-def to_notebook(trajectory: Trajectory) -> NotebookNode:
-    """Return a trajectory as a notebook (nbformat 4.5): valid, harmless, and nothing lost."""
-    import nbformat
-
-    content = notebook_bytes(trajectory)
-    node: NotebookNode = nbformat.reads(content.decode(), as_version=4)  # type: ignore[no-untyped-call]
-    return node
-
-
 def notebook_bytes(trajectory: Trajectory, path: Path | None = None) -> bytes:
-    """Return a trajectory as the content of a notebook's file.
+    """Return a trajectory as a notebook's file (nbformat 4.5): valid, harmless, nothing lost.
 
     `path` is where the file will be; without it the notebook has no cell that restores the REPL.
     """
