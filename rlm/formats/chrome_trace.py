@@ -149,7 +149,7 @@ class _RunTrace:
             running += change
             yield {
                 "ph": "C",
-                "name": "sub-calls under way",
+                "name": "running sub-calls",
                 "pid": self._pid,
                 "tid": _MAIN,
                 "ts": self._at(time),

@@ -190,7 +190,7 @@ class NotebookLog:
         self._waiting: deque[Event] = deque()
         self._due = 0.0
         self._timer: threading.Timer | None = None
-        self._reported = self._told_of_context = False
+        self._reported = self._warned_of_context = False
 
     def _catch_up(self) -> None:
         """Take the waiting events; write at once the notebook of a run that begins or ends."""
@@ -274,11 +274,11 @@ class NotebookLog:
         return True
 
     def _withheld(self, notebook: Path) -> None:
-        if not self._told_of_context:
-            self._told_of_context = True
+        if not self._warned_of_context:
+            self._warned_of_context = True
             _log.warning(
                 "The context of the run in %s is not kept: it holds a secret, or text that redact= "
-                "removes. To play that run again, give the context. This is said once.",
+                "removes. To play that run again, give the context. This warning comes once.",
                 notebook,
             )
 
@@ -287,7 +287,7 @@ class NotebookLog:
             self._reported = True
             _log.warning(
                 "The notebook of a run cannot be written to %s: %s. The run goes on; it is tried "
-                "again, and this is said once.",
+                "again, and this warning comes once.",
                 self.folder,
                 error.strerror or error,
             )

@@ -127,7 +127,7 @@ class ReaderThread(Generic[R, T]):
             self._report(
                 "raised",
                 f"failed on a {item} event: {type(error).__name__}: {error}. "
-                "It goes on receiving; this is said once",
+                "It still gets the further events; this warning comes once",
                 error,
             )
 

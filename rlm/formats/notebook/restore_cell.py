@@ -50,10 +50,10 @@ def restore_cell(trajectory: Trajectory, path: Path) -> str:
     root = trajectory.root
     assert root is not None
     context = context_file(root.context, path)
-    beside = None if context is None else f"{context.parent.name}/{context.name}"
-    payload = json.dumps(_payload(root, beside), separators=(",", ":"))
+    side_file = None if context is None else f"{context.parent.name}/{context.name}"
+    payload = json.dumps(_payload(root, side_file), separators=(",", ":"))
     data = zlib.compress(payload.encode(), 9)
-    missing = "" if "value" in root.context or beside else _CONTEXT_ARGUMENT
+    missing = "" if "value" in root.context or side_file else _CONTEXT_ARGUMENT
     setup = _mapping(root.started.config.get("environment_kwargs")).get("setup_code")
     tail = f"\n# The run's own setup_code:\n{setup}\n" if isinstance(setup, str) else ""
     text = b64encode(data).decode()
@@ -70,15 +70,15 @@ def restore_cell(trajectory: Trajectory, path: Path) -> str:
     return f"{_HEAD}{path_too}{_IMPORT}\n{call}{tail}".rstrip()
 
 
-def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:
+def _payload(root: RunNode, side_file: str | None) -> dict[str, Any]:
     config = root.started.config
     settings = _mapping(config.get("settings"))
     depth = config.get("max_depth")
     tools = settings.get("custom_tools")
     about = dict(root.context)
     about.pop("preview", None)
-    if beside:
-        about["file"] = beside
+    if side_file:
+        about["file"] = side_file
     counts = [cell.finished.execution_count for cell in root.cells if cell.finished]
     first = next((count for count in counts if isinstance(count, int)), 1)
     return {
