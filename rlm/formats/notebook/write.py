@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from rlm.formats.notebook.restore_cell import restore_cell
 from rlm.formats.notebook.writer import NotebookWriter
 from rlm.trajectory import Trajectory
 
@@ -36,8 +37,6 @@ def restoring(trajectory: Trajectory, path: Path) -> str | None:
     """
     if trajectory.root is None:
         return None
-    from rlm.formats.notebook.restore_cell import restore_cell
-
     try:
         return restore_cell(trajectory, path)
     except OSError:
