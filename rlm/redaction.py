@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import marshal
 import os
+import threading
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from rlm.errors import ConfigurationError
 from rlm.events import CallUsage, RunStarted
 from rlm.secret_values import MASK, long_secrets, public_kwargs, spellings
 
@@ -25,6 +27,24 @@ _STRUCTURE = frozenset({"id", "parent_id", "run_id", "time", "status", "kind", "
 _KWARGS = ("backend_kwargs", "environment_kwargs")
 
 _of_runs: set[str] = set()
+
+
+class _HandedOver(threading.local):
+    """The masked event that a delivery hands to a reader on this thread."""
+
+    event: Event | None = None
+
+
+_handed_over = _HandedOver()
+
+
+def hand_over(event: Event, on_event: Callable[[Event], object]) -> None:
+    """Give a reader an event that is masked: a reader's own `Redaction` does not mask it again."""
+    _handed_over.event = event
+    try:
+        on_event(event)
+    finally:
+        _handed_over.event = None
 
 
 def known_secrets() -> tuple[str, ...]:
@@ -55,18 +75,24 @@ class Redaction:
 
     Args:
         redact: As for `redacted_event`.
+
+    Raises:
+        ConfigurationError: `redact` is not callable.
     """
 
     def __init__(self, redact: Callable[[str], str] | None = None) -> None:
+        if redact is not None and not callable(redact):
+            raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
         self._redact = redact
         self._look()
 
     def __call__(self, event: Event) -> Event:
         """Return an event that anyone may see; the event itself when there is nothing to hide."""
-        if isinstance(event, RunStarted) and event.parent_id is None:
-            self._look()
-        if self._secrets and self._may_hold_one(event):
-            event = redacted_event(event, self._masked)
+        if event is not _handed_over.event:
+            if isinstance(event, RunStarted) and event.parent_id is None:
+                self._look()
+            if self._secrets and self._may_hold_one(event):
+                event = redacted_event(event, self._masked)
         return redacted_event(event, self._redact)
 
     def text(self, text: str) -> str:

@@ -152,7 +152,7 @@ def _edits(path: str | Path) -> dict[str, str]:
     """Return the code of the cells that a person edited in a notebook, by the cell's id."""
     if Path(path).suffix.lower() != ".ipynb":
         return {}
-    from rlm.formats.notebook import read_notebook_file
+    from rlm.formats.notebook.read import read_notebook_file
 
     return {cell.id: cell.code for cell in read_notebook_file(Path(path)).edited}
 

@@ -17,7 +17,7 @@ import nbformat
 import pytest
 
 from rlm import ConfigurationError, Trajectory
-from rlm.formats.notebook import read_notebook
+from rlm.formats.notebook.read import read_notebook
 from rlm.logger import NotebookLog
 from rlm.trajectory import redacted_event
 

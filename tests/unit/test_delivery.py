@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import subprocess
 import sys
@@ -12,15 +13,20 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from rich.console import Console
 from story import Story, a_whole_story, stdout
 
 from rlm import redaction
-from rlm.logger import Delivery
+from rlm.logger import ConsoleReader, Delivery, NotebookLog, OTelReader, RLMLogger
 from rlm.logger.delivery import end_threads
 from rlm.redaction import Redaction, redacted_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rlm.events import Event
     from rlm.trajectory import Trajectory
@@ -355,6 +361,32 @@ def said(text: str) -> list[Event]:
     return story.events
 
 
+class OurReaders:
+    """The package's readers that keep texts, and what they keep."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.printed = io.StringIO()
+        self.spans = InMemorySpanExporter()
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(self.spans))
+        self.all: list[RLMLogger | NotebookLog | ConsoleReader | OTelReader] = [
+            RLMLogger(folder),
+            NotebookLog(folder),
+            ConsoleReader(Console(file=self.printed, force_jupyter=False)),
+            OTelReader(tracer_provider=provider, content=True),
+        ]
+
+    def kept_only_masked_texts(self) -> None:
+        for reader in self.all:
+            reader.close()
+        (log,), (notebook,) = self.folder.glob("*.jsonl"), self.folder.glob("*.ipynb")
+        spans = "".join(span.to_json() for span in self.spans.get_finished_spans())
+        for kept in (log.read_text(), notebook.read_text(), self.printed.getvalue(), spans):
+            assert "my key: ***" in kept
+            assert "planted" not in kept
+
+
 def test_a_secret_is_masked_once_for_all_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "planted-0123456789")
     masked = []
@@ -376,6 +408,57 @@ def test_a_secret_is_masked_once_for_all_readers(monkeypatch: pytest.MonkeyPatch
         assert all(one is two for one, two in zip(reader.heard, readers[0].heard, strict=True))
     assert len({id(event) for event in masked}) == len(masked)
     assert "planted" in str(events)
+
+
+def test_our_readers_mask_what_no_delivery_masked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = OurReaders(tmp_path)
+    monkeypatch.setenv("SOME_API_KEY", "planted-0123456789")  # After the readers were made.
+    for event in said("my key: planted-0123456789"):
+        for reader in readers.all:
+            reader.on_event(event)
+    readers.kept_only_masked_texts()
+
+
+def test_our_readers_mask_no_event_again_that_a_delivery_masked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[Event] = []
+    search = Redaction._may_hold_one
+
+    def counted(self: Redaction, event: Event) -> bool:
+        searched.append(event)
+        return search(self, event)
+
+    monkeypatch.setattr(Redaction, "_may_hold_one", counted)
+    readers = OurReaders(tmp_path)
+    monkeypatch.setenv("SOME_API_KEY", "planted-0123456789")
+    events = said("my key: planted-0123456789")
+    delivery = Delivery(readers.all)
+    emit(delivery, events)
+    delivery.close()
+    readers.kept_only_masked_texts()
+    assert searched == events
+
+
+def test_a_reader_that_gives_on_another_event_than_it_was_given_has_it_masked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = OurReaders(tmp_path)
+    monkeypatch.setenv("SOME_API_KEY", "planted-0123456789")
+
+    class Forwarder(Notebook):
+        def on_event(self, event: Event) -> None:
+            super().on_event(event)
+            for reader in readers.all:
+                reader.on_event(events[len(self.heard) - 1])
+
+    events = said("my key: planted-0123456789")
+    delivery = Delivery([Forwarder()])
+    emit(delivery, events)
+    delivery.close()
+    readers.kept_only_masked_texts()
 
 
 class Follower(Notebook):

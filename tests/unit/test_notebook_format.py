@@ -17,8 +17,9 @@ from jsonschema import Draft202012Validator
 from story import Story, a_whole_story, failure, stdout
 from test_trajectory import EVENTS
 
-from rlm.formats.notebook import notebook_bytes, read_notebook, to_notebook
+from rlm.formats.notebook.read import read_notebook
 from rlm.formats.notebook.schema import notebook_schema
+from rlm.formats.notebook.write import notebook_bytes
 from rlm.trajectory import (
     Trajectory,
     TrajectoryError,
@@ -38,6 +39,11 @@ SCHEMA = json.loads(
 )
 VALID = Draft202012Validator(SCHEMA)
 VALID_EVENT = Draft202012Validator({"$ref": "#/$defs/event", "$defs": SCHEMA["$defs"]})
+
+
+def to_notebook(trajectory: Trajectory) -> nbformat.NotebookNode:
+    content = notebook_bytes(trajectory).decode()
+    return nbformat.reads(content, as_version=4)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def validate(content: bytes) -> None:

@@ -13,8 +13,9 @@ from hostile import PAYLOADS, harm
 from nbconvert import HTMLExporter, MarkdownExporter
 from story import Story, failure, stdout
 
-from rlm.formats.notebook import notebook_bytes, read_notebook, to_notebook
 from rlm.formats.notebook.markdown import model_text
+from rlm.formats.notebook.read import read_notebook
+from rlm.formats.notebook.write import notebook_bytes
 from rlm.trajectory import Trajectory, TrajectoryError, event_to_dict
 
 SAFE_MIMES = {"text/plain", "image/png", "image/jpeg", "text/html"}
@@ -22,6 +23,11 @@ PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
     "rkJggg=="
 )
+
+
+def to_notebook(trajectory: Trajectory) -> nbformat.NotebookNode:
+    content = notebook_bytes(trajectory).decode()
+    return nbformat.reads(content, as_version=4)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def a_hostile_run(text: str) -> Story:

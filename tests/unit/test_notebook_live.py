@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from story import Story, a_whole_story
 
-from rlm.formats.notebook import read_notebook
+from rlm.formats.notebook.read import read_notebook
 from rlm.formats.notebook.sidecar import new_file
 from rlm.logger import NotebookLog
 from rlm.trajectory import redacted_event

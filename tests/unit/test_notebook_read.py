@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from story import Story, a_whole_story, stdout
 
-from rlm.formats.notebook import notebook_bytes, read_notebook, read_notebook_file
+from rlm.formats.notebook.read import read_notebook, read_notebook_file
+from rlm.formats.notebook.write import notebook_bytes
 from rlm.trajectory import Trajectory, TrajectoryError, load
 
 if TYPE_CHECKING:
