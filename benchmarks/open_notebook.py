@@ -24,7 +24,7 @@ from jupyter_app import TOKEN, JupyterServer  # noqa: E402 - after the path
 from playwright.sync_api import sync_playwright  # noqa: E402
 from story import Story, stdout  # noqa: E402
 
-from rlm.formats.notebook import notebook_bytes  # noqa: E402
+from rlm.formats.notebook.write import notebook_bytes  # noqa: E402
 from rlm.trajectory import Trajectory  # noqa: E402
 
 if TYPE_CHECKING:

@@ -67,6 +67,8 @@ __all__ = [
     "UnknownCostError",
     "UsageSummary",
     "__version__",
+    "load_ipython_extension",
+    "unload_ipython_extension",
 ]
 
 _MODULES = {
@@ -81,14 +83,22 @@ _MODULES = {
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """Load the magics into the user's shell, for ``%load_ext rlm``."""
+    """Load the magics into the user's shell, for ``%load_ext rlm``.
+
+    Args:
+        shell: The IPython shell.
+    """
     import rlm_ipython
 
     rlm_ipython.load_ipython_extension(shell)
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """Remove the magics from the user's shell, for ``%unload_ext rlm``."""
+    """Remove the magics from the user's shell, for ``%unload_ext rlm``.
+
+    Args:
+        shell: The IPython shell.
+    """
     import rlm_ipython
 
     rlm_ipython.unload_ipython_extension(shell)

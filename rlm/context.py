@@ -1,4 +1,4 @@
-"""Describes a context to the model and to logs: type, size and shape, never the text."""
+"""Describes a context to the model and to logs by its type, size and shape, never by its text."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ INLINE_LIMIT = 64 * 1024
 """Canonical bytes up to which a log holds the context itself, when it is text, JSON or bytes."""
 
 _AT_ONCE = 1 << 20
-"""Characters or bytes that are hashed before the run begins, in at most 2 ms."""
+"""The most characters or bytes to hash before the run begins; they take at most 2 ms."""
 
 _DEPTH = 100
-"""How deeply a small JSON value may be nested; one that contains itself never ends."""
+"""How deeply a small JSON value may be nested: one that contains itself has no end."""
 
 _PREVIEW = 200
 _DESCRIPTION = 1000
-"""Characters. The model sees no more of a context than this, unless its code prints it."""
+"""Characters. The model sees no more of a context, unless its code prints it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fingerprint:
-    """What a log says to identify a context; `rlm_kernel.context.hash` says what is hashed.
+    """What identifies a context in a log; `rlm_kernel.context.hash` says what is hashed.
 
     Attributes:
         form: How it travels: `text`, `bytes`, `json` or `pickle`.
@@ -46,23 +46,23 @@ class Fingerprint:
     value: Any = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the entries that it adds to `RunStarted.context`."""
+        """Return the fingerprint's entries in `RunStarted.context`."""
         data = {"form": self.form, "bytes": self.bytes, "sha256": self.sha256}
         return {**data, "value": self.value} if self.inline else data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextInfo:
-    """What is known of a context without reading it.
+    """What the model and logs are told about a context.
 
     Attributes:
         type: The value's type, such as ``"str"`` or ``"pandas.DataFrame"``.
-        length: Characters, bytes or items; 0 where there is no such thing.
+        length: Characters, bytes or items; 0 if it has no length.
         description: A noun phrase such as ``"a str of 12 characters"``: one line of at most 1,000
             characters. Names from inside the context are shortened and quoted.
         preview: Its first 200 characters, for logs and viewers, not for the model.
         fingerprint: What identifies it, and a small context itself, for logs. None if hashing takes
-            a while: then a note has it during the run.
+            longer: then a note has it later in the run.
     """
 
     type: str
@@ -83,7 +83,7 @@ class ContextInfo:
 
 
 def describe(value: Any, remark: str = "", *, inline: bool = True) -> ContextInfo:
-    """Describe any Python object by its size and shape, or by its type only if they raise.
+    """Describe any Python object by its size and shape, or only by its type if those raise.
 
     Args:
         value: The context.
@@ -105,16 +105,16 @@ def describe(value: Any, remark: str = "", *, inline: bool = True) -> ContextInf
 
 
 def quick_fingerprint(value: Any, *, inline: bool = True) -> Fingerprint | None:
-    """Return the fingerprint of a value that is hashed in no time; None for a bigger one.
+    """Return the fingerprint of a value that is hashed at once; None for a bigger one.
 
     Args:
         value: Any context.
-        inline: Whether a small value may be part of it.
+        inline: Whether the fingerprint may hold a small value itself.
     """
     if type(value) in (str, bytes):
         if len(value) > _AT_ONCE:
             return None
-    elif _room_beside(value, INLINE_LIMIT) < 0:
+    elif _room_left(value, INLINE_LIMIT) < 0:
         return None
     found = hash_context(context_value(value))
     shown = None
@@ -126,7 +126,7 @@ def quick_fingerprint(value: Any, *, inline: bool = True) -> Fingerprint | None:
     )
 
 
-def _room_beside(value: Any, size: int, depth: int = 0) -> int:
+def _room_left(value: Any, size: int, depth: int = 0) -> int:
     """Subtract a JSON value's size from `size`; less than 0 means too big, too deep or not JSON."""
     kind = type(value)
     if kind is str:
@@ -137,7 +137,7 @@ def _room_beside(value: Any, size: int, depth: int = 0) -> int:
         return -1
     for item in value.items() if kind is dict else value:
         for part in item if kind is dict else (item,):
-            size = _room_beside(part, size - 1, depth + 1)
+            size = _room_left(part, size - 1, depth + 1)
             if size < 0:
                 return size
     return size
@@ -216,7 +216,7 @@ def _type_name(value: Any) -> str:
 
 
 def _one_line(phrase: str, remark: str) -> str:
-    """Return a description as one bounded line: an object's names may be anything."""
+    """Return a description as one line of bounded length: an object's names may be anything."""
     phrase, remark = (
         "".join(c if c.isprintable() else "?" for c in text[: 2 * _DESCRIPTION])
         for text in (phrase, remark)

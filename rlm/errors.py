@@ -1,7 +1,7 @@
 """Every error that `rlm` raises to its users, under one root.
 
-The limit errors have the reference's names, attributes and argument order, so
-that `except` clauses written for it work unchanged.
+The limit errors have the reference's names, attributes and argument order, so that `except` clauses
+written for it work unchanged.
 """
 
 from __future__ import annotations
@@ -62,6 +62,9 @@ class UnknownCostError(ConfigurationError):
 class BackendError(RLMError):
     """A provider did not answer, or answered with an error.
 
+    Args:
+        message: What happened, and what to do.
+
     Attributes:
         backend: The backend's name, such as ``"openai"``.
         model: The model that was asked.
@@ -89,11 +92,11 @@ class BackendError(RLMError):
 
 
 class ContextWindowError(BackendError):
-    """The prompt is longer than the model's window, as the provider says or we know."""
+    """The prompt is longer than the model's window: the provider said so, or rlm knows."""
 
 
 class ReplayMissError(RLMError):
-    """A replayed run makes a call that its log has no reply to; the message says what differs.
+    """A replayed run made a call that its log has no reply to; the message says what differs.
 
     `on_miss` of `RLM.from_notebook` decides whether this ends the run.
     """
@@ -105,6 +108,9 @@ class ReplayWarning(UserWarning):
 
 class ContextMismatchError(ContextError, ValueError):
     """The context that was given for a recorded run is not the one that the run had.
+
+    Args:
+        message: What differs.
 
     Attributes:
         expected: The recorded context's SHA-256.
@@ -122,7 +128,16 @@ class LimitExceededError(RLMError):
 
 
 class BudgetExceededError(LimitExceededError):
-    """The tree has spent its `max_budget` (USD)."""
+    """The tree has spent its `max_budget`.
+
+    Args:
+        message: The error's text; None for one made of the figures.
+
+    Attributes:
+        spent: USD that the tree has spent.
+        budget: The limit, in USD.
+        partial_answer: The best answer known when the run ended, or None.
+    """
 
     def __init__(
         self,
@@ -138,7 +153,16 @@ class BudgetExceededError(LimitExceededError):
 
 
 class TimeoutExceededError(LimitExceededError):
-    """The tree has used up its `max_timeout` (seconds)."""
+    """The tree has used up its `max_timeout`.
+
+    Args:
+        message: The error's text; None for one made of the figures.
+
+    Attributes:
+        elapsed: Seconds since the run began.
+        timeout: The limit, in seconds.
+        partial_answer: The best answer known when the run ended, or None.
+    """
 
     def __init__(
         self,
@@ -154,7 +178,16 @@ class TimeoutExceededError(LimitExceededError):
 
 
 class TokenLimitExceededError(LimitExceededError):
-    """The tree has used up its `max_tokens` (input and output together)."""
+    """The tree has used up its `max_tokens`.
+
+    Args:
+        message: The error's text; None for one made of the figures.
+
+    Attributes:
+        tokens_used: Input and output tokens of the tree, together.
+        token_limit: The limit.
+        partial_answer: The best answer known when the run ended, or None.
+    """
 
     def __init__(
         self,
@@ -172,7 +205,17 @@ class TokenLimitExceededError(LimitExceededError):
 
 
 class ErrorThresholdExceededError(LimitExceededError):
-    """`max_errors` turns in a row ended in an error."""
+    """`max_errors` turns in a row ended in an error.
+
+    Args:
+        message: The error's text; None for one made of the figures.
+
+    Attributes:
+        error_count: How many turns in a row failed.
+        threshold: The limit.
+        last_error: The last failure's text, or None.
+        partial_answer: The best answer known when the run ended, or None.
+    """
 
     def __init__(
         self,
@@ -194,7 +237,14 @@ class ErrorThresholdExceededError(LimitExceededError):
 
 
 class CancellationError(RLMError, KeyboardInterrupt):
-    """The user stopped the run (Ctrl-C, or a cancelled task)."""
+    """The user stopped the run (Ctrl-C, or a cancelled task).
+
+    Args:
+        message: The error's text; None for the usual one.
+
+    Attributes:
+        partial_answer: The best answer known when the run ended, or None.
+    """
 
     def __init__(self, partial_answer: str | None = None, message: str | None = None) -> None:
         super().__init__(message or "The run was cancelled.")

@@ -1,18 +1,39 @@
 """The events of a run: everything that the engine reports.
 
-A run is a tree: run > turn > cell > sub-call > child run. Each node has an
-`id`; the events that start and finish a node carry the same `id`, and
-`parent_id` names the node it hangs on. A child run's parent is the sub-call
-that started it. Each output and each note is a node too.
+A run is a tree: run > turn > cell > sub-call > child run. Each node has an `id`. The events that
+start and finish a node have the same `id`, and `parent_id` is the node above it. A child run's
+parent is the sub-call that started it. Each output and each note is a node too.
 
-Events hold JSON values only (`str`, numbers, `bool`, `None`, tuples and
-dictionaries of them), so that every log is lossless.
+Events hold JSON values only (`str`, numbers, `bool`, `None`, tuples and dictionaries of them), so
+that every log is lossless.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
+
+__all__ = [
+    "EVENT_TYPES",
+    "CallUsage",
+    "CellFinished",
+    "CellOutput",
+    "CellStarted",
+    "CellStatus",
+    "Event",
+    "Message",
+    "ModelReply",
+    "Note",
+    "NoteKind",
+    "RunFinished",
+    "RunStarted",
+    "RunStatus",
+    "SubCallFinished",
+    "SubCallKind",
+    "SubCallStarted",
+    "TurnFinished",
+    "TurnStarted",
+]
 
 RunStatus = Literal["answered", "exhausted", "limit", "error", "cancelled"]
 CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
@@ -27,12 +48,12 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallUsage:
-    """What one LM call took.
+    """The tokens and the cost of one LM call.
 
     Attributes:
         input_tokens: As the provider counted; None when it did not say.
         output_tokens: As the provider counted; None when it did not say.
-        cost: USD; None when nobody knows.
+        cost: USD; None when it is not known.
     """
 
     input_tokens: int | None = None
@@ -71,12 +92,12 @@ class RunStarted(Event):
             `max_depth`, `max_iterations`, and `limits`.
         root_prompt: The question, when one was given.
         context: The context's `type`, `length` (characters, bytes or items), `description`
-            (the line the model is shown) and `preview` (its first 200 characters). What identifies
-            it: `form` (`text`, `bytes`, `json` or `pickle`: how it travels to the kernel), `bytes`
-            and `sha256` (of what travels; see `rlm_kernel.context.hash`); for a big context a note
-            of kind `context` has these three in its `data`, and `RunNode.context` has all. A root
-            run's context of at most 64 KB is in `value` (bytes in Base64), except a pickled one;
-            a child's is its call's prompt.
+            (the line the model is shown) and `preview` (its first 200 characters). Three more
+            entries identify it: `form` (`text`, `bytes`, `json` or `pickle`: how it travels to the
+            kernel), and `bytes` and `sha256` (of what travels; see `rlm_kernel.context.hash`). A
+            big context has these three in the `data` of a note of kind `context`;
+            `RunNode.context` has all in any case. A root run's context of at most 64 KB is in
+            `value` (bytes in Base64) unless it is pickled; a child's is the prompt of its call.
     """
 
     type: ClassVar[str] = "run_started"
@@ -93,10 +114,10 @@ class RunFinished(Event):
     """A run is over.
 
     Attributes:
-        status: How it ended: `exhausted` means that `max_iterations` turns brought no
-            answer and the model was then asked for a final answer.
-        answer: The final (or, unless `answered`, the best partial) answer.
-        error: `{"type", "message"}` when it ended in one.
+        status: How it ended: `exhausted` means that `max_iterations` turns gave no answer, and the
+            model was then asked for a final answer.
+        answer: The final answer; of a run that failed, the best answer so far.
+        error: `{"type", "message"}` of the error that ended it; None when none did.
         usage: `UsageSummary.to_dict()` of this run with all its descendants.
         duration: Seconds.
     """
@@ -136,10 +157,10 @@ class ModelReply(Event):
     Attributes:
         model: Name of the model that was asked.
         text: Its reply; empty when it sent none.
-        usage: What the call took.
+        usage: The tokens and the cost of the call.
         duration: Seconds.
         finish_reason: The provider's word, such as ``"stop"`` or ``"length"``.
-        purpose: What it was asked for.
+        purpose: Whether the model was asked for a turn or for a summary of the chat.
         reasoning: What it thought, which is no part of the reply; empty when it did not say.
     """
 
@@ -160,7 +181,7 @@ class TurnFinished(Event):
 
     Attributes:
         number: The turn's number.
-        final_answer: The answer it brought; None when it brought none.
+        final_answer: The answer that the turn gave; None when it gave none.
         duration: Seconds, the model call included.
     """
 
@@ -205,11 +226,11 @@ class CellFinished(Event):
     """A cell is over.
 
     Attributes:
-        status: `ok`; `error`: it raised; `interrupted`; `timeout`: it ran into
-            `cell_timeout` or the run's end; `died`: its kernel did.
+        status: `ok`; `error`: it raised; `interrupted`; `timeout`: it ran longer than
+            `cell_timeout` or the run may; `died`: its kernel died.
         execution_count: Jupyter's counter; None when the kernel died.
         variables: The model's variables: name to `{"type", "preview"}`.
-        final_answer: The answer, when this cell set one.
+        final_answer: The answer; None unless this cell gave one.
         duration: Seconds.
         shown: What the model is shown of it.
     """
@@ -252,9 +273,9 @@ class SubCallFinished(Event):
         model: As it started.
         response: What the cell got (JSON).
         error: Why it failed; None when it did not.
-        usage: Of a plain call: what it took. Empty for a child, whose events have it.
-        duration: Seconds, waiting for a free place included.
-        reasoning: Of a plain call: what the model thought, which the cell did not get.
+        usage: The tokens and the cost of a plain call. Empty for a child: its events have them.
+        duration: Seconds, with the wait for a free slot.
+        reasoning: What the model thought in a plain call, which the cell did not get.
     """
 
     type: ClassVar[str] = "sub_call_finished"
@@ -270,7 +291,7 @@ class SubCallFinished(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Event):
-    """Something a reader of the log should know; `parent_id` is the node it concerns.
+    """Something that a reader of the log should know; `parent_id` is the node that it is about.
 
     Attributes:
         kind: What it is about; `console`: a person attached to the kernel ran a cell.

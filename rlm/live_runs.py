@@ -1,8 +1,8 @@
 """Lists the live runs of all processes of this user: one small file for each.
 
-The file stands in Jupyter's runtime folder, beside the connection files, from the start of a root
-run's kernel until the run ends. `rlm attach` and `%rlm runs` read these files; whoever reads them
-also removes what a killed process left. ``RLM_LIVE_RUNS=0`` turns the registry off.
+The file is in Jupyter's runtime folder, next to the connection files, from the start of a root
+run's kernel until the run ends. `rlm attach` and `%rlm runs` read these files, and remove those
+that a killed process left. ``RLM_LIVE_RUNS=0`` turns the registry off.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ class LiveRun:
     """A run that is still running.
 
     Attributes:
-        id: The run's, as its events have it.
+        id: The run's id in its events.
         host: The machine's name.
-        pid: The process that drives it.
-        process_started: That process's start, in the system's own units: a process id alone may be
-            reused.
-        question: Its question, or how its context begins.
+        pid: The id of the run's process.
+        process_started: When that process started, in the system's units: another process may get
+            its id later.
+        question: The run's question, or the beginning of its context.
         model: The model that is asked turn by turn.
-        environment: Where its kernel is.
+        environment: Where the kernel is.
         started: Seconds since the epoch.
-        connection_file: Its root kernel's Jupyter connection file.
+        connection_file: The root kernel's Jupyter connection file.
     """
 
     id: str
@@ -67,7 +67,7 @@ class LiveRun:
 
 
 class _Entry:
-    """A run's file. The run matters more: no failure to write or remove the file is raised."""
+    """A run's file. A failure to write or remove it is ignored: the run matters more."""
 
     def __init__(self, run: LiveRun) -> None:
         self._run = run
@@ -151,7 +151,7 @@ def live_run(name: str) -> LiveRun:
     """Return the live run whose id is `name`, or the only one whose id begins with it.
 
     Raises:
-        NoSuchRunError: None has, or several have; the message lists those there are.
+        NoSuchRunError: There is none, or there are several; the message lists the live runs.
     """
     runs = live_runs()
     matching = [run for run in runs if run.id == name] or [
@@ -175,7 +175,7 @@ def _opened_for_me_alone(path: str, flags: int) -> int:
 
 
 def _read(file: Path) -> LiveRun | None:
-    """Return what a file says; None when it is gone or not one of ours."""
+    """Return a file's run; None when the file is gone or not one of ours."""
     try:
         with file.open(encoding="utf-8") as text:
             data: Any = json.loads(text.read(_MAX_FILE_BYTES))
@@ -189,7 +189,7 @@ def _read(file: Path) -> LiveRun | None:
 
 
 def _process_started(pid: int) -> float | None:
-    """Return when a process started, in the system's own units; None if there is none."""
+    """Return when a process started, in the system's units; None if there is no such process."""
     if not Path("/proc/self/stat").exists():
         return _process_created(pid)
     try:

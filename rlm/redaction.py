@@ -1,16 +1,18 @@
-"""Masks secrets in events and texts before anything outside Python's own objects gets them.
+"""Masks secrets in events and texts before they leave Python's objects.
 
-`rlm.logger.delivery` masks each event on its way from the engine to the readers. What Python holds
-(`result.answer`, `result.trajectory`) is not masked; saving or showing it masks it, too.
+`rlm.logger.delivery` masks each event on its way from the engine to the readers. Objects in Python
+(`result.answer`, `result.trajectory`) are not masked; saving or showing them masks the secrets.
 """
 
 from __future__ import annotations
 
 import marshal
 import os
+import threading
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from rlm.errors import ConfigurationError
 from rlm.events import CallUsage, RunStarted
 from rlm.secret_values import MASK, long_secrets, public_kwargs, spellings
 
@@ -20,21 +22,37 @@ if TYPE_CHECKING:
     from rlm.events import Event
 
 _STRUCTURE = frozenset({"id", "parent_id", "run_id", "time", "status", "kind", "purpose"})
-"""Fields that say where an event belongs and what it is; they hold nobody's text."""
+"""Fields that say where an event belongs and what it is; they hold no text of others."""
 
 _KWARGS = ("backend_kwargs", "environment_kwargs")
 
 _of_runs: set[str] = set()
 
 
+class _HandedOver(threading.local):
+    """The masked event that a delivery hands to a reader on this thread."""
+
+    event: Event | None = None
+
+
+_handed_over = _HandedOver()
+
+
+def hand_over(event: Event, on_event: Callable[[Event], object]) -> None:
+    """Give a reader an event that is masked: a reader's own `Redaction` does not mask it again."""
+    _handed_over.event = event
+    try:
+        on_event(event)
+    finally:
+        _handed_over.event = None
+
+
 def known_secrets() -> tuple[str, ...]:
-    """Return what to mask: the secrets in this process's environment and those given to runs.
+    """Return the secrets in this process's environment and those given to runs, in every spelling.
 
-    No kernel gets the environment's, but code on this machine may find them all the same; those in
-    a run's `environment_kwargs` are in its kernels.
-
-    Returns:
-        Every spelling of each; the longest first, because one may be a part of another.
+    The longest come first, because one may be a part of another. No kernel gets the environment's,
+    but code on this machine may find them all the same. Those in a run's `environment_kwargs` are
+    in its kernels.
     """
     found = _of_runs.union(*map(spellings, long_secrets(dict(os.environ))))
     return tuple(sorted(found, key=len, reverse=True))
@@ -43,46 +61,54 @@ def known_secrets() -> tuple[str, ...]:
 def remember_secrets(secrets: Iterable[str]) -> None:
     """Mask the secrets of a run's configuration from now on, until the process ends.
 
-    The run's record has no configuration with them, but its texts may hold them, and nobody knows
-    how long a copy of the record lives.
+    The configuration in the run's record does not have them, but its texts may, and a copy of the
+    record may live as long as the process.
     """
     _of_runs.update(*map(spellings, secrets))
 
 
 class Redaction:
-    """Masks the known secrets in events, and does what `redacted_event` does.
+    """Masks the known secrets in events, then applies `redacted_event` with `redact`.
 
-    The secrets are those of `known_secrets`, wherever they turn up: a cell may print what its
-    kernel was given, and a model may repeat it. They are looked up again with each root run.
+    The secrets are those of `known_secrets`, in any text: a cell may print what its kernel was
+    given, and a model may repeat it. They are looked up again with each root run.
+
+    Args:
+        redact: As for `redacted_event`.
+
+    Raises:
+        ConfigurationError: `redact` is not callable.
     """
 
     def __init__(self, redact: Callable[[str], str] | None = None) -> None:
-        """Look the secrets up.
-
-        Args:
-            redact: As for `redacted_event`.
-        """
+        if redact is not None and not callable(redact):
+            raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
         self._redact = redact
         self._look()
 
     def __call__(self, event: Event) -> Event:
-        """Return an event as anyone may have it; the event itself when nothing is to hide."""
-        if isinstance(event, RunStarted) and event.parent_id is None:
-            self._look()
-        if self._secrets and self._may_hold_one(event):
-            event = redacted_event(event, self._masked)
+        """Return an event that anyone may see; the event itself when there is nothing to hide."""
+        if event is not _handed_over.event:
+            if isinstance(event, RunStarted) and event.parent_id is None:
+                self._look()
+            if self._secrets and self._may_hold_one(event):
+                event = redacted_event(event, self._masked)
         return redacted_event(event, self._redact)
 
     def text(self, text: str) -> str:
-        """Return a text that is in no event, masked."""
+        """Mask a text that is not part of an event, and return it.
+
+        Args:
+            text: Any text.
+        """
         text = self._masked(text)
         return text if self._redact is None else self._redact(text)
 
     def keeps(self, data: bytes) -> bool:
-        """Return whether bytes hold nothing to mask.
+        """Return whether there is nothing to mask in bytes.
 
         Args:
-            data: Any. Only a rule of the user's makes text of them, at 100 MB a second.
+            data: Any bytes. Only a user's rule has them decoded, at 100 MB a second.
         """
         if self._holds_one(data):
             return False
@@ -92,7 +118,7 @@ class Redaction:
         return self._redact(text) == text
 
     def _look(self) -> None:
-        """Look the secrets up: each run may bring more."""
+        """Look up the secrets: each run may have others."""
         self._secrets = known_secrets()
         self._as_bytes = [secret.encode("utf-8", "surrogatepass") for secret in self._secrets]
 
@@ -103,7 +129,7 @@ class Redaction:
         values = [getattr(event, field.name) for field in fields(event)]
         try:
             data = marshal.dumps([value for value in values if not isinstance(value, CallUsage)])
-        except ValueError:  # Too deep for it.
+        except ValueError:  # Nested too deeply for marshal.
             return True
         return self._holds_one(data)
 
@@ -125,7 +151,7 @@ def redacted_event(event: Event, redact: Callable[[str], str] | None = None) -> 
 
     Args:
         event: Any event.
-        redact: Called with every text, at any depth; returns what may be kept of it.
+        redact: The rule: called with every text, at any depth; returns what may be kept of it.
     """
     if isinstance(event, RunStarted):
         public = _public_config(event.config)
@@ -170,7 +196,7 @@ def _kept_context(
 
 
 def _kept(value: Any, redact: Callable[[str], str]) -> Any:
-    """Return what is kept of a value; the value itself when that is all of it."""
+    """Apply a rule to a value's texts; the value itself is returned when none changes."""
     if isinstance(value, str):
         text = redact(value)
         return value if text == value else text

@@ -1,4 +1,4 @@
-"""Which values of a configuration are secrets, and what of it may be shown."""
+"""Finds the secrets in a configuration, and says what of it may be shown."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MASK = "***"
 SHORTEST = 6
-"""A value shorter than this is no key; to replace it everywhere would garble the text."""
+"""A shorter value is no key: to replace it everywhere would garble the text."""
 
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 # `max_tokens`, `stop_token_ids` and `budget_tokens` are figures: hence whole words.
@@ -28,16 +28,16 @@ _KEY_NAME = re.compile(
     r"(^|_)(key|keys|key_id|apikey|token|auth|authorization|sig|signature|pwd)$"
     r"|secret|passw|passphrase|credential|bearer|cookie"
 )
-"""Names whose own value is a secret; the others only hold some."""
+"""Names whose value is a secret itself; the value of other secret names only contains some."""
 
 _FILE_NAME = re.compile(r"(file|path)$")
-"""Names of values that say where a secret is."""
+"""Names of values that are the path of a secret's file."""
 
 LONG = 12
-"""A secret of so many characters is masked in every text: nothing else reads the same."""
+"""A secret with at least so many characters is masked in every text: it cannot be a word."""
 
 _NAMES_ONLY = re.compile(r"(^|_)(env|environ|headers|query)$")
-"""Mappings whose keys the user chose, so that they say nothing about their values."""
+"""Mappings whose keys the user chose: a key says nothing about its value."""
 
 _KEY_SHAPED = re.compile(
     r"\b(?:sk|pk|rk|gsk|xai|hf|ghp|vck|pplx)[-_][A-Za-z0-9*_\-]{6,}|\bAIza[A-Za-z0-9_\-]{20,}"
@@ -52,25 +52,26 @@ def is_secret_name(name: str) -> bool:
 
 
 def public_kwargs(backend_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return what of `backend_kwargs` may be shown and logged, as JSON values.
+    """Return what may be shown and logged of these keywords (or an environment's), as JSON values.
 
-    Keys, tokens and the like are left out at any depth, so are the user and the secret query
-    parameters of URLs. Of environment variables, headers and query parameters the names stay.
-    What JSON cannot hold is named by its type. What is public already is returned as it is.
+    Keys, tokens and the like are left out at any depth, and so are the user and the secret query
+    parameters of URLs. Environment variables, headers and query parameters keep their names only.
+    A value that JSON cannot hold becomes the name of its type. Doing this twice changes nothing
+    more.
 
     Args:
-        backend_kwargs: As the user gave them; the keywords of an environment, too.
+        backend_kwargs: The keywords; None is an empty dict.
     """
     kwargs = dict(backend_kwargs or {})
     return _public_items(kwargs, tuple(secret_values(kwargs)))
 
 
 def secret_values(value: Any, *, secret: bool = False) -> Iterator[str]:
-    """Yield every text that stands under a secret name, at any depth.
+    """Yield every text that has a secret name, or is somewhere inside a value that has one.
 
     Args:
-        value: Keywords, headers or anything below them.
-        secret: Whether `value` itself stands under such a name.
+        value: Keywords, headers or anything inside them.
+        secret: Whether `value` itself is inside such a value.
     """
     if isinstance(value, dict):
         for name, item in value.items():
@@ -87,11 +88,11 @@ def secret_values(value: Any, *, secret: bool = False) -> Iterator[str]:
 
 
 def long_secrets(value: Any, name: str = "") -> Iterator[str]:
-    """Yield the secrets that are long enough to be masked wherever they turn up, at any depth.
+    """Yield the secrets, at any depth, that are long enough to be masked in every text.
 
     Args:
-        value: Keywords, headers, environment variables or anything below them.
-        name: Under which name it stands.
+        value: Keywords, headers, environment variables or anything inside them.
+        name: The name of `value`.
     """
     if isinstance(value, dict):
         for key, item in value.items():
@@ -111,7 +112,7 @@ def long_secrets(value: Any, name: str = "") -> Iterator[str]:
 
 
 def scrub(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return a text without the secrets given and without anything that has a key's shape."""
+    """Return a text without the given secrets, and without anything that looks like a key."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= SHORTEST:
             for spelling in sorted(spellings(secret, SHORTEST), key=len, reverse=True):
@@ -122,11 +123,8 @@ def scrub(text: str, secrets: Iterable[str] = ()) -> str:
 def spellings(secret: str, shortest: int = LONG) -> set[str]:
     """Return how a text may spell a secret: as it is, in a URL, or quoted in JSON or Python.
 
-    A password that comes from a URL is known as it stands there: without its escapes it is one too.
-
-    Args:
-        secret: As it was given.
-        shortest: Leaves out spellings of fewer characters, which may stand for something else.
+    A password from a URL is also a secret without the URL's escapes. Spellings of fewer than
+    `shortest` characters are left out: they may mean something else.
     """
     spelled = {
         secret,
@@ -172,8 +170,8 @@ def _long(secrets: Iterable[str]) -> Iterator[str]:
 
 
 def _is_file(name: str, value: str) -> bool:
-    """Whether a value is the path of a secret's file: a secret may begin with "/" as well."""
-    # `Path.exists` raises for what is too long to be one, and in folders that are not open to us.
+    """Whether a value is the path of a secret's file: a secret may begin with "/", too."""
+    # `Path.exists` raises for a text that is too long for a path, and in folders we may not read.
     return value.startswith("/") and (
         _FILE_NAME.search(_snake(name)) is not None or os.path.exists(value)  # noqa: PTH110
     )

@@ -1,4 +1,4 @@
-"""What a run's LM calls took: calls, tokens and cost, model by model, in the reference's shape."""
+"""The calls, tokens and cost of a run's LM calls by model, in the reference's shape."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rlm.events import CallUsage
+
+__all__ = ["ModelUsageSummary", "Tally", "UsageSummary"]
 
 
 @dataclass(slots=True)
@@ -18,8 +20,8 @@ class ModelUsageSummary:
         total_input_tokens: Tokens in, as the provider counted them.
         total_output_tokens: Tokens out, as the provider counted them.
         total_cost: USD, from the provider or the user's `prices`, of the calls whose cost is
-            known; None when none is.
-        uncosted_calls: How many calls' cost nobody knows. `to_dict` leaves it out.
+            known; None when no call's is.
+        uncosted_calls: How many calls have an unknown cost. `to_dict` leaves it out.
     """
 
     total_calls: int
@@ -41,7 +43,11 @@ class ModelUsageSummary:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ModelUsageSummary:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Args:
+            data: The reference's dictionary.
+        """
         return cls(
             total_calls=data["total_calls"],
             total_input_tokens=data["total_input_tokens"],
@@ -62,9 +68,9 @@ class UsageSummary:
 
     @property
     def total_cost(self) -> float | None:
-        """USD of all calls whose cost is known, as in the reference; None when none is.
+        """USD of all calls whose cost is known, as in the reference; None when no call's is.
 
-        `cost_is_partial` says whether there were others.
+        `cost_is_partial` says whether other calls were made.
         """
         costs = [s.total_cost for s in self.model_usage_summaries.values()]
         known = [cost for cost in costs if cost is not None]
@@ -106,7 +112,11 @@ class UsageSummary:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> UsageSummary:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Args:
+            data: The reference's dictionary.
+        """
         return cls(
             {
                 model: ModelUsageSummary.from_dict(summary)
@@ -117,7 +127,7 @@ class UsageSummary:
 
 @dataclass(slots=True)
 class Tally:
-    """Calls, tokens and cost by model; cheap enough to be kept up with every event.
+    """Calls, tokens and cost so far by model; cheap enough to be updated with every event.
 
     Attributes:
         models: Model name to what its calls took so far.
@@ -126,7 +136,12 @@ class Tally:
     models: dict[str, ModelUsageSummary] = field(default_factory=dict)
 
     def add(self, model: str, usage: CallUsage) -> None:
-        """Count one call; what the provider did not report counts as nothing."""
+        """Count one call; what the provider did not report counts as nothing.
+
+        Args:
+            model: Name of the model that was called.
+            usage: What the call took.
+        """
         self._grow(
             model,
             ModelUsageSummary(
@@ -139,7 +154,11 @@ class Tally:
         )
 
     def merge(self, other: Tally) -> None:
-        """Count everything that `other` counted."""
+        """Count everything that another tally counted.
+
+        Args:
+            other: The other tally.
+        """
         for model, summary in list(other.models.items()):
             self._grow(model, summary)
 

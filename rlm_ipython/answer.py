@@ -1,4 +1,4 @@
-"""The value of a `%%rlm` cell: the answer, shown as Markdown with a line on what it took."""
+"""The value of a `%%rlm` cell: the answer, shown as Markdown above a line of time and cost."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
+from rlm.redaction import Redaction
+from rlm.render.outline import summary
 from rlm.render.safe_markdown import plain_as_markdown, safe_markdown
 from rlm.render.safe_text import one_line, safe_text
 
@@ -20,7 +22,7 @@ class Answer(str):
     model wrote it. It pickles as a plain `str`.
 
     Attributes:
-        footer: What the run took, in one line.
+        footer: The run's model, turns, tokens, cost and time, in one line.
     """
 
     __slots__ = ("footer",)
@@ -28,9 +30,9 @@ class Answer(str):
     footer: str
 
     def __new__(cls, text: str, root: RunNode | None = None) -> Self:
-        """Make an answer of a model's text and its run."""
+        """Make an answer from a model's text and its run."""
         answer = super().__new__(cls, text)
-        answer.footer = "" if root is None else took(root)
+        answer.footer = "" if root is None else summary_line(root)
         return answer
 
     def _repr_markdown_(self) -> str:
@@ -47,25 +49,21 @@ class Answer(str):
         return str, (str(self),)
 
 
-def took(root: RunNode) -> str:
-    """Return what a run took so far, in one line: model, turns, sub-calls, tokens, cost, time."""
-    from rlm.render.outline import summary
-
-    told = summary(root)
+def summary_line(root: RunNode) -> str:
+    """Return a run's model, turns, sub-calls, tokens, cost and time so far in one line."""
+    figures = summary(root)
     if root.finished is not None and root.finished.status == "answered":
-        told = told.removeprefix("answered · ")
-    return f"{one_line(root.started.model, 60)} · {told}"
+        figures = figures.removeprefix("answered · ")
+    return f"{one_line(root.started.model, 60)} · {figures}"
 
 
 def _public(text: str) -> str:
     """Return a text without secrets: a notebook saves what it shows."""
-    from rlm.trajectory import Redaction
-
     return Redaction().text(text)
 
 
 def _on_a_terminal() -> bool:
-    """Whether IPython prints to a terminal; a kernel's output is saved in the notebook too."""
+    """Whether IPython prints to a terminal: a kernel's output is saved in the notebook too."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None or getattr(shell, "kernel", None) is not None:
         return False
@@ -79,7 +77,7 @@ def _in_colours(text: str) -> str:
 
     written = io.StringIO()
     console = Console(file=written, force_terminal=True, width=min(Console().width, 100))
-    # Hyperlinks would be escape sequences that hold the model's addresses. rich drops HTML;
-    # safe_markdown escapes it first, so that it stays visible.
+    # rich would write hyperlinks as escape sequences with the model's addresses, and drop HTML:
+    # safe_markdown escapes HTML first, so that it stays visible.
     console.print(Markdown(safe_markdown(text), hyperlinks=False))
     return written.getvalue().rstrip("\n")

@@ -1,4 +1,4 @@
-"""From a magic's flags and the defaults behind them to the arguments of `RLM`."""
+"""Turns a magic's flags, and the defaults behind them, into arguments of `RLM`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def rlm_arguments(flags: argparse.Namespace, defaults: Defaults) -> dict[str, An
     """Return `RLM`'s keyword arguments for a `%%rlm` cell.
 
     Raises:
-        UsageError: No model is named, or a flag makes no sense beside another.
+        UsageError: No model is named, or two flags contradict each other.
     """
     model = flags.model or defaults.model
     if not model:
@@ -56,33 +56,29 @@ def rlm_arguments(flags: argparse.Namespace, defaults: Defaults) -> dict[str, An
 
 
 def backend_kwargs(backend: str, base_url: str | None, defaults: Defaults) -> dict[str, Any]:
-    """Return a client's keywords beside the model's name.
+    """Return a client's keywords without the model's name.
 
-    The defaults count for the default backend alone: another one's key must not be sent to the
-    address that was meant for the first.
+    The defaults apply to the default backend alone: another provider's key must not go to the
+    address that was set for the default one.
     """
-    own = backend == defaults.backend
-    kwargs = dict(defaults.backend_kwargs) if own else {}
-    if base_url := base_url or (defaults.base_url if own else ""):
+    is_default = backend == defaults.backend
+    kwargs = dict(defaults.backend_kwargs) if is_default else {}
+    if base_url := base_url or (defaults.base_url if is_default else ""):
         kwargs["base_url"] = base_url
     return kwargs
 
 
 def environment_kwargs(flags: argparse.Namespace, defaults: Defaults) -> dict[str, Any]:
-    """Return the environment's keywords.
-
-    Raises:
-        UsageError: An image is named for an environment that has none.
-    """
+    """Return the environment's keywords; refuse an image for an environment that has none."""
     environment = flags.environment or defaults.environment
-    # The default keywords are those of the default environment.
-    own = defaults.environment_kwargs if environment == defaults.environment else {}
+    # The default keywords apply to the default environment alone.
+    kwargs = defaults.environment_kwargs if environment == defaults.environment else {}
     image = flags.image or (defaults.image if environment != "local" else "")
     if not image:
-        return dict(own)
+        return dict(kwargs)
     if environment == "local":
         raise UsageError(IMAGE_IS_FOR_CONTAINERS)
-    return {**own, "image": image}
+    return {**kwargs, "image": image}
 
 
 def changes_of(
@@ -93,15 +89,15 @@ def changes_of(
     asks: bool,
     asked: Sequence[ModelSpec] = (),
 ) -> dict[str, Any]:
-    """Return the arguments of `RLM` that differ from the recorded ones in a replay or fork.
+    """Return the arguments of `RLM` that a replay or fork sets differently from the record.
 
     Args:
-        flags: What the line says.
-        magics: Of the shell.
+        flags: The magic line's.
+        magics: The shell's.
         root: The recorded run.
         asks: Whether a model will be asked.
-        asked: The models that a run of this shell asked, its root's first; it may ask them again
-            at the same addresses. For a run from a file the user has to give the address.
+        asked: The models that a run of this shell asked, its root's first; a fork may ask them
+            again at the same addresses. For a run from a file the user has to give the address.
 
     Raises:
         UsageError: A flag makes no sense for that run.
@@ -111,7 +107,7 @@ def changes_of(
 
     changes: dict[str, Any] = {
         **given(flags, "magic"),
-        # No log holds functions and values.
+        # A log does not hold functions and values.
         **{name: magics.extra.get(name) for name in _TOOLS},
     }
     recorded = recorded_arguments(root, changes)
@@ -145,7 +141,7 @@ def _models(
     recorded: dict[str, Any],
     asked: Sequence[ModelSpec],
 ) -> dict[str, Any]:
-    """Return the backends, and the keywords that change of the recorded ones."""
+    """Return the backends and their keywords, as far as they differ from the recorded ones."""
     from rlm.replay.from_log import taken_keys
 
     backend = flags.backend or recorded["backend"]
@@ -171,7 +167,7 @@ def _others(
 ) -> list[dict[str, Any]] | None:
     """Return the keywords for the recorded sub-models' clients.
 
-    None when only the record knows one's address: the engine then refuses the run.
+    None when the address of one is known from the record alone: the engine then refuses the run.
     """
     from rlm.replay.from_log import addresses, taken_keys
 
@@ -190,10 +186,10 @@ def _others(
 def _client(
     backend: str, base_url: str | None, magics: Defaults, spec: ModelSpec | None
 ) -> dict[str, Any]:
-    """Return a client's keywords: a key goes only where it was given for.
+    """Return a client's keywords, so that a key goes only to the address it was given for.
 
-    At the address that this shell's run asked, they are that run's; at another address they come
-    from the line and today's defaults, and none are that run's.
+    For the address that this shell's run asked, they are that run's. For another address they
+    come from the line and today's defaults alone.
     """
     if spec is not None and spec.backend == backend:
         known = spec.backend_kwargs

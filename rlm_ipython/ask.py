@@ -1,4 +1,4 @@
-"""What a `%%rlm` cell does: start a run, show it, wait for it, and bring its answer back."""
+"""Runs a `%%rlm` cell: starts the run, shows it, waits for it, and returns the answer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rlm_ipython.answer import Answer
 from rlm_ipython.arguments import rlm_arguments
 from rlm_ipython.background import Background
 from rlm_ipython.errors import one_paragraph
-from rlm_ipython.variables import context_of, filled
+from rlm_ipython.variables import context_of, fill_braces
 from rlm_ipython.views import Silent, View, in_notebook, view_of
 
 if TYPE_CHECKING:
@@ -35,19 +35,19 @@ if TYPE_CHECKING:
 
 _TICK = 0.1
 _GRACE = 10.0
-"""Seconds that a stopped run has to end its kernels while we wait for it."""
+"""Seconds that we wait for a stopped run to end its kernels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A question, checked and ready to be answered.
+class PreparedRun:
+    """A run that is checked and ready to start.
 
     Attributes:
-        rlm: What answers it.
+        rlm: Runs it.
         prompt: The context.
         root_prompt: The question; None when the context is the question itself.
-        question: What `%rlm runs` lists.
-        flags: What the magic line says.
+        question: The text that `%rlm runs` lists.
+        flags: The magic line's.
         asks: Whether models are asked; a replay asks none.
     """
 
@@ -60,28 +60,20 @@ class Asked:
 
 
 def ask(magics: Defaults, flags: argparse.Namespace, question: str) -> Answer | RunHandle | None:
-    """Answer a question.
-
-    Returns:
-        The answer; with `--bg` the run's handle; with `--quiet` None.
+    """Answer a question; return the answer, with `--bg` the run's handle, with `--quiet` None.
 
     Raises:
         UsageError: A flag names something that does not exist.
         RLMError: The run failed, or could not start.
     """
-    with refusing(magics, flags):
-        asked = _checked(magics, flags, filled(question, magics.shell))
-    return answered(magics, asked)
+    with short_errors(magics, flags):
+        prepared = _prepare(magics, flags, fill_braces(question, magics.shell))
+    return run_prepared(magics, prepared)
 
 
 @contextmanager
-def refusing(magics: Defaults, flags: argparse.Namespace) -> Iterator[None]:
-    """Turn an error before the run into one paragraph, and bind it to `-o` in place of old results.
-
-    Raises:
-        UsageError: As it was raised.
-        RLMError: As it was raised, or made of an `OSError`.
-    """
+def short_errors(magics: Defaults, flags: argparse.Namespace) -> Iterator[None]:
+    """Turn an error before the run into one paragraph, and bind it to `-o` over an older result."""
     try:
         with through("magic"):
             yield
@@ -90,9 +82,9 @@ def refusing(magics: Defaults, flags: argparse.Namespace) -> Iterator[None]:
         raise
     except (RLMError, OSError) as error:
         magics.last_error = error
-        told = one_paragraph(error)
-        _bind(magics, flags, told)
-        raise told from None
+        short = one_paragraph(error)
+        _bind(magics, flags, short)
+        raise short from None
 
 
 def _bind(
@@ -105,31 +97,28 @@ def _bind(
         magics.shell.push({flags.out: result_of(outcome, prompt)})
 
 
-def answered(magics: Defaults, asked: Asked) -> Answer | RunHandle | None:
-    """Run a checked question; returns and raises as `ask`."""
-    return _in_background(magics, asked) if asked.flags.bg else _here(magics, asked)
+def run_prepared(magics: Defaults, prepared: PreparedRun) -> Answer | RunHandle | None:
+    """Run it; returns and raises as `ask`."""
+    run = _in_background if prepared.flags.bg else _in_this_cell
+    return run(magics, prepared)
 
 
 def check_save(flags: argparse.Namespace) -> None:
-    """Refuse a `--save` path that could not be written, before anything is paid for.
-
-    Raises:
-        ConfigurationError: The suffix is not one that we write, or the folder is not writable.
-    """
+    """Refuse a `--save` path that cannot be written, before anything is paid for."""
     from rlm.cli.output_files import check_writable
 
     if flags.save:
         check_writable(save=str(Path(flags.save).expanduser()))
 
 
-def _checked(magics: Defaults, flags: argparse.Namespace, question: str) -> Asked:
+def _prepare(magics: Defaults, flags: argparse.Namespace, question: str) -> PreparedRun:
     """Refuse what cannot work before anything is paid for."""
     from rlm.api.rlm import RLM
 
     context = context_of(flags.var, magics.shell) if flags.var else question
     arguments = rlm_arguments(flags, magics)
     check_save(flags)
-    return Asked(
+    return PreparedRun(
         rlm=magics.kept.rlm(arguments) if flags.persistent else RLM(**arguments),
         prompt=context,
         root_prompt=question if flags.var else None,
@@ -138,34 +127,30 @@ def _checked(magics: Defaults, flags: argparse.Namespace, question: str) -> Aske
     )
 
 
-def _here(magics: Defaults, asked: Asked) -> Answer | None:
-    """Run to the end in the cell that asks."""
+def _in_this_cell(magics: Defaults, prepared: PreparedRun) -> Answer | None:
+    """Run to the end before the cell is over."""
     from rlm.core.main_thread import serve_main_thread
 
-    flags = asked.flags
+    flags = prepared.flags
     try:
         with serve_main_thread() as calls:
-            run = _begin(magics, asked)
-            handle = run.handle
-            assert handle is not None
+            handle, run = _start(magics, prepared)
             outcome = _wait_for(handle, lambda: _view(handle, magics, flags), calls)
     finally:
-        _end(asked)
-    _bind(magics, flags, outcome, asked.prompt)
-    _finished(magics, asked, run, outcome)
+        _close(prepared)
+    _bind(magics, flags, outcome, prepared.prompt)
+    _finish(magics, prepared, run, outcome)
     if isinstance(outcome, RLMError):
         raise outcome from None
     return None if flags.quiet else Answer(outcome.response, run.trajectory.root)
 
 
-def _in_background(magics: Defaults, asked: Asked) -> RunHandle | None:
-    """Return at once; a thread looks after the run."""
-    flags = asked.flags
+def _in_background(magics: Defaults, prepared: PreparedRun) -> RunHandle | None:
+    """Return at once; a thread shows and finishes the run."""
+    flags = prepared.flags
     background = Background()
-    run = _begin(magics, asked, at_end=background.at_end)
-    handle = run.handle
-    assert handle is not None
-    # In a terminal it would overwrite what the user types: there `%rlm show` shows it.
+    handle, run = _start(magics, prepared, at_end=background.at_end)
+    # A live view in a terminal would overwrite what the user types: `%rlm show` shows the run.
     quiet = flags.quiet or not in_notebook(magics.shell)
     view: View = Silent()
     try:
@@ -173,42 +158,47 @@ def _in_background(magics: Defaults, asked: Asked) -> RunHandle | None:
             magics.shell.push({flags.out: handle})
         if not quiet:
             view = view_of(handle, magics.shell, widget=magics.widget)
-    finally:  # The run has started: the thread looks after it even when it cannot be shown.
-        background.look_after(
+    finally:  # The run has started: the thread has to finish it even when it cannot be shown.
+        background.watch(
             handle,
             view,
-            finish=lambda outcome: _finished(magics, asked, run, outcome),
-            free=lambda: _end(asked),
+            finish=lambda outcome: _finish(magics, prepared, run, outcome),
+            free=lambda: _close(prepared),
         )
     return None if flags.quiet else handle
 
 
-def _finished(
-    magics: Defaults, asked: Asked, run: ShellRun, outcome: RLMChatCompletion | RLMError
+def _finish(
+    magics: Defaults,
+    prepared: PreparedRun,
+    run: ShellRun,
+    outcome: RLMChatCompletion | RLMError,
 ) -> None:
     """Save the run, and make an error print as one paragraph wherever it is raised."""
-    if asked.flags.save:
-        _save(run.trajectory, asked.flags.save)
+    flags = prepared.flags
+    if flags.save:
+        _save(run.trajectory, flags.save)
     if isinstance(outcome, RLMError):
-        run.error = magics.last_error = one_paragraph(
-            outcome, out=asked.flags.out, number=run.number
-        )
+        run.error = magics.last_error = one_paragraph(outcome, out=flags.out, number=run.number)
 
 
-def _begin(magics: Defaults, asked: Asked, *, at_end: AtEnd | None = None) -> ShellRun:
-    handle = asked.rlm.start(asked.prompt, asked.root_prompt, at_end=at_end)
-    return magics.runs.add(
+def _start(
+    magics: Defaults, prepared: PreparedRun, *, at_end: AtEnd | None = None
+) -> tuple[RunHandle, ShellRun]:
+    handle = prepared.rlm.start(prepared.prompt, prepared.root_prompt, at_end=at_end)
+    run = magics.runs.add(
         handle.trajectory,
         handle=handle,
-        question=asked.question,
-        models=asked.rlm.config.models if asked.asks else (),
+        question=prepared.question,
+        models=prepared.rlm.config.models if prepared.asks else (),
     )
+    return handle, run
 
 
-def _end(asked: Asked) -> None:
+def _close(prepared: PreparedRun) -> None:
     """Close the `RLM` unless `--persistent` keeps it."""
-    if not asked.flags.persistent:
-        asked.rlm.close()
+    if not prepared.flags.persistent:
+        prepared.rlm.close()
 
 
 def _view(handle: RunHandle, magics: Defaults, flags: argparse.Namespace) -> View:
@@ -220,12 +210,10 @@ def _view(handle: RunHandle, magics: Defaults, flags: argparse.Namespace) -> Vie
 def _wait_for(
     handle: RunHandle, show: Callable[[], View], calls: MainThreadCalls
 ) -> RLMChatCompletion | RLMError:
-    """Wait for a run and show it meanwhile; a Ctrl-C (the interrupt button) stops it.
+    """Wait for a run and show it meanwhile; Ctrl-C (the interrupt button) stops it.
 
-    Args:
-        handle: The run.
-        show: Starts to show it; called here, so that the interrupt button works from then on.
-        calls: Runs on this thread what the run asks the user.
+    `show` is called here, so that an interrupt during it stops the run too. `calls` runs the
+    engine's questions to the user on this thread.
     """
     handle.add_done_callback(lambda _: calls.wake())
     view: View = Silent()
@@ -236,19 +224,19 @@ def _wait_for(
             view.tick()
     except KeyboardInterrupt:
         handle.stop()
-        # A second Ctrl-C ends this wait too; the run is stopped in any case.
+        # A second Ctrl-C ends this wait; the run stops all the same.
         with suppress(KeyboardInterrupt):
             handle.wait(_GRACE)
     view.end()
     if not handle.done:
-        error = CancellationError(message="The run was cancelled; it still frees what it holds.")
+        error = CancellationError(message="The run was cancelled; its kernels are still ending.")
         error.trajectory = handle.trajectory
         return error
     return handle.error or handle.result()
 
 
 def result_of(outcome: RLMChatCompletion | RLMError | UsageError, prompt: Any) -> RLMChatCompletion:
-    """Return what `-o` binds: the result, or a failed run's partial answer, record and `error`."""
+    """Return what `-o` binds; for a failed run its partial answer, record and `error`."""
     if isinstance(outcome, RLMChatCompletion):
         return outcome
     from rlm.core.replay_port import NOT_GIVEN

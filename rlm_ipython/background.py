@@ -1,4 +1,4 @@
-"""A thread that looks after a run of `--bg`: shows it, and saves it before it counts as done."""
+"""The thread behind a run of `--bg`: shows the run, and saves it before it counts as done."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _log = logging.getLogger("rlm")
 class Background:
     """A thread that shows one run and finishes it.
 
-    The run is not `done` before that, so whoever waits for it finds its file written and its error
-    ready to print.
+    The run is `done` only afterwards, so code that waits for it finds its file written and its
+    error ready to print.
     """
 
     def __init__(self) -> None:
@@ -34,12 +34,12 @@ class Background:
         self._finished: Future[None] = Future()
 
     async def at_end(self, outcome: RLMChatCompletion | RLMError) -> None:
-        """Wait until the thread has finished the run; `RLM.start` takes this method as `at_end`."""
+        """Wait until the thread has finished the run; this is the `at_end` of `RLM.start`."""
         self._outcome = outcome
         self._over.set()
         await asyncio.wrap_future(self._finished)
 
-    def look_after(
+    def watch(
         self,
         handle: RunHandle,
         view: View,
@@ -47,58 +47,41 @@ class Background:
         finish: Callable[[RLMChatCompletion | RLMError], None],
         free: Callable[[], None],
     ) -> None:
-        """Start the thread.
+        """Start the thread; it calls `finish` before the run is done, and `free` afterwards."""
 
-        Args:
-            handle: The run.
-            view: Shows it.
-            finish: Called with the result or error, before the run is done.
-            free: Called when the run is done.
-        """
+        def work() -> None:
+            try:
+                shown = True
+                while not self._over.wait(_TICK):
+                    shown = shown and _shows(handle, view.tick)
+                outcome = self._outcome or handle.error
+                if outcome is not None:
+                    finish(outcome)
+                _shows(handle, view.end)
+            finally:
+                self._release()
+                handle.wait()
+                free()
+
         # A run that is cancelled before it starts never calls `at_end`.
         handle.add_done_callback(lambda _: self._over.set())
         try:
-            threading.Thread(
-                target=self._work,
-                args=(handle, view, finish, free),
-                name=f"rlm-bg-{handle.id}",
-                daemon=True,
-            ).start()
+            threading.Thread(target=work, name=f"rlm-bg-{handle.id}", daemon=True).start()
         except BaseException:
             self._release()
             raise
 
     def _release(self) -> None:
         """Let the run become done."""
-        with suppress(InvalidStateError):  # An interrupt came when the thread had started already.
+        with suppress(InvalidStateError):  # The thread had started before an interrupt came.
             self._finished.set_result(None)
-
-    def _work(
-        self,
-        handle: RunHandle,
-        view: View,
-        finish: Callable[[RLMChatCompletion | RLMError], None],
-        free: Callable[[], None],
-    ) -> None:
-        try:
-            shown = True
-            while not self._over.wait(_TICK):
-                shown = shown and _shows(handle, view.tick)
-            outcome = self._outcome or handle.error
-            if outcome is not None:
-                finish(outcome)
-            _shows(handle, view.end)
-        finally:
-            self._release()
-            handle.wait()
-            free()
 
 
 def _shows(handle: RunHandle, step: Callable[[], None]) -> bool:
-    """Call a method of the view and return whether it worked; the run goes on either way."""
+    """Call a method of the view and return whether it worked; the run goes on in any case."""
     try:
         step()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the answer is paid for
+    except Exception as error:  # noqa: BLE001 - whatever went wrong, the answer is paid for
         _log.warning(
             "Run %s goes on, but could not be shown: %s: %s. %%rlm show shows it.",
             handle.id,

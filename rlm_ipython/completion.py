@@ -1,4 +1,4 @@
-"""Tab completion in the lines of `%%rlm` and `%rlm`: flags, models, variables, runs."""
+"""Completes flags, models, variables and runs in the lines of `%%rlm` and `%rlm`."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LINE = re.compile(r"\s*(?P<magic>%%?)rlm\s+(?P<rest>.*)")
 
 
 class Completions:
-    """Completes our lines, and offers nothing in all others."""
+    """Completes our lines, and offers nothing in other lines."""
 
     def __init__(self, magics: Defaults) -> None:
         self._magics = magics
 
     @context_matcher(identifier="rlm")
     def match(self, context: CompletionContext) -> SimpleMatcherResult:
-        """Return what may follow at the cursor (IPython's Matcher API v2)."""
+        """Return what fits at the cursor (IPython's Matcher API v2)."""
         line = _LINE.match(context.text_until_cursor)
         if line is None:
             return SimpleMatcherResult(completions=[])
@@ -79,5 +79,5 @@ class Completions:
 
 
 def _first_line(text: str) -> int:
-    """Return the index of a cell's first line that is not blank: the magic's line."""
+    """Return the index of a cell's first line that is not blank, which is the magic's."""
     return next((n for n, line in enumerate(text.split("\n")) if line.strip()), 0)

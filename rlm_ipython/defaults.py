@@ -1,4 +1,4 @@
-"""What all parts of the magics share: the defaults of `%%rlm`'s flags, and the shell's runs."""
+"""The state of one shell's magics: the defaults of `%%rlm`'s flags, and the runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def _help(name: str, place: Place = ARGUMENT) -> str:
-    """Return what a trait means, with the environment variable that is its default."""
+    """Return a trait's help, with the environment variable that sets its default."""
     row = option(name, place)
     sentence = f"{row.help[0].upper()}{row.help[1:]}"
     if not row.environ:
@@ -26,13 +26,13 @@ def _help(name: str, place: Place = ARGUMENT) -> str:
 
 
 class Defaults(Configurable):
-    """What `RLMMagics` holds; its traits are set with `%config RLMMagics.NAME = VALUE`.
+    """The state of `RLMMagics`; `%config RLMMagics.NAME = VALUE` sets its traits.
 
     Attributes:
         shell: The user's.
         runs: The runs of this shell.
-        kept: What `--persistent` keeps.
-        last_error: What the last magic failed in.
+        kept: The `RLM`s that `--persistent` keeps.
+        last_error: The error that the last magic failed with.
     """
 
     shell: InteractiveShell
@@ -58,7 +58,8 @@ class Defaults(Configurable):
     prices = Dict(help=_help("prices")).tag(config=True)
     widget = Bool(
         default_value=True,
-        help="Show runs in the viewer; False, where a front end has no widgets: as text and HTML.",
+        help="Show runs in the viewer. Set it to False where the front end has no widgets: "
+        "runs are then shown as text and HTML.",
     ).tag(config=True)
     extra = Dict(help="Further arguments of `rlm.RLM`, by name.").tag(config=True)
 

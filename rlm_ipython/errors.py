@@ -1,4 +1,4 @@
-"""A run's failure as one readable paragraph instead of a traceback."""
+"""Shows a run's failure as one readable paragraph instead of a traceback."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rlm.errors import (
 )
 from rlm.render.safe_text import safe_text
 from rlm.run_options.spelling import how_to_allow_more, through
+from rlm_ipython.answer import summary_line
 
 if TYPE_CHECKING:
     from rlm.trajectory import RunNode
@@ -33,7 +34,7 @@ def one_paragraph(
 ) -> RLMError:
     """Return an error that IPython prints as one paragraph; its class and text stay the same.
 
-    IPython's protocol `_render_traceback_` does it, so nothing of the shell is changed.
+    It uses IPython's `_render_traceback_` protocol, so the shell itself does not change.
 
     Args:
         error: Why a run failed or could not start; an `OSError` becomes an `RLMError`.
@@ -44,24 +45,19 @@ def one_paragraph(
         file = f"{error.filename}: " if error.filename else ""
         error, cause = RLMError(f"{file}{error.strerror or error}"), error
         error.__cause__ = cause
-    text = paragraph(error, out=out, number=number)
-    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
-    return error
-
-
-def paragraph(error: RLMError, *, out: str | None, number: int | None) -> str:
-    """Return what happened and what to do about it; the arguments are those of `one_paragraph`."""
     parts = [f"{type(error).__name__}: {_sentence(str(error))}", _advice(error)]
     root = error.trajectory.root if error.trajectory is not None else None
     if root is not None:
         parts.append(_so_far(root, error, out=out, number=number))
     if not isinstance(error, CancellationError | LimitExceededError):
         parts.append("The traceback: %rlm traceback.")
-    return safe_text(" ".join(filter(None, parts)))
+    text = safe_text(" ".join(filter(None, parts)))
+    error._render_traceback_ = lambda: [text]  # type: ignore[attr-defined]
+    return error
 
 
 def full_traceback(error: BaseException) -> str:
-    """Return the traceback that was replaced by a paragraph."""
+    """Return the traceback that the paragraph replaced."""
     return safe_text("".join(traceback.format_exception(error)))
 
 
@@ -80,14 +76,12 @@ def _advice(error: RLMError) -> str:
 
 
 def _so_far(root: RunNode, error: RLMError, *, out: str | None, number: int | None) -> str:
-    from rlm_ipython.answer import took
-
     where = f"{out}.trajectory" if out else f"%rlm show {number}"
-    told = f"The run so far ({took(root)}) is in {where}"
+    text = f"The run so far ({summary_line(root)}) is in {where}"
     if error.partial_answer:
         partial = f"{out}.answer" if out else "there"
-        told += f", its partial answer ({len(error.partial_answer):,} characters) in {partial}"
-    return f"{told}."
+        text += f", its partial answer ({len(error.partial_answer):,} characters) in {partial}"
+    return f"{text}."
 
 
 def _sentence(text: str) -> str:

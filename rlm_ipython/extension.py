@@ -1,4 +1,4 @@
-"""Loads the magics into a shell, and removes them without a trace."""
+"""Loads the magics into a shell, and removes them completely."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ class _Loaded:
     """What was added to a shell.
 
     Attributes:
-        magics: The magics.
-        completions: The completion matcher.
-        before: What the shell had in their place: table, key and value.
-        times: How often it was loaded; IPython counts `rlm` and `rlm_ipython` as two extensions.
+        before: The entries that the shell had before: table, key and value.
+        times: How often it was loaded: `rlm` and `rlm_ipython` are two extensions for IPython.
     """
 
     magics: RLMMagics
@@ -34,10 +32,10 @@ _loaded: WeakKeyDictionary[InteractiveShell, _Loaded] = WeakKeyDictionary()
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Give a shell `%%rlm` and `%rlm`.
+    """Give a shell `%%rlm` and `%rlm`; ``%load_ext rlm_ipython`` and ``%load_ext rlm`` call it.
 
     Args:
-        shell: The user's; ``%load_ext rlm_ipython`` and ``%load_ext rlm`` pass it.
+        shell: The user's IPython shell.
     """
     if shell in _loaded:
         _loaded[shell].times += 1
@@ -56,10 +54,10 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
-    """Remove everything from a shell; running runs are stopped, persistent ones closed.
+    """Remove everything from a shell: stop its runs and close its persistent `RLM`s.
 
     Args:
-        shell: The user's.
+        shell: The user's IPython shell.
     """
     loaded = _loaded.get(shell)
     if loaded is None:

@@ -1,4 +1,4 @@
-"""The flags of `%%rlm`, made of the table of run options, and their manual."""
+"""The flags of `%%rlm`, made from the table of run options, and their manual."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _Help(MagicHelpFormatter):
 
 
 def documented(function: F) -> F:
-    """Append the flags to a magic's docstring: its manual."""
+    """Append the flags to a magic's docstring, which is its manual."""
     parser = _parser()
     parser.description = inspect.cleandoc(str(function.__doc__))
     function.__doc__ = parser.format_help()
@@ -42,19 +42,12 @@ def run_flags() -> dict[str, argparse.Action]:
 
 
 def parse(line: str) -> argparse.Namespace:
-    """Return a magic line's flags; `quiet` is also true for a `;` at its end.
-
-    Args:
-        line: What follows the magic's name.
-
-    Raises:
-        UsageError: A flag is unknown, or its value makes no sense.
-    """
+    """Return the flags that follow a magic's name; a `;` at the end also sets `quiet`."""
     bare = line.rstrip()
     silenced = bare.endswith(";")
     bare = bare.rstrip("; \t")
     try:
-        # Not IPython's `arg_split`, which leaves quotes in place.
+        # IPython's `arg_split` would leave quotes in place.
         flags = _parser().parse_args(shlex.split(bare))
     except ValueError as error:  # an open quote
         raise UsageError(f"%%rlm {bare}: {error}.") from None
@@ -81,26 +74,27 @@ folder, all texts), or anything that can be pickled. Without -v the body alone i
 Braces: {name} in the body becomes the variable's value where the notebook has it and it is
 small (numbers, short text, dates, small lists of them). All other braces stay as they are.
 
-The result (-o): .answer, .trajectory, .usage, .save(PATH), .view(); when a run fails it is
-bound too, with .error and the trajectory so far. With --bg it is the run's handle, which also has
+The result (-o): .answer, .trajectory, .usage, .save(PATH), .view(). A run that fails binds it
+too, with .error and the trajectory so far. With --bg it is the run's handle, which also has
 .done, .stop() and .result(); `await job` waits for it.
 
 The interrupt button stops a run within a second. A failure is one paragraph; the traceback is
 %rlm traceback.
 
 Defaults: %config RLMMagics lists them, %config RLMMagics.model = "gpt-5-mini" sets one for
-this session, c.RLMMagics.model = "gpt-5-mini" in ipython_config.py for all. RLMMagics.prices
-is what --budget needs where a provider does not report costs. %rlm? says how to look at runs.
+this session, c.RLMMagics.model = "gpt-5-mini" in ipython_config.py sets it for all sessions.
+Where a provider does not report costs, --budget needs RLMMagics.prices. %rlm? says how to look
+at runs.
 """
 
 _GROUPS = {
     "model": "the model",
-    "what": "what it is about, and what becomes of the answer",
+    "what": "the context, and where the answer goes",
     "environment": "where the model's code runs",
     "limits": "limits on the whole run, sub-calls and children included",
     "how": "how it runs",
 }
-"""The headings of the manual."""
+"""The manual's headings, by group of flags."""
 
 
 @cache

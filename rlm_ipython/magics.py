@@ -25,11 +25,6 @@ class RLMMagics(Defaults, Magics):
 
     The traits are the defaults of `%%rlm`'s flags: ``%config RLMMagics.model = "gpt-5-mini"``, or
     ``c.RLMMagics.model = ...`` in `ipython_config.py`.
-
-    Attributes:
-        runs: The runs of this shell.
-        kept: What `--persistent` keeps.
-        last_error: What the last magic failed in.
     """
 
     shell: InteractiveShell
@@ -44,12 +39,12 @@ class RLMMagics(Defaults, Magics):
     @no_var_expand
     @cell_magic("rlm")  # type: ignore[arg-type]
     def ask(self, line: str, cell: str) -> Answer | RunHandle | None:
-        """Answer a question about what a variable holds, however much that is.
+        """Answer a question about the value of a variable, whatever its size.
 
         The question is the cell's body. The model gets a separate Jupyter kernel in which your
-        variable is `context`; it reads it there with code, and calls models on pieces of it. The
-        text never enters its messages. Its answer is the cell's value (so _ has it): a str,
-        shown as Markdown with a line on what it took.
+        variable is `context`. It reads the context there with code, and calls models on pieces
+        of it: the text never enters its messages as a whole. The answer is the cell's value (so
+        _ has it): a str, shown as Markdown above a line of time and cost.
         """
         question = cell.strip()
         if not question:
@@ -60,7 +55,7 @@ class RLMMagics(Defaults, Magics):
     @no_var_expand
     @line_magic("rlm")  # type: ignore[arg-type]
     def manage(self, line: str) -> Any:
-        """Show the defaults and what is running, or do one of these things."""
+        """Show the defaults and the running runs, or run one of these commands."""
         return subcommands.run(self, line)
 
     def close(self) -> None:

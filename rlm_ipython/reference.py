@@ -16,7 +16,7 @@ _BLOCK = re.compile(r"(<!-- (?P<name>\S+) -->\n```text\n).*?(\n```)", re.DOTALL)
 
 
 def manuals() -> dict[str, str]:
-    """Return what ``%%rlm?``, ``%rlm?`` and ``%config RLMMagics`` say, by the magic's name."""
+    """Return what ``%%rlm?``, ``%rlm?`` and ``%config RLMMagics`` print, by the magic's name."""
     return {
         "%%rlm?": inspect.cleandoc(str(RLMMagics.ask.__doc__)).removeprefix("::").strip("\n"),
         "%rlm?": inspect.cleandoc(str(RLMMagics.manage.__doc__)).removeprefix("::").strip("\n"),
@@ -24,14 +24,14 @@ def manuals() -> dict[str, str]:
     }
 
 
-def in_step(page: str) -> str:
-    """Return a Markdown page with the block below each comment that names a manual replaced."""
+def updated(page: str) -> str:
+    """Return a Markdown page with today's manual in the block below each manual's name."""
     known = manuals()
     return _BLOCK.sub(lambda block: f"{block[1]}{known[block['name']]}{block[3]}", page)
 
 
 def _defaults() -> str:
-    """Return the traits with their defaults, which depend on this process's environment."""
+    """Return the traits with their defaults, some of which environment variables set."""
     lines = []
     for name, trait in sorted(Defaults.class_own_traits(config=True).items()):
         lines.append(f"RLMMagics.{name} = {trait.default()!r}")
@@ -43,4 +43,4 @@ if __name__ == "__main__":
     for name in ("RLM_BACKEND", "RLM_MODEL"):
         os.environ.pop(name, None)
     file = Path(sys.argv[1])
-    file.write_text(in_step(file.read_text("utf-8")), "utf-8")
+    file.write_text(updated(file.read_text("utf-8")), "utf-8")

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 
+from rlm.usage import Tally
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from rlm.api.rlm import RLM
     from rlm.api.run_handle import RunHandle
     from rlm.backends.base import ModelSpec
     from rlm.trajectory import Trajectory
-    from rlm.usage import Tally
 
 KEPT = 200
-"""How many finished runs are kept; each holds its whole record."""
+"""The most finished runs that are kept: each holds its whole record."""
 
 _GRACE = 10.0
-"""Seconds that a stopped run has to end its kernels while we wait for it."""
+"""Seconds that we wait for a stopped run to end its kernels."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -35,7 +36,7 @@ class ShellRun:
         source: The file it was loaded from.
         error: Why it failed, or could not start.
         models: The models that it asks, its root's first: a fork may ask them too. Empty when
-            its record comes from a file, which may be anybody's.
+            its record comes from a file, which may be a stranger's.
     """
 
     number: int
@@ -65,7 +66,7 @@ class ShellRun:
     def tally(self) -> Tally:
         """What its tree used so far; nothing when it was loaded from a file."""
         root = self.trajectory.root if self.handle is not None else None
-        return _sum(*(node.tally for node in root.walk())) if root is not None else _sum()
+        return _sum(node.tally for node in root.walk()) if root is not None else Tally()
 
 
 class ShellRuns:
@@ -73,7 +74,7 @@ class ShellRuns:
 
     def __init__(self) -> None:
         self._runs: dict[int, ShellRun] = {}
-        self._forgotten: Tally | None = None
+        self._forgotten = Tally()
         self._last = 0
 
     def add(
@@ -85,7 +86,7 @@ class ShellRuns:
         source: str = "",
         models: tuple[ModelSpec, ...] = (),
     ) -> ShellRun:
-        """Number a run and keep it; of the oldest finished ones only the cost stays."""
+        """Number a run and keep it; keep only the cost of finished runs beyond `KEPT`."""
         self._last += 1
         run = ShellRun(
             number=self._last,
@@ -98,15 +99,11 @@ class ShellRuns:
         self._runs[run.number] = run
         over = [number for number, run in self._runs.items() if not run.running]
         for number in over[: max(len(self._runs) - KEPT, 0)]:
-            self._forgotten = _sum(self._forgotten, self._runs.pop(number).tally)
+            self._forgotten.merge(self._runs.pop(number).tally)
         return run
 
     def named(self, name: str) -> ShellRun:
-        """Return the run with that number, or whose id starts with that text.
-
-        Raises:
-            UsageError: There is none, or there are several.
-        """
+        """Return the run with that number, or the only one whose id starts with that text."""
         if name.isdecimal() and int(name) in self._runs:
             return self._runs[int(name)]
         found = [run for run in self if run.handle is not None and run.handle.id.startswith(name)]
@@ -119,7 +116,7 @@ class ShellRuns:
     @property
     def tally(self) -> Tally:
         """What all runs that the shell started used, forgotten ones included."""
-        return _sum(self._forgotten, *(run.tally for run in self))
+        return _sum([self._forgotten, *(run.tally for run in self)])
 
     @property
     def running(self) -> list[ShellRun]:
@@ -129,12 +126,11 @@ class ShellRuns:
     def stop(self, *runs: ShellRun) -> list[ShellRun]:
         """Stop these runs, or all, wait for their ends, and return those that were running."""
         stopped = [run for run in runs or self if run.running]
-        for run in stopped:
-            assert run.handle is not None
-            run.handle.stop()
-        for run in stopped:
-            assert run.handle is not None
-            run.handle.wait(_GRACE)
+        handles = [run.handle for run in stopped if run.handle is not None]
+        for handle in handles:
+            handle.stop()
+        for handle in handles:
+            handle.wait(_GRACE)
         return stopped
 
     @property
@@ -150,13 +146,13 @@ class ShellRuns:
 
 
 class PersistentRLMs:
-    """The persistent RLMs of one shell."""
+    """The `RLM`s that `--persistent` keeps in one shell, by their arguments."""
 
     def __init__(self) -> None:
         self._kept: dict[str, RLM] = {}
 
     def rlm(self, arguments: dict[str, Any]) -> RLM:
-        """Return the `RLM` of these arguments; the first time a new one."""
+        """Return the `RLM` with these arguments; make it the first time."""
         from rlm.api.rlm import RLM
 
         key = repr(sorted(arguments.items()))
@@ -176,11 +172,8 @@ class PersistentRLMs:
         return len(self._kept)
 
 
-def _sum(*tallies: Tally | None) -> Tally:
-    from rlm.usage import Tally
-
+def _sum(tallies: Iterable[Tally]) -> Tally:
     total = Tally()
     for tally in tallies:
-        if tally is not None:
-            total.merge(tally)
+        total.merge(tally)
     return total

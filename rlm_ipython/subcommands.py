@@ -5,45 +5,47 @@ from __future__ import annotations
 import difflib
 import shlex
 import sys
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from IPython.core.error import UsageError
 
+from rlm.errors import RLMError
+from rlm.trajectory import Trajectory, load
 from rlm_ipython import flags
-from rlm_ipython import replay as playing
 from rlm_ipython.errors import full_traceback, one_paragraph
+from rlm_ipython.replay import fork, replay
 from rlm_ipython.tables import cost_table, model_table, run_table, status
 from rlm_ipython.views import show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rlm.trajectory import Trajectory
     from rlm_ipython.defaults import Defaults
     from rlm_ipython.runs import ShellRun
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class SubCommand:
-    """One word that may follow `%rlm`.
+    """A word that may follow `%rlm`.
 
     Attributes:
         usage: What follows the word.
         help: What it does, in one line.
-        function: Called with the magics, the flags if it `asks`, and the words; it returns the
-            magic's value.
-        least: How many words must follow.
-        most: How many may.
+        function: Called with the magics, the flags if `asks`, and the words that follow; it
+            returns the magic's value.
+        least: The fewest words that must follow.
+        most: The most words that may follow.
         asks: Whether it starts a run, and so takes the flags of `%%rlm`.
     """
 
     usage: str
     help: str
     function: Callable[..., Any]
+    _: KW_ONLY
     least: int = 0
     most: int = 0
     asks: bool = False
@@ -55,33 +57,26 @@ class SubCommand:
 
 
 def run(magics: Defaults, line: str) -> Any:
-    """Do what a `%rlm` line says, and return the magic's value.
-
-    Raises:
-        UsageError: There is no such sub-command, or too few or too many words follow it.
-        RLMError: A file cannot be read, or a run failed.
-    """
+    """Run a `%rlm` line, and return the magic's value."""
     silenced = line.rstrip().endswith(";")
     try:
         name, *words = shlex.split(line.rstrip("; \t")) or [""]
     except ValueError as error:  # an open quote
         raise UsageError(f"%rlm {line}: {error}.") from None
-    value = _done(magics, name, words, quiet=silenced)
+    value = _call(magics, name, words, quiet=silenced)
     return None if silenced else value
 
 
-def _done(magics: Defaults, name: str, words: list[str], *, quiet: bool) -> Any:
-    from rlm.errors import RLMError
-
+def _call(magics: Defaults, name: str, words: list[str], *, quiet: bool) -> Any:
     if not name:
         return status(magics)
     command = SUBCOMMANDS.get(name)
     if command is None:
         close = difflib.get_close_matches(name, SUBCOMMANDS, 1)
-        meant = f" Did you mean {close[0]!r}?" if close else ""
+        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise UsageError(
-            f"%rlm has no sub-command {name!r}.{meant} There are {', '.join(SUBCOMMANDS)}; "
-            "a question is asked with %%rlm (two percent signs)."
+            f"%rlm has no sub-command {name!r}.{hint} There are {', '.join(SUBCOMMANDS)}; "
+            "to ask a question, use %%rlm (two percent signs)."
         )
     first = next((n for n, word in enumerate(words) if word.startswith("-")), len(words))
     more = words[first:]
@@ -115,10 +110,10 @@ def documented(function: F) -> F:
 commands:
 {listed}
 
-ID is a run's number in `%rlm runs`. The flags are those of %%rlm: `%rlm fork 1 3 -m gpt-5 -o r`;
-what no flag says is as recorded. -v NAME gives the context where the record does not hold it. A
-replay asks no model, so it takes no flag that names one. To ask a question, use %%rlm (two percent
-signs); its manual is %%rlm?."""
+ID is a run's number in `%rlm runs`. The flags are those of %%rlm: `%rlm fork 1 3 -m gpt-5 -o r`.
+Without a flag the recorded value applies. -v NAME gives the context if the record does not hold
+it. A replay asks no model, so it takes no flag that names one. To ask a question, use %%rlm (two
+percent signs); its manual is %%rlm?."""
     return function
 
 
@@ -132,7 +127,7 @@ def _stop(magics: Defaults, name: str = "") -> None:
         numbers = ", ".join(str(run.number) for run in running)
         raise UsageError(f"Several runs are running ({numbers}): %rlm stop ID, or %rlm stop all.")
     stopped = magics.runs.stop(*([] if name in {"", "all"} else [magics.runs.named(name)]))
-    _say(f"stopped: {', '.join(f'run {run.number}' for run in stopped) or 'nothing runs'}")
+    _say(f"stopped: {', '.join(f'run {run.number}' for run in stopped) or 'nothing is running'}")
 
 
 def _save(magics: Defaults, name: str, path: str) -> Path:
@@ -140,8 +135,6 @@ def _save(magics: Defaults, name: str, path: str) -> Path:
 
 
 def _load(magics: Defaults, path: str) -> Trajectory:
-    from rlm.trajectory import load
-
     trajectory = load(Path(path).expanduser())
     magics.runs.add(trajectory, source=path)
     show(trajectory, magics.shell, widget=magics.widget)
@@ -172,45 +165,33 @@ def _say(text: str) -> None:
 
 SUBCOMMANDS: dict[str, SubCommand] = {
     "runs": SubCommand(
-        usage="",
-        help="this notebook's runs, and live ones of other processes",
-        function=run_table,
+        "", "list this notebook's runs, and live ones of other processes", run_table
     ),
-    "show": SubCommand(usage="[ID]", help="one whole run; the last one", function=_show, most=1),
-    "stop": SubCommand(
-        usage="[ID|all]", help="stop a run that --bg started", function=_stop, most=1
-    ),
-    "cost": SubCommand(
-        usage="", help="what this notebook's runs used, by model", function=cost_table
-    ),
+    "show": SubCommand("[ID]", "show a whole run, by default the last", _show, most=1),
+    "stop": SubCommand("[ID|all]", "stop a run that --bg started", _stop, most=1),
+    "cost": SubCommand("", "sum up what this notebook's runs used, by model", cost_table),
     "models": SubCommand(
-        usage="", help="models, their windows and prices; which keys are set", function=model_table
+        "", "list models with window and price, and which keys are set", model_table
     ),
-    "save": SubCommand(
-        usage="ID PATH", help="write a run to a file", function=_save, least=2, most=2
-    ),
-    "load": SubCommand(
-        usage="PATH", help="read a run from a file and show it", function=_load, least=1, most=1
-    ),
+    "save": SubCommand("ID PATH", "write a run to a file", _save, least=2, most=2),
+    "load": SubCommand("PATH", "read a run from a file and show it", _load, least=1, most=1),
     "replay": SubCommand(
-        usage="PATH [flags]",
-        help="play a saved run again: its replies, a new kernel, no key",
-        function=playing.replay,
+        "PATH [flags]",
+        "play a saved run again in a new kernel, without a key",
+        replay,
         least=1,
         most=1,
         asks=True,
     ),
     "fork": SubCommand(
-        usage="ID|PATH TURN [flags]",
-        help="go on from a turn with the model, -m another or the same",
-        function=playing.fork,
+        "ID|PATH TURN [flags]",
+        "go on from a turn with the same model or (-m) another",
+        fork,
         least=2,
         most=2,
         asks=True,
     ),
-    "close": SubCommand(usage="", help="close what --persistent keeps", function=_close),
-    "traceback": SubCommand(
-        usage="[ID]", help="the traceback of the last failure", function=_traceback, most=1
-    ),
+    "close": SubCommand("", "close the kernels that --persistent keeps", _close),
+    "traceback": SubCommand("[ID]", "show the traceback of the last failure", _traceback, most=1),
 }
-"""By name, in the manual's order."""
+"""By word, in the manual's order."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.render.outline import cost_text, dollars, seconds
 from rlm.render.safe_text import one_line
+from rlm.usage import ModelUsageSummary, UsageSummary
 from rlm_ipython.arguments import HOW_TO_CHOOSE
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _LIMITS = ("max_iterations", "budget", "timeout", "tokens")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows to show as aligned text or as HTML, escaped; `runs = %rlm runs` holds them.
+    """Rows that are shown as aligned text or escaped HTML, and kept by `runs = %rlm runs`.
 
     Attributes:
         columns: The header.
@@ -60,7 +61,7 @@ class Table:
 
 
 def status(magics: Defaults) -> Table:
-    """Return the defaults of `%%rlm` and what is running."""
+    """Return the defaults of `%%rlm` and the running runs."""
     rows = [(name.replace("_", "-"), str(getattr(magics, name) or "")) for name in _SHOWN]
     limits = ((name.replace("_", "-"), getattr(magics, name)) for name in _LIMITS)
     rows.append(("limits", ", ".join(f"{n} {value:,}" for n, value in limits if value is not None)))
@@ -69,7 +70,7 @@ def status(magics: Defaults) -> Table:
         ("running", running or "nothing"),
         ("kept", f"{len(magics.kept)} persistent; %rlm close ends them" if magics.kept else ""),
         ("change", HOW_TO_CHOOSE),
-        ("more", "%%rlm? and %rlm? are the manual"),
+        ("more", "%%rlm? and %rlm? show the manuals"),
     ]
     return Table(("%rlm", ""), tuple(row for row in rows if row[1]))
 
@@ -81,49 +82,23 @@ def run_table(magics: Defaults) -> Table:
     here = {run.handle.id for run in magics.runs if run.handle is not None}
     rows = [_row(run) for run in magics.runs]
     now = time.time()
-    rows += [
-        (
-            live.id,
-            f"running in process {live.pid}",
-            live.model,
-            live.question,
-            "",
-            "",
-            "",
-            seconds(now - live.started),
-        )
-        for live in live_runs()
-        if not any(live.id.startswith(own) for own in here)
-    ]
+    for live in live_runs():
+        if not any(live.id.startswith(own) for own in here):
+            state, took = f"running in process {live.pid}", seconds(now - live.started)
+            rows.append((live.id, state, live.model, live.question, "", "", "", took))
     columns = ("ID", "status", "model", "question", "turns", "sub-calls", "cost", "time")
     return Table(columns, tuple(rows), empty="no runs yet")
 
 
 def cost_table(magics: Defaults) -> Table:
     """Return what the runs that this shell started used, by model."""
-    from rlm.usage import UsageSummary
-
     usage = UsageSummary(magics.runs.tally.summaries())
     rows = [
-        (
-            model,
-            f"{summary.total_calls:,}",
-            f"{summary.total_input_tokens:,}",
-            f"{summary.total_output_tokens:,}",
-            _cost(summary.total_cost, partial=summary.uncosted_calls > 0),
-        )
+        _cost_row(model, summary, partial=summary.uncosted_calls > 0)
         for model, summary in sorted(usage.model_usage_summaries.items())
     ]
     if len(rows) > 1:
-        rows.append(
-            (
-                "all",
-                f"{usage.total_calls:,}",
-                f"{usage.total_input_tokens:,}",
-                f"{usage.total_output_tokens:,}",
-                _cost(usage.total_cost, partial=usage.cost_is_partial),
-            )
-        )
+        rows.append(_cost_row("all", usage, partial=usage.cost_is_partial))
     columns = ("model", "calls", "tokens in", "tokens out", "cost")
     return Table(columns, tuple(rows), empty="nothing has been asked yet")
 
@@ -145,21 +120,15 @@ def model_table(magics: Defaults) -> Table:
                 _role(name, magics),
             )
         )
-    keyed = [p for p in PROVIDERS.values() if p.key_variable]
-    rows += [
-        (
-            f"backend {p.name}",
-            "",
-            "",
-            f"${p.key_variable} is {'set' if os.environ.get(str(p.key_variable)) else 'not set'}",
-        )
-        for p in keyed
-    ]
+    for provider in PROVIDERS.values():
+        if variable := provider.key_variable:
+            state = "set" if os.environ.get(variable) else "not set"
+            rows.append((f"backend {provider.name}", "", "", f"${variable} is {state}"))
     return Table(("model", "window", "$ per 1M in / out", ""), tuple(rows))
 
 
 def model_names(magics: Defaults) -> list[str]:
-    """Return models that the user may mean: those in use here, then well-known ones."""
+    """Return the models in use here, then well-known ones."""
     from rlm.backends.model_info import KNOWN_MODELS
 
     used = [magics.model, magics.sub_model, *magics.prices]
@@ -173,6 +142,18 @@ def _role(name: str, magics: Defaults) -> str:
     if name == magics.model:
         return "the default"
     return "the default for sub-calls" if name == magics.sub_model else ""
+
+
+def _cost_row(
+    name: str, usage: ModelUsageSummary | UsageSummary, *, partial: bool
+) -> tuple[str, ...]:
+    return (
+        name,
+        f"{usage.total_calls:,}",
+        f"{usage.total_input_tokens:,}",
+        f"{usage.total_output_tokens:,}",
+        _cost(usage.total_cost, partial=partial),
+    )
 
 
 def _cost(cost: float | None, *, partial: bool) -> str:

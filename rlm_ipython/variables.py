@@ -1,4 +1,4 @@
-"""What `-v NAME` and `{name}` in a question stand for."""
+"""Looks up the variables that `-v NAME` and `{name}` in a question name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 SMALL = 1_000
-"""Characters; longer text is for `-v`, which the model reads piece by piece."""
+"""The most characters that braces insert; for longer text there is `-v`."""
 
 _SMALL_ITEMS = 100
 _BRACES = re.compile(r"(?<!\{)\{([^\W\d]\w*)\}(?!\})")
@@ -44,23 +44,18 @@ def variable_names(shell: InteractiveShell) -> list[str]:
 
 
 def context_of(names: list[str], shell: InteractiveShell) -> Any:
-    """Return the context that `-v` names: a variable's value, or a dict of several.
-
-    Raises:
-        UsageError: There is no such variable.
-        ContextError: A path among several leads nowhere.
-    """
+    """Return the context that `-v` names: a variable's value, or a dict of several."""
     values = {name: _value(name, shell) for name in names}
     if len(values) == 1:
         return values[names[0]]
     return {name: _readable(value) for name, value in values.items()}
 
 
-def filled(question: str, shell: InteractiveShell) -> str:
+def fill_braces(question: str, shell: InteractiveShell) -> str:
     """Return a question with ``{name}`` replaced where the notebook has a small `name`.
 
-    Numbers, short text, dates, paths and small collections of them are small. Everything else
-    in braces stays as it is, so JSON and code need no escaping.
+    Numbers, short text, dates, paths and small collections of them are small. All other braces
+    stay as they are, so JSON and code need no escaping.
     """
 
     def fill(braces: re.Match[str]) -> str:
@@ -74,7 +69,7 @@ def filled(question: str, shell: InteractiveShell) -> str:
 
 
 def _is_own(shell: InteractiveShell, name: str) -> bool:
-    """Whether a name is the user's or a past result's, not IPython's."""
+    """Whether a name is the user's or a past result's, not one of IPython's."""
     own = name not in shell.user_ns_hidden or _RESULTS.fullmatch(name) is not None
     return own and name in shell.user_ns
 
@@ -86,7 +81,7 @@ def _value(name: str, shell: InteractiveShell) -> Any:
         there = f"Did you mean {' or '.join(close)}?" if close else _there(known)
         raise UsageError(f"-v {name}: the notebook has no variable {name!r}. {there}")
     value = shell.user_ns[name]
-    # The sandbox does not have the class of our answers: it gets a plain str.
+    # The sandbox lacks the class `Answer`: it gets a plain str.
     return str(value) if isinstance(value, str) else value
 
 
@@ -98,7 +93,7 @@ def _there(known: list[str]) -> str:
 
 
 def _readable(value: Any) -> Any:
-    """Read a path among several variables; a single one is read by the engine."""
+    """Read a path among several variables; the engine reads a single one."""
     if not isinstance(value, Path):
         return value
     from rlm_kernel.context.read_path import read_path
@@ -118,6 +113,6 @@ def _small_text(value: Any) -> str | None:
             return None
     try:
         text = str(value)
-    except Exception:  # noqa: BLE001 - a foreign object's own method may raise anything
+    except Exception:  # noqa: BLE001 - a foreign object's method may raise anything
         return None
     return text if len(text) <= SMALL else None

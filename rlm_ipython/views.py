@@ -1,4 +1,4 @@
-"""Shows a run while it goes on and when it is over: in a notebook, in a terminal."""
+"""Shows a run while it goes on and when it is over, in a notebook or a terminal."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _STYLE = "margin:0;font-size:90%;white-space:pre-wrap"
 
 
 class View(Protocol):
-    """Shows one run from its start to its end, on the thread that waits for it."""
+    """Shows one run from start to end, on the thread that waits for it."""
 
     def tick(self) -> None:
         """Show how far the run is; called a few times a second."""
         ...
 
     def end(self) -> None:
-        """Show how the run ended, in one line that opens to the whole of it."""
+        """Show how the run ended, in one line that opens to the whole run."""
         ...
 
 
@@ -49,11 +49,8 @@ def view_of(
 ) -> View:
     """Start to show a run where the user looks.
 
-    Args:
-        handle: The run.
-        shell: The user's.
-        widget: Whether the front end shows widgets; a kernel cannot know it.
-        step: Whether the user is asked in between, so that no moving text may be in the way.
+    `widget` says whether the front end shows widgets, which a kernel cannot find out. With `step`
+    the user is asked in between, so nothing may redraw the terminal.
     """
     if not in_notebook(shell):
         return InTerminal(handle, moving=not step)
@@ -85,11 +82,9 @@ class Silent:
 
 
 class InTerminal:
-    """The live tree of `verbose=True`, without the answer: that is the cell's value.
+    """The live tree of `verbose=True`, without the answer, which is the cell's value.
 
-    Args:
-        handle: The run.
-        moving: Whether to show what is in progress, below what is finished.
+    With `moving` it also shows the work in progress, below what is finished.
     """
 
     def __init__(self, handle: RunHandle, *, moving: bool) -> None:
@@ -109,7 +104,7 @@ class InTerminal:
         handle.add_reader(self)
 
     def on_event(self, event: Event) -> None:
-        """Pass an event to the console, and note when the run's last one is printed."""
+        """Print an event on the console, and remember when the run's last one is printed."""
         self._reader.on_event(event)
         root = self._handle.trajectory.root
         if event.type == "run_finished" and root is not None and event.id == root.started.id:
@@ -127,7 +122,7 @@ class InTerminal:
 
 
 class NotebookOutput:
-    """Shows a run in one output of the asking cell, rewritten until the run ends."""
+    """Shows a run in one output of its cell, which it rewrites until the run ends."""
 
     def __init__(self, handle: RunHandle) -> None:
         self._handle = handle
@@ -141,14 +136,13 @@ class NotebookOutput:
             return
         root = self._handle.trajectory.root
         lines = [] if root is None else list(running(root))
-        told = "\n".join(f"{'  ' * line.level}{line.text}" for line in lines)
-        text = Redaction().text(told)
+        text = Redaction().text("\n".join(f"{'  ' * line.level}{line.text}" for line in lines))
         if text and text != self._shown:
             self._shown, self._last = text, time.monotonic()
             self._display.update(_bundle(text, text.partition("\n")[0]), raw=True)
 
     def end(self) -> None:
-        """Leave one line that opens to the whole run: HTML without scripts, which is saved."""
+        """Leave one line that opens to the whole run, as HTML without scripts for the file."""
         self._display.update(as_output(self._handle.trajectory, folded=True), raw=True)
 
 

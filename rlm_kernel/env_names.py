@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SUBCALL_SERVER = "RLM_SUBCALL_SERVER"
-"""Set when a sub-call server is starting: sub-calls wait until it has said hello."""
+"""Set when a sub-call server is starting: sub-calls wait for its hello."""
 
 ENVIRONMENT = "RLM_ENVIRONMENT"
-"""Where it runs: ``local``, ``docker`` or ``modal``."""
+"""Where the kernel runs: ``local``, ``docker`` or ``modal``."""

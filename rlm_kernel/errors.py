@@ -1,4 +1,4 @@
-"""The root of all our errors, and those that concern kernels and sandboxes."""
+"""The root of all our errors, and the errors of kernels and sandboxes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,14 @@ class RLMError(Exception):
 
 
 class SandboxError(RLMError):
-    """A sandbox could not be started, or ended before its time."""
+    """A sandbox could not be started, or ended too early."""
 
 
 class KernelDiedError(SandboxError):
     """A kernel's process ended and could not be restarted.
+
+    Args:
+        message: What happened.
 
     Attributes:
         exit_code: The process's exit status; negative is a signal's number; None when unknown.

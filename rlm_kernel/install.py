@@ -12,19 +12,18 @@ from typing import Any
 
 KERNEL_NAMES = ("rlm", "rlm-docker", "rlm-modal")
 
-
 _PACKAGED = Path(__file__).parent / "kernelspec"
 
 
-def kernel_spec(name: str, executable: str = sys.executable) -> dict[str, Any]:
-    """Return a kernelspec that the wheel carries, with this interpreter in its command."""
+def kernel_spec(name: str) -> dict[str, Any]:
+    """Return a packaged kernelspec whose command starts this interpreter."""
     spec: dict[str, Any] = json.loads((_PACKAGED / name / "kernel.json").read_text())
-    spec["argv"][0] = executable
+    spec["argv"][0] = sys.executable
     return spec
 
 
 def write_kernel_spec(name: str, folder: Path) -> Path:
-    """Write a kernelspec's folder, its logos included."""
+    """Write a kernelspec's folder with its logos."""
     target = folder / name
     shutil.copytree(_PACKAGED / name, target)
     (target / "kernel.json").write_text(json.dumps(kernel_spec(name), indent=2) + "\n")
@@ -32,17 +31,14 @@ def write_kernel_spec(name: str, folder: Path) -> Path:
 
 
 def install(*, user: bool = False, prefix: str | None = None) -> list[str]:
-    """Install the kernelspecs.
+    """Install the kernelspecs and return their folders.
 
     Args:
-        user: For this user; else for `prefix`.
-        prefix: For this environment; by default the running interpreter's.
-
-    Returns:
-        Where they lie now.
+        user: Install for this user, and ignore `prefix`.
+        prefix: Install into this environment; None: the running interpreter's.
 
     Raises:
-        OSError: The folder cannot be written.
+        OSError: A folder cannot be written.
     """
     from jupyter_client.kernelspec import KernelSpecManager
 

@@ -1,12 +1,12 @@
-"""What a kernel needs besides Python: pinned, so that an image made today is made so tomorrow."""
+"""What a kernel needs besides Python: pinned, so that an image made later is the same."""
 
 from __future__ import annotations
 
 OLDEST_PYTHON = (3, 11)
-"""ipykernel 7.4 asks for it."""
+"""ipykernel 7.4 requires it."""
 
 IPYKERNEL = ((7, 4), (8,))
-"""The versions of ipykernel that will do: from the first, below the second."""
+"""The supported versions of ipykernel: from the first, below the second."""
 
 PINS = (
     "ipykernel==7.4.0",
@@ -19,4 +19,4 @@ PINS = (
     "comm==0.2.3",
     "matplotlib-inline==0.2.2",
 )
-"""What pip installs into an image that has no fitting ipykernel."""
+"""What pip installs into an image that has no supported ipykernel."""

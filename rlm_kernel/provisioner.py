@@ -2,7 +2,7 @@
 
 JupyterLab finds them by the entry point `jupyter_client.kernel_provisioners` and the kernelspecs
 `rlm`, `rlm-docker` and `rlm-modal`. They start a notebook kernel (see `rlm_kernel.guest.app.main`)
-in a sandbox like a model's, with a scrubbed environment, and end it with all its descendants.
+in a sandbox like a model's, with a scrubbed environment. At its end they end all its descendants.
 """
 
 from __future__ import annotations
@@ -27,10 +27,18 @@ if TYPE_CHECKING:
     from rlm_kernel.relay.sandbox import RelayedSandbox
     from rlm_kernel.relay.socket_proxy import SocketProxy
 
-MODEL = "RLM_MODEL"
+__all__ = [
+    "DockerProvisioner",
+    "LocalProvisioner",
+    "ModalProvisioner",
+    "RelayedProvisioner",
+    "SandboxProvisioner",
+]
+
+_MODEL = "RLM_MODEL"
 """The environment variable that names the model of a notebook kernel's sub-calls."""
 
-BACKEND = "RLM_BACKEND"
+_BACKEND = "RLM_BACKEND"
 """The environment variable that names that model's provider."""
 
 _TERMINATE_SECONDS = 2.0
@@ -40,9 +48,9 @@ class SandboxProvisioner(KernelProvisionerBase):
     """Starts a notebook kernel in a sandbox; subclasses say in which.
 
     Traits:
-        rlm: Arguments of `RLM` (JSON) for answering the kernel's sub-calls; in the kernelspec's
+        rlm: Arguments of `RLM` (JSON) for answering the kernel's sub-calls, from the kernelspec's
             `metadata.kernel_provisioner.config`. RLM_BACKEND, RLM_MODEL and RLM_BASE_URL fill in
-            what it does not say of the model. Without a model there is no sub-call server.
+            what it leaves out about the model. Without a model there is no sub-call server.
 
     Attributes:
         environment: The name of the environment.
@@ -60,16 +68,26 @@ class SandboxProvisioner(KernelProvisionerBase):
         raise NotImplementedError
 
     async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
-        """Start the kernel in the sandbox, which has been started."""
+        """Start the kernel in the sandbox, which has been started.
+
+        Args:
+            cmd: The kernelspec's command, filled in.
+            kwargs: `env` and `cwd` as the Jupyter server wants them.
+        """
         raise NotImplementedError
 
     @property
     def has_process(self) -> bool:
-        """Whether a kernel was started and has not been waited for."""
+        """Whether a kernel was started whose end nobody has waited for yet."""
         return self._process is not None
 
     async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
-        """Choose the kernel's sockets (in the sandbox's directory) and its command."""
+        """Choose the kernel's sockets (in the sandbox's directory) and its command.
+
+        Args:
+            kwargs: As `KernelProvisionerBase.pre_launch` takes them; `restart` says whether the
+                kernel comes back.
+        """
         self._sandbox = self._sandbox or self.new_sandbox()
         await self._sandbox.start()
         manager: Any = self.parent
@@ -86,11 +104,16 @@ class SandboxProvisioner(KernelProvisionerBase):
         return await super().pre_launch(cmd=command, **kwargs)
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
-        """Start the kernel's process and its sub-call server."""
+        """Start the kernel's process and its sub-call server.
+
+        Args:
+            cmd: The command that `pre_launch` chose.
+            kwargs: As `pre_launch` returned them, `env` and `cwd` among them.
+        """
         env = kwargs.get("env") or {}
-        if self._subcall_server is None and (self.rlm or env.get(MODEL)):
-            kwargs_of_model = self.rlm.get("backend_kwargs") or {}
-            self._model = str(kwargs_of_model.get("model_name") or env.get(MODEL, ""))
+        if self._subcall_server is None and (self.rlm or env.get(_MODEL)):
+            backend_kwargs = self.rlm.get("backend_kwargs") or {}
+            self._model = str(backend_kwargs.get("model_name") or env.get(_MODEL, ""))
             self._subcall_server = SubCallServerProcess(self._subcall_server_settings(), env)
         self._process = await self.start_process(cmd, **kwargs)
         if self._subcall_server is not None:
@@ -104,7 +127,7 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     def _subcall_server_settings(self) -> dict[str, Any]:
         return {
-            "connection": plain_connection(self.connection_info),
+            "connection": _plain_connection(self.connection_info),
             "environment": self.environment,
             "environment_kwargs": {},
             "rlm": dict(self.rlm),
@@ -112,12 +135,12 @@ class SandboxProvisioner(KernelProvisionerBase):
 
     def _kernel_env(self) -> dict[str, str]:
         """Return the variables that the kernelspec and we add for the kernel: no keys."""
-        given = dict(self.kernel_spec.env) if self.kernel_spec is not None else {}
-        of_server = {}
+        given = self.kernel_spec.env if self.kernel_spec is not None else {}
+        env = {**without_secrets(given), ENVIRONMENT: self.environment}
         if self._subcall_server is not None:
             # Runs started in the kernel itself (`%%rlm`) ask the sub-call server's model too
-            of_server = {SUBCALL_SERVER: "1", BACKEND: "notebook", MODEL: self._model}
-        return {**without_secrets(given), ENVIRONMENT: self.environment, **of_server}
+            env.update({SUBCALL_SERVER: "1", _BACKEND: "notebook", _MODEL: self._model})
+        return env
 
     async def poll(self) -> int | None:
         """Return None while the kernel runs, else its exit code."""
@@ -134,18 +157,30 @@ class SandboxProvisioner(KernelProvisionerBase):
         return code
 
     async def send_signal(self, signum: int) -> None:
-        """Send the kernel a signal; an interrupt comes as a message (`interrupt_mode`)."""
+        """Send the kernel a signal; an interrupt comes as a message (`interrupt_mode`).
+
+        Args:
+            signum: The signal's number.
+        """
         if self._process is not None and not self._process.died.done():
             self._process.send_signal(signum)
 
     async def kill(self, restart: bool = False) -> None:
-        """End the kernel and everything below it."""
+        """End the kernel and everything below it.
+
+        Args:
+            restart: Whether the kernel comes back; makes no difference here.
+        """
         del restart
         if self._process is not None:
             self._process.kill()
 
     async def terminate(self, restart: bool = False) -> None:
-        """Ask the kernel to end, and end it when it does not."""
+        """Ask the kernel to end, and end it when it does not.
+
+        Args:
+            restart: Whether the kernel comes back; makes no difference here.
+        """
         del restart
         if self._process is not None and not self._process.died.done():
             self._process.send_signal(signal.SIGTERM)
@@ -153,7 +188,11 @@ class SandboxProvisioner(KernelProvisionerBase):
             self._process.kill()
 
     async def cleanup(self, restart: bool = False) -> None:
-        """End the sub-call server and close the sandbox, unless the kernel is to come back."""
+        """End the sub-call server and close the sandbox, unless the kernel comes back.
+
+        Args:
+            restart: Whether the kernel comes back.
+        """
         if restart:
             return
         subcall_server, self._subcall_server = self._subcall_server, None
@@ -174,7 +213,12 @@ class LocalProvisioner(SandboxProvisioner):
         return local_sandbox()
 
     async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
-        """Start the kernelspec's command where the server wants it."""
+        """Start the kernelspec's command where the server wants it.
+
+        Args:
+            cmd: The kernelspec's command, filled in.
+            kwargs: `env` and `cwd` as the Jupyter server wants them.
+        """
         assert isinstance(self._sandbox, LocalSandbox)
         cwd = kwargs.get("cwd") or str(self._sandbox.directory)
         env = scrubbed_environment(kwargs.get("env") or {})
@@ -185,7 +229,7 @@ class RelayedProvisioner(SandboxProvisioner):
     """Starts a notebook kernel at the other end of a byte stream; subclasses say where.
 
     Traits:
-        environment_kwargs: What `RLM(environment=...)` takes under that name; in the kernelspec's
+        environment_kwargs: As `RLM(environment_kwargs=...)` takes them, from the kernelspec's
             `metadata.kernel_provisioner.config`.
     """
 
@@ -202,6 +246,9 @@ class RelayedProvisioner(SandboxProvisioner):
     def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
         """Return a sandbox with these options.
 
+        Args:
+            kwargs: What `RLM(environment_kwargs=...)` takes.
+
         Raises:
             TypeError: A value is of the wrong type.
             ValueError: A value is not allowed.
@@ -209,10 +256,15 @@ class RelayedProvisioner(SandboxProvisioner):
         raise NotImplementedError
 
     async def start_process(self, cmd: list[str], **kwargs: Any) -> KernelProcess:
-        """Start a kernel behind the same sockets as the last one."""
-        del cmd, kwargs  # both speak of this machine
+        """Start a kernel behind the same sockets as the last one.
+
+        Args:
+            cmd: Not used: the sandbox has a command for itself.
+            kwargs: Not used: they are about this machine.
+        """
+        del cmd, kwargs  # both are about this machine
         sandbox: Any = self._sandbox
-        connection = plain_connection(self.connection_info)
+        connection = _plain_connection(self.connection_info)
         command = ["python", "-m", "rlm_kernel", "-f", "{connection_file}"]
         process: KernelProcess = await sandbox.start_process(
             connection, self._sockets, exec=command, env=self._kernel_env()
@@ -227,7 +279,11 @@ class RelayedProvisioner(SandboxProvisioner):
         }
 
     async def cleanup(self, restart: bool = False) -> None:
-        """Close the sandbox, unless the kernel is to come back."""
+        """Close the sandbox, unless the kernel comes back.
+
+        Args:
+            restart: Whether the kernel comes back.
+        """
         await super().cleanup(restart=restart)
         if not restart:
             self._sockets = None
@@ -239,7 +295,11 @@ class DockerProvisioner(RelayedProvisioner):
     environment = "docker"
 
     def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
-        """Return a sandbox in a new container."""
+        """Return a sandbox in a new container.
+
+        Args:
+            kwargs: What `RLM(environment="docker", environment_kwargs=...)` takes.
+        """
         from rlm_kernel.docker.options import docker_options
         from rlm_kernel.docker.sandbox import docker_sandbox
 
@@ -252,14 +312,18 @@ class ModalProvisioner(RelayedProvisioner):
     environment = "modal"
 
     def sandbox_with(self, kwargs: dict[str, Any]) -> RelayedSandbox:
-        """Return a new Modal sandbox."""
+        """Return a new Modal sandbox.
+
+        Args:
+            kwargs: What `RLM(environment="modal", environment_kwargs=...)` takes.
+        """
         from rlm_kernel.modal.options import modal_options
         from rlm_kernel.modal.sandbox import modal_sandbox
 
         return modal_sandbox(modal_options(kwargs))
 
 
-def plain_connection(info: KernelConnectionInfo) -> dict[str, Any]:
+def _plain_connection(info: KernelConnectionInfo) -> dict[str, Any]:
     """Return connection info as a connection file has it: JSON."""
     key: Any = info["key"]
     return {**info, "key": key.decode()}

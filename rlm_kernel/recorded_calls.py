@@ -1,8 +1,8 @@
-"""Calls that a cell once made, found again by what was asked: how a run is answered from its log.
+"""Finds the recorded answer to a call: how a replayed run is answered from its log.
 
-A call is matched within its cell by the hash of its kind, model and prompt, the n-th equal one by
-order: concurrent calls arrive in any order. An object's address or the name of a temporary file in
-a prompt is no difference.
+A call is matched within its cell by the hash of its kind, model and prompt, because concurrent
+calls arrive in any order; equal calls are matched in order. Addresses of objects and names of
+temporary files in a prompt make no difference.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SCHEMA = 1
-"""The number of the form in which a notebook's first cell carries recorded calls."""
+"""The schema number of the recorded calls in a notebook's first cell."""
 
 _CANDIDATES = 50
-"""Recorded prompts that are looked at for the nearest: those whose length is most alike."""
+"""Recorded prompts that are compared to find the nearest: those closest in length."""
 
 _COMPARED = 2000
 """Characters that are compared where two prompts differ."""
@@ -39,18 +39,18 @@ def masked(text: str) -> str:
 
 
 def prompt_text(prompt: Any) -> str:
-    """Return a prompt as text: JSON, unless it is text."""
+    """Return a prompt as text: a list of messages as its JSON."""
     return prompt if isinstance(prompt, str) else json.dumps(prompt, sort_keys=True)
 
 
 def digest(kind: str, model: str, prompt: Any) -> str:
-    """Return the hash by which a call is found: of its kind, model (or tool) and prompt."""
+    """Return the hash of a call's kind, model (or tool) and prompt."""
     asked = json.dumps([kind, model, prompt], sort_keys=True)
     return hashlib.sha256(asked.encode()).hexdigest()[:32]
 
 
 def code_digest(code: str) -> str:
-    """Return the hash by which a cell is known, whatever front ends do to its last line."""
+    """Return the hash of a cell's code, whatever front ends do to its last line."""
     return hashlib.sha256(code.strip().encode("utf-8", "replace")).hexdigest()[:32]
 
 
@@ -61,11 +61,11 @@ class RecordedCall:
     Attributes:
         kind: ``"llm"``, ``"rlm"`` or ``"tool"``.
         model: The model's name, or the tool's.
-        digest: `digest` of what was asked.
-        masked: The same without noise.
+        digest: The call's `digest`.
+        masked: The `digest` of the call with its prompt `masked`.
         text: The prompt; empty where only its hash is known.
-        place: Where it was made, such as ``"turn 2, cell 1"``.
-        outcome: What it is answered with.
+        place: Where the call was made, such as ``"turn 2, cell 1"``.
+        outcome: The answer.
     """
 
     kind: str
@@ -78,7 +78,7 @@ class RecordedCall:
 
     @classmethod
     def of(cls, kind: str, model: str, prompt: Any, *, place: str, outcome: Any) -> RecordedCall:
-        """Return the call that asked this."""
+        """Return the record of a call."""
         text = prompt_text(prompt)
         quiet = masked(text)
         found = digest(kind, model, prompt)
@@ -94,11 +94,9 @@ class RecordedCall:
 
 
 class RecordedCalls:
-    """The calls of one cell (or of several), each of which answers once.
+    """The calls of one cell (or of several), in order; each answers once.
 
-    Args:
-        calls: In the order in which they were made.
-        used: The ids of those that have answered; shared by collections that overlap.
+    Overlapping collections share `used`, the ids of the calls that have answered.
     """
 
     def __init__(self, calls: Iterable[RecordedCall], used: set[int] | None = None) -> None:
@@ -108,7 +106,7 @@ class RecordedCalls:
         self._masked = _index((call.masked, call) for call in self._all)
 
     def take(self, kind: str, model: str, prompt: Any) -> RecordedCall | None:
-        """Return the next unused call that asked this; None when there is none."""
+        """Return the next unused call that matches, and use it; None when there is none."""
         found = self._next(self._exact, digest(kind, model, prompt))
         if found is None:
             found = self._next(self._masked, digest(kind, model, masked(prompt_text(prompt))))
@@ -117,11 +115,11 @@ class RecordedCalls:
         return found
 
     def use(self, call: RecordedCall) -> None:
-        """Take a call out: it has answered."""
+        """Mark a call as answered."""
         self._used.add(id(call))
 
     def nearest(self, kind: str, prompt: Any) -> tuple[RecordedCall, float] | None:
-        """Return the recorded call whose prompt is most alike, and how much (0 to 1).
+        """Return the recorded call with the most similar prompt, and the similarity (0 to 1).
 
         Unused calls come first. None when there was no call of this kind.
         """
@@ -135,7 +133,7 @@ class RecordedCalls:
         return None
 
     def why_not(self, kind: str, model: str, prompt: Any) -> str:
-        """Say why `take` has found nothing: what differs from the nearest recorded prompt."""
+        """Say why `take` found nothing: what differs from the nearest recorded prompt."""
         asked = digest(kind, model, prompt)
         times = sum(call.digest == asked for call in self._all)
         if times:
@@ -161,7 +159,7 @@ class RecordedCalls:
 
 
 def likeness(one: str, two: str) -> float:
-    """Return how much two texts are alike: 1 when they are equal; fast, also for long ones."""
+    """Return the similarity of two texts (1: equal); fast also for long ones."""
     if one == two:
         return 1.0
     before, after = _shared(one, two)
@@ -185,7 +183,7 @@ def difference(recorded: str, asked: str) -> str:
 
 
 def _shared(one: str, two: str) -> tuple[int, int]:
-    """Return how many characters two texts share at their beginning and, apart from it, end."""
+    """Return the lengths of two texts' common prefix and, after it, common suffix."""
     most = min(len(one), len(two))
     before = _longest(most, lambda n: one[:n] == two[:n])
     after = _longest(most - before, lambda n: one[len(one) - n :] == two[len(two) - n :])
@@ -193,7 +191,7 @@ def _shared(one: str, two: str) -> tuple[int, int]:
 
 
 def _longest(most: int, holds: Any) -> int:
-    """Return the largest n up to `most` for which something holds that holds for all below."""
+    """Return the largest n up to `most` for which `holds(n)`, which holds for all smaller n."""
     low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2

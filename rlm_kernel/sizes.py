@@ -10,11 +10,7 @@ _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def byte_count(name: str, value: Any) -> int:
-    """Read a size such as 4e9, ``"4g"`` or ``"512 MiB"``.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """Read a size such as 4e9, ``"4g"`` or ``"512 MiB"``; anything else is a `ValueError`."""
     match = None
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)(?:i?b)?\s*", value.lower())

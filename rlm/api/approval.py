@@ -7,15 +7,17 @@ import sys
 from rlm.core.main_thread import main_thread_here
 from rlm.render.safe_text import safe_text
 
+__all__ = ["ask"]
+
 _RUN = {"r", "run", "y", "yes"}
 _EDIT = {"e", "edit"}
 _STOP = {"s", "stop", "n", "no", "q", "quit"}
 
 
 def ask(code: str, turn: int) -> str | None:
-    """Show a cell, and ask through `input()` whether to run it, edit it first, or stop.
+    """Show a cell, and ask with `input()` whether to run it, edit it first, or stop the run.
 
-    It asks on the thread that waits for the run, where Ctrl-C stops the run as usual.
+    It asks on the thread that waits for the run: there Ctrl-C stops the run as usual.
 
     Args:
         code: What the model wants to run.
@@ -54,7 +56,7 @@ def _show(code: str, turn: int) -> None:
 
 
 def _edited(code: str) -> str:
-    sys.stdout.write("Write the cell anew, line by line; a line with only a . ends it.\n")
+    sys.stdout.write("Write the new cell line by line; a line with only a dot (.) ends it.\n")
     sys.stdout.flush()
     lines = []
     while (line := input("  | ")) != ".":

@@ -1,4 +1,4 @@
-"""How a run's outcome reaches its user: returned, raised, or event by event."""
+"""Gives a run's outcome to the user: returned, raised, or event by event."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-FLUSH_SECONDS = 2.0
-"""How long a result waits at most until the user's readers have had all its events."""
 
+async def run_at_end(
+    run: Callable[[], Coroutine[Any, Any, Outcome]], at_end: AtEnd | None
+) -> Outcome:
+    """Await a run, then `at_end` with its outcome; only then is the run done.
 
-async def run_at_end(run: Coroutine[Any, Any, Outcome], at_end: AtEnd | None) -> Outcome:
-    """Await a run, then `at_end` with its outcome, before anybody sees the run as done.
-
-    A failure of `at_end` is logged only: nobody loses the answer over it.
+    A failure of `at_end` is only logged: it must not cost the answer. The run's coroutine is made
+    here: a job that is cancelled before it starts would leave it behind, never awaited.
     """
-    outcome = await run
+    outcome = await run()
     if at_end is not None:
         try:
             # The run is over: a cancellation that comes now changes nothing.
             with suppress(asyncio.CancelledError):
                 await uncancellable(at_end(outcome))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the answer is paid for
+        except Exception as error:  # noqa: BLE001 - whatever it is, the answer counts more
             _log.warning(
                 "At the end of a run: %s: %s.", type(error).__name__, error, exc_info=error
             )
@@ -51,11 +51,7 @@ async def run_at_end(run: Coroutine[Any, Any, Outcome], at_end: AtEnd | None) ->
 
 
 def raise_or_return(outcome: Outcome, readers: ReaderSet) -> RLMChatCompletion:
-    """Raise an error where its user waits; give a result the log that the user asked for.
-
-    Raises:
-        RLMError: The outcome is one.
-    """
+    """Raise the outcome if it is an error; else return it, with the log of an `RLMLogger`."""
     _warn_of_other_output(outcome.trajectory)
     if isinstance(outcome, RLMError):
         raise outcome
@@ -71,14 +67,9 @@ def raise_or_return(outcome: Outcome, readers: ReaderSet) -> RLMChatCompletion:
 async def stream_events(
     prepare: Callable[[Callable[[Event], object]], Job[Outcome]], readers: ReaderSet
 ) -> AsyncGenerator[Event, None]:
-    """Yield the events of a run as they happen; leaving the loop cancels the run.
+    """Yield a run's events as they happen, then raise its error; leaving the loop cancels the run.
 
-    Args:
-        prepare: Prepares the run, whose events go to the function that it is given.
-        readers: The run's other readers.
-
-    Raises:
-        RLMError: The run ended in one; after the last event.
+    `prepare` makes the run's job, whose events go to the function that `prepare` gets.
     """
     loop = asyncio.get_running_loop()
     events: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -108,10 +99,10 @@ def cancelled(recorder: Recorder) -> CancellationError:
 
 
 def _warn_of_other_output(trajectory: Trajectory | None) -> None:
-    """Warn that cells of a replayed run gave other output than recorded: few read every note."""
+    """Warn if cells of a replayed run gave other output than recorded: few people read notes."""
     events = () if trajectory is None else trajectory.events
     found = [e.text for e in events if isinstance(e, Note) and e.data.get("replay") == "output"]
     if found:
         more = f" (and {len(found) - 1} more cells)" if len(found) > 1 else ""
-        # Past ourselves and `raise_or_return`, to the line that asked for the completion.
+        # Past this function and `raise_or_return`, to the caller of the completion.
         warnings.warn(f"Replay: {found[0]}{more}", ReplayWarning, stacklevel=4)

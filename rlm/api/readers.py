@@ -1,16 +1,14 @@
-"""The readers of an `RLM`'s events: the user's, and those that its arguments ask for."""
+"""The readers of an `RLM`'s events: the user's, the callbacks, and the verbose console."""
 
 from __future__ import annotations
 
 import os
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rlm.core.loop import on_engine_thread
+from rlm.core.loop import engine_loop, on_engine_thread
 from rlm.core.recorder import Recorder
 from rlm.errors import ArgumentError
-from rlm_kernel.host.process_hooks import after_fork_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +25,15 @@ CALLBACKS = (
 )
 """The arguments of `RLM` that are callbacks."""
 
+_FLUSH_SECONDS = 2.0
+"""The longest time that a result waits for the readers to have all its events."""
+
 
 def checked_readers(logger: Any) -> tuple[Any, ...]:
-    """Return the readers that `logger` names: none, one, or a list of them.
+    """Return the readers in `logger`: none, one, or a list of them.
 
     Raises:
-        ArgumentError: One of them is no reader.
+        ArgumentError: One of them is not a reader.
     """
     readers = () if logger is None else logger if isinstance(logger, list | tuple) else (logger,)
     for reader in readers:
@@ -45,27 +46,23 @@ def checked_readers(logger: Any) -> tuple[Any, ...]:
 
 
 class ReaderSet:
-    """The readers of one `RLM`, and the delivery to them, a new one after a close or a fork.
+    """The readers of one `RLM`, and the delivery to them; after a close or a fork it is a new one.
 
-    Only the `RLM` refers to it: a callback is often a method of an object that has the `RLM`, and
-    any other reference would keep both alive.
+    Only the `RLM` may refer to it: a callback is often a method of an object that has the `RLM`,
+    and another reference would keep both alive.
 
     Attributes:
         readers: The user's readers.
-        end_threads: Ends the threads that the delivery uses now, without waiting; it refers to no
-            reader that is idle.
+        end_threads: Ends the delivery's threads without waiting; it refers to no idle reader.
     """
 
-    def __init__(self, logger: Any, callbacks: dict[str, Any], *, verbose: bool) -> None:
-        """Check the arguments of `RLM`; nothing is started or imported yet.
+    def __init__(self, *, logger: Any, verbose: bool, **callbacks: Any) -> None:
+        """Keep the arguments of `RLM`; nothing is started or imported yet.
 
         Raises:
-            ArgumentError: One of them has the wrong type.
+            ArgumentError: `logger` is not a reader.
         """
         self.readers = checked_readers(logger)
-        for name, callback in callbacks.items():
-            if callback is not None and not callable(callback):
-                raise ArgumentError(f"{name} must be callable, not {type(callback).__name__}.")
         self._threads: list[ReaderThread[Any, Any]] = []
         self.end_threads: Callable[[], None] = partial(_end_threads, self._threads)
         self._callbacks = callbacks
@@ -81,26 +78,26 @@ class ReaderSet:
         return Recorder((delivery.emit, *listeners), delivery.give_context)
 
     def _current_delivery(self) -> Delivery | None:
-        """Return what delivers events to them; None when there are no readers."""
+        """Return the delivery to the readers; None when there are no readers."""
         if not (self.readers or self._verbose or any(self._callbacks.values())):
             return None
-        with _Making.lock:
+        with engine_loop().lock:
             # A forked child has copies of our own readers, in any state: it makes new ones.
             if self._delivery is None or self._process != os.getpid():
                 self._process = os.getpid()
                 self._delivery = self._new_delivery()
             return self._delivery
 
-    def flush(self, timeout: float) -> None:
-        """Wait until they have had all events, but no longer than `timeout` seconds."""
+    def flush(self) -> None:
+        """Wait until the readers have had all events, but no longer than `_FLUSH_SECONDS`."""
         delivery = self._delivery
         if delivery is not None:
-            delivery.flush(timeout)
+            delivery.flush(_FLUSH_SECONDS)
 
     def close(self) -> None:
-        """Deliver what is left and end the threads; a later run starts new ones.
+        """Deliver the remaining events and end the threads; a later run starts new ones.
 
-        The engine's thread must not wait: there the delivery goes on by itself.
+        The engine's thread must not wait: called there, it leaves the rest to the threads.
         """
         delivery, self._delivery = self._delivery, None
         if delivery is None:
@@ -130,17 +127,3 @@ def _end_threads(threads: list[ReaderThread[Any, Any]]) -> None:
         from rlm.logger.delivery import end_threads
 
         end_threads(threads)
-
-
-class _Making:
-    """Lets one thread at a time make a delivery; a lock held across a fork is never released."""
-
-    # Re-entrant: a user's `__del__` may use an `RLM` while this thread allocates under the lock.
-    lock = threading.RLock()
-
-    @classmethod
-    def forget(cls) -> None:
-        cls.lock = threading.RLock()
-
-
-after_fork_in_child(_Making.forget)

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from rlm.api.outcome import (
-    FLUSH_SECONDS,
-    cancelled,
-    raise_or_return,
-    run_at_end,
-    stream_events,
-)
+from rlm.api.outcome import cancelled, raise_or_return, run_at_end, stream_events
 from rlm.api.readers import CALLBACKS, ReaderSet
 from rlm.core.completion import complete
 from rlm.core.environments import unknown_arguments
@@ -23,6 +17,7 @@ from rlm.core.replay_port import NOT_GIVEN
 from rlm.core.resources import Resources
 from rlm.core.run_config import run_config
 from rlm.errors import ArgumentError, CancellationError
+from rlm.run_options.check import check_arguments
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Sequence
@@ -55,7 +50,7 @@ class RLM:
     Completions of one object may run at once, from any threads and tasks.
 
     Attributes:
-        config: Its arguments, checked and frozen.
+        config: The arguments, checked and frozen.
     """
 
     def __init__(
@@ -103,34 +98,34 @@ class RLM:
         replay: ReplaySource | None = None,
         **unknown: Any,
     ) -> None:
-        """Check the arguments; nothing is started or imported before the first completion.
+        """Check the arguments; the first completion imports and starts what it needs.
 
         Args:
             backend: The provider of the root model, such as openai, anthropic, openrouter,
                 portkey, litellm, vllm, azure_openai, gemini or vercel.
-            backend_kwargs: What the backend's client takes: `model_name`, `api_key`, `base_url`
+            backend_kwargs: Keywords of the backend's client: `model_name`, `api_key`, `base_url`
                 and more.
             environment: Where the model's code runs: local, docker or modal; local is a process
-                of this user and no boundary against hostile code.
+                of this user, and no security boundary against hostile code.
             environment_kwargs: What else the environment takes, such as ``{"memory_limit": "4g"}``.
                 Every environment takes `setup_code` (run in every new kernel), `memory_limit`
                 (bytes, or ``"4g"``), `output_limit` (characters that a cell may write) and `env`
                 (variables added to the kernels' scrubbed environment).
-            depth: Where in a tree this RLM stands; 0 is its root.
+            depth: This RLM's depth in a tree; 0 is the root.
             max_depth: Levels of recursion: from 2 on, `rlm_query` starts children with kernels.
                 With 1 a sub-call is one plain LM call, with 0 the run itself is.
-            max_iterations: Turns, after which the model is asked for its final answer.
+            max_iterations: Turns, after which the model must give its final answer.
             custom_system_prompt: A system prompt in place of ours. ``{custom_tools_section}`` in it
                 is replaced by the description of the tools; other braces are left alone.
             other_backends: Further providers, for sub-calls. A sub-call that names no model goes
                 to the first of them.
-            other_backend_kwargs: What the clients of `other_backends` take, in the same order.
+            other_backend_kwargs: Keywords of the clients of `other_backends`, in the same order.
             logger: A reader of events, such as `rlm.logger.RLMLogger`, or a list of them.
             verbose: Show the run as it happens, on stderr.
             max_budget: USD for the whole tree.
             max_timeout: Seconds for the whole tree.
             max_tokens: Tokens of the whole tree, input and output.
-            max_errors: Failing turns in a row that end a run.
+            max_errors: Failing turns in a row after which the run ends.
             persistent: Later completions reuse the kernel: each adds `context_N` and `history_N`
                 (the latter not with `compaction`, whose `history` has it all). Completions then
                 wait for each other.
@@ -140,7 +135,7 @@ class RLM:
                 values become variables.
             custom_sub_tools: The tools of children; None: the same, ``{}``: none.
             compaction: Have the model sum up a conversation that grows too long.
-            compaction_threshold_pct: The part of the model's window that is too long.
+            compaction_threshold_pct: The share of the model's window that is too long.
             max_concurrent_subcalls: Children at once, at each depth.
             max_concurrent_queries: Plain LM calls at once, in the whole tree.
             on_subcall_start: Called with a child's depth, model and the beginning of its prompt.
@@ -153,16 +148,16 @@ class RLM:
             user_prologue: A user message before the first turn.
             prices: Model to USD per 1M input tokens and per 1M output tokens, where the provider
                 does not say what a call cost.
-            context_window: Model to tokens, where ours is unknown or wrong.
-            cell_timeout: Seconds that one cell may take; None: any.
-            max_restarts: How often a run's lost kernel is replaced.
+            context_window: Model to tokens, where ours is missing or wrong.
+            cell_timeout: Seconds that a cell may run; None: no limit.
+            max_restarts: How often a run may replace a lost kernel.
             approve: Called with a cell's code and the turn's number before the cell runs; returns
                 the code to run, or None to stop the run. `rlm.api.approval.ask` asks you.
-            head_only: Show a long output without its end, as the reference does.
+            head_only: Show only the beginning of a long output, as the reference does.
             show_images: Send images that a cell displays to the root model.
             python_fences: Run ```` ```python ```` blocks when a reply has no ```` ```repl ````
-                block; ``"auto"``: only until the model has written a `repl` block.
-            replay: What `from_notebook` plays again.
+                block; ``"auto"``: only until the model has written a ```` ```repl ```` block.
+            replay: The log that `from_notebook` replays.
             unknown: Any other keyword is an error.
 
         Raises:
@@ -170,16 +165,15 @@ class RLM:
             ArgumentError: A keyword or a type is wrong (a `TypeError`).
             MissingPackageError: The backend's package is not installed (an `ImportError`).
         """
-        arguments = dict(locals())
+        arguments = dict(locals())  # All parameters by name: there are no other locals yet.
+        del arguments["self"], arguments["unknown"]
         if unknown:
-            names = list(inspect.signature(RLM).parameters)
-            raise unknown_arguments(unknown, [n for n in names if n != "unknown"], "RLM()")
-        callbacks = {name: arguments.pop(name) for name in CALLBACKS}
-        for name in ("self", "logger", "verbose", "unknown"):
-            del arguments[name]
+            raise unknown_arguments(unknown, arguments, "RLM()")
+        check_arguments(arguments)
+        readers = {name: arguments.pop(name) for name in ("logger", "verbose", *CALLBACKS)}
         self.config = run_config(**arguments)
-        self._readers = ReaderSet(logger, callbacks, verbose=verbose)
-        self._resources: Resources | None = None
+        self._readers = ReaderSet(**readers)
+        self._resources: Resources | None = None  # The first completion makes them.
 
     @classmethod
     def from_notebook(
@@ -211,10 +205,10 @@ class RLM:
                 is read in the form that the context had (text, JSON or bytes).
             turn: The first turn in which a model is asked. None: the turn after the last complete
                 one, or after the first cell that was edited in the notebook.
-            replay: Whether the log answers everything, to its end.
-            on_miss: What to do about a call that the log has no reply to: ``"error"`` ends the run
-                and says what differs, ``"live"`` asks the model, ``"nearest"`` takes the reply to
-                the most similar prompt. The default is ``"error"`` for a replay, else ``"live"``.
+            replay: Whether the log answers all calls, to its end.
+            on_miss: What to do when the log has no reply to a call: ``"error"`` ends the run and
+                says what differs, ``"live"`` asks the model, ``"nearest"`` takes the reply to the
+                most similar prompt. The default is ``"error"`` for a replay, else ``"live"``.
             model: Another root model; short for ``backend_kwargs={"model_name": ...}``.
             messages: Messages to add before the first live turn.
             kwargs: Arguments of `RLM` that differ from the recorded ones.
@@ -257,15 +251,17 @@ class RLM:
             BackendError: The provider failed.
             RLMError: Root of all these; it has the `trajectory` and the `partial_answer` so far.
         """
+        # `complete` runs on the engine's thread. This thread waits for it, and meanwhile makes the
+        # calls that have to be made here, such as the question of `rlm.api.approval.ask`.
         with serve_main_thread() as main_thread:
             job, recorder = self._prepare(prompt, root_prompt)
             try:
                 outcome = job.wait(main_thread)
-                self._readers.flush(FLUSH_SECONDS)
+                self._readers.flush()
             except KeyboardInterrupt:
                 outcome = cancelled(recorder)
         if job.interrupted and not isinstance(outcome, CancellationError):
-            outcome = cancelled(recorder)
+            outcome = cancelled(recorder)  # It ended in another way all the same.
         return raise_or_return(outcome, self._readers)
 
     async def acompletion(
@@ -295,7 +291,7 @@ class RLM:
             stopped = cancelled(recorder)
             vars(error).update(trajectory=stopped.trajectory, partial_answer=stopped.partial_answer)
             raise
-        await asyncio.to_thread(self._readers.flush, FLUSH_SECONDS)
+        await asyncio.to_thread(self._readers.flush)
         return raise_or_return(outcome, self._readers)
 
     def start(
@@ -342,8 +338,8 @@ class RLM:
     def close(self) -> None:
         """Free the kernels, connections and threads; safe to call again.
 
-        Running runs are cancelled first and end with a `CancellationError`. A later completion
-        starts everything again.
+        Runs that are going are cancelled first and end with a `CancellationError`. A later
+        completion starts everything again.
         """
         resources, self._resources = self._resources, None
         try:
@@ -372,13 +368,14 @@ class RLM:
         *listeners: Callable[[Event], object],
         at_end: AtEnd | None = None,
     ) -> tuple[Job[Outcome], Recorder]:
-        """Prepare one completion; the job has not started yet."""
+        """Return the job of one completion, which has not started yet, and its recorder."""
         if prompt is NOT_GIVEN and self.config.replay is None:
             raise ArgumentError("The prompt is missing: the context that the question is about.")
         if root_prompt is not None and not isinstance(root_prompt, str):
             raise ArgumentError(f"root_prompt must be a str, not {type(root_prompt).__name__}.")
         loop, recorder = engine_loop(), self._readers.recorder(*listeners)
-        run = complete(
+        run = partial(
+            complete,
             self.config,
             self._resources_on(loop),
             recorder,
@@ -389,7 +386,7 @@ class RLM:
         return Job(loop, run_at_end(run, at_end)), recorder
 
     def _resources_on(self, loop: EngineLoop) -> Resources:
-        """Return what is kept between completions; a forked child starts anew."""
+        """Return what is kept between completions; a forked child makes new ones."""
         with loop.lock:
             if self._resources is None or self._resources.loop is not loop:
                 self._resources = Resources(

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rlm.api.outcome import FLUSH_SECONDS, cancelled, raise_or_return
+from rlm.api.outcome import cancelled, raise_or_return
 from rlm.api.readers import checked_readers
 from rlm.errors import RLMError
 from rlm.usage import UsageSummary
@@ -40,8 +40,14 @@ class RunHandle:
     It may be used from any thread. A timeout, a Ctrl-C or a cancelled task ends only the waiting;
     `stop` ends the run.
 
+    Args:
+        job: The run on the engine's loop, not started yet.
+        recorder: Holds the run's record.
+        readers: Who gets its events.
+        owner: Its `RLM`, kept alive until the run is over.
+
     Attributes:
-        id: The prefix of the ids of all its events.
+        id: The prefix of the ids of all the run's events.
         trajectory: The record of the tree; it grows while the run is going.
     """
 
@@ -52,7 +58,6 @@ class RunHandle:
         readers: ReaderSet,
         owner: object,
     ) -> None:
-        """Start the run, and keep its `RLM`, the owner, alive until it is over."""
         self.id = recorder.tree_id
         self.trajectory: Trajectory = recorder.trajectory
         self._job = job
@@ -78,7 +83,7 @@ class RunHandle:
 
     @property
     def answer(self) -> str | None:
-        """The final (or best partial) answer; None until it is over."""
+        """The final (or best partial) answer; None until the run is over."""
         return self.trajectory.root.answer if self.trajectory.root else None
 
     @property
@@ -89,7 +94,7 @@ class RunHandle:
     def stop(self) -> None:
         """Cancel the run and return at once; it ends with a `CancellationError`.
 
-        It frees its resources before it is `done`. A run that is over does not change.
+        The run is `done` when it has freed its resources. Nothing happens if it is over already.
         """
         self._job.cancel()
 
@@ -114,7 +119,7 @@ class RunHandle:
         """
         if not self.wait(timeout):
             raise TimeoutError(f"The run is not over after {timeout} s; it goes on.")
-        self._readers.flush(FLUSH_SECONDS)
+        self._readers.flush()
         return raise_or_return(self._outcome, self._readers)
 
     def __await__(self) -> Generator[Any, None, RLMChatCompletion]:
@@ -124,7 +129,7 @@ class RunHandle:
     def add_reader(self, reader: Reader) -> None:
         """Add a reader: it gets all events so far, then each new one.
 
-        It is called in order, on a separate thread. Only its owner closes it.
+        It is called in order, on a separate thread. It is not closed at the end of the run.
 
         Args:
             reader: An object with `on_event(event)`.
@@ -207,7 +212,7 @@ class RunHandle:
 
         self._job.future.add_done_callback(on_done)
         await over.wait()
-        await asyncio.to_thread(self._readers.flush, FLUSH_SECONDS)
+        await asyncio.to_thread(self._readers.flush)
         return raise_or_return(self._outcome, self._readers)
 
     def _attach(self, delivery: Delivery) -> None:
@@ -224,4 +229,4 @@ class RunHandle:
 
 
 _running: set[RunHandle] = set()
-"""The running runs of this process, so that nobody has to keep a handle."""
+"""Keeps the handles of runs that are going: their users need not."""

@@ -1,8 +1,8 @@
-"""Answers `llm_query` and `rlm_query` of a person's notebook, where the person writes the code.
+"""Answers `llm_query` and `rlm_query` in a notebook kernel, where a person writes the code.
 
-`rlm_kernel.subcall_server` finds it by the entry-point group of that name, and runs it in a process
-beside the kernel: keys and limits stay here, outside the sandbox. Children are ordinary runs; their
-kernels share one sandbox of the notebook's environment.
+`rlm_kernel.subcall_server` finds it by the entry-point group of that name and runs it in a separate
+process next to the kernel: keys and limits stay here, outside the sandbox. Children are ordinary
+runs; their kernels share one sandbox of the notebook's environment.
 """
 
 from __future__ import annotations
@@ -11,20 +11,19 @@ import asyncio
 import json
 import os
 import sys
+import time
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from rlm.api.rlm import RLM
-from rlm.backends.retry import RateLimiter
 from rlm.context import describe
 from rlm.core.environments import new_sandbox, unknown_arguments
-from rlm.core.limits import Limits
-from rlm.core.model_calls import Clients, Models
+from rlm.core.model_calls import Clients
 from rlm.core.recorder import Recorder
 from rlm.core.run import run
-from rlm.core.subcalls import SubCalls, as_messages
-from rlm.core.tree import RunSpec, Tree
+from rlm.core.subcalls import SubCallHandler, as_messages
+from rlm.core.tree import RunSpec, new_tree
 from rlm.errors import ConfigurationError, RLMError
 from rlm.events import RunStarted
 from rlm_kernel.host.subcalls import CallAnswer
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from rlm.core.config import RunConfig
+    from rlm.core.tree import Tree
     from rlm_kernel.host.sandbox import Sandbox
     from rlm_kernel.host.subcalls import Call, CallHandler
 
@@ -43,10 +43,10 @@ _TAKEN = (
     *("orchestrator", "compaction", "compaction_threshold_pct", "cell_timeout", "head_only"),
     *("max_concurrent_subcalls", "max_concurrent_queries", "show_images", "python_fences"),
 )
-"""Arguments of `RLM` that make sense for a notebook; a time limit on all of it does not."""
+"""The arguments of `RLM` that a notebook may give: a time limit on a whole notebook is none."""
 
 MAX_DEPTH = 2
-"""By default a person's `rlm_query` starts a child, whose `rlm_query` is one plain call."""
+"""The default: a person's `rlm_query` starts a child, and the child's is one plain call."""
 
 
 @asynccontextmanager
@@ -55,16 +55,21 @@ async def subcall_server(settings: dict[str, Any]) -> AsyncIterator[CallHandler]
 
     Args:
         settings: `environment` and `environment_kwargs`, as `RLM` takes them, and `rlm`: further
-            arguments of `RLM` (JSON). The environment variables RLM_BACKEND, RLM_MODEL and
-            RLM_BASE_URL supply the model where these do not.
+            arguments of `RLM` (JSON). If they name no model, the environment variables RLM_BACKEND,
+            RLM_MODEL and RLM_BASE_URL do.
     """
     try:
         config = notebook_config(settings)
     except RLMError as error:
+        refusal = CallAnswer(value=f"Error: {error}")
         print(f"rlm: sub-calls cannot be answered: {error}", file=sys.stderr)  # noqa: T201 - the server's log
-        yield _Refusal(str(error))
+
+        async def refuse(_: Call) -> CallAnswer:
+            return refusal
+
+        yield refuse
         return
-    notebook = Notebook(config)
+    notebook = NotebookCalls(config)
     try:
         yield notebook
     finally:
@@ -73,9 +78,6 @@ async def subcall_server(settings: dict[str, Any]) -> AsyncIterator[CallHandler]
 
 def notebook_config(settings: dict[str, Any]) -> RunConfig:
     """Return the configuration of a notebook's children and plain calls.
-
-    Args:
-        settings: As for `subcall_server`.
 
     Raises:
         RLMError: A value is not allowed.
@@ -103,41 +105,18 @@ def notebook_config(settings: dict[str, Any]) -> RunConfig:
     ).config
 
 
-class _Refusal:
-    """Answers every call with the problem."""
-
-    def __init__(self, problem: str) -> None:
-        self._problem = problem
-
-    async def __call__(self, call: Call) -> CallAnswer:
-        del call
-        return CallAnswer(value=f"Error: {self._problem}")
-
-
-class Notebook:
+class NotebookCalls:
     """Answers the calls of one notebook's kernels.
 
-    Each call is a separate tree, whose record is dropped with it: a notebook that is open for a
-    week must not keep all prompts in memory. The limits apply to the whole notebook.
-
-    Args:
-        config: The configuration; its root model is the default of calls.
+    Each call is a separate tree, and its record is dropped when it has been answered: a notebook
+    may be open for a week, and must not keep all prompts in memory. The limits apply to the whole
+    notebook.
     """
 
     def __init__(self, config: RunConfig) -> None:
         self._config = config
         self._clients = Clients()
-        limits = Limits(max_budget=config.max_budget, max_tokens=config.max_tokens)
-        models = Models(
-            root=config.root,
-            subs=config.subs,
-            prices=config.prices,
-            context_windows=config.context_window,
-            clients=self._clients,
-            limiter=RateLimiter(config.max_concurrent_queries),
-            limits=limits,
-        )
-        self._tree = Tree(config=config, models=models, limits=limits, recorder=Recorder())
+        self._tree = new_tree(config, self._clients, Recorder(), started=time.perf_counter())
         self._person = RunSpec(
             context="",
             info=describe(""),
@@ -168,10 +147,10 @@ class Notebook:
                 root_prompt=None,
                 context=self._person.info.to_dict(),
             )
-            return await SubCalls(tree, self._person, self._child)(call)
+            return await SubCallHandler(tree, self._person, self._child)(call)
 
     async def _chat(self, call: Call) -> dict[str, Any]:
-        """Ask a model for a run in the notebook's own kernel (`rlm.backends.notebook_client`)."""
+        """Ask a model for a run inside the notebook's kernel (`rlm.backends.notebook_client`)."""
         try:
             spec = self._tree.models.route(call.model)
             reply = await self._tree.models.ask(spec, as_messages(call.prompt))
@@ -185,7 +164,7 @@ class Notebook:
         return await run(tree, spec)
 
     async def _open(self) -> Sandbox:
-        """Return the children's sandbox, which the first of them opens."""
+        """Return the children's sandbox; the first child opens it."""
         async with self._opening:
             if self._sandbox is None:
                 sandbox = new_sandbox(self._config.environment, self._config.environment_kwargs)

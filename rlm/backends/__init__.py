@@ -1,17 +1,15 @@
-"""Language model providers: names and checks here, one client each on the provider's official SDK.
+"""The backends: their names, their checks, and a client for each on the provider's SDK.
 
-No SDK is imported before `create`.
+Nothing here imports an SDK before `create` is called.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rlm.backends.arguments import check_package, check_sampling, provider_named, validate
-from rlm.backends.endpoint import resolve
+from rlm.backends import arguments, endpoint, notebook_client, providers
+from rlm.backends.arguments import validate
 from rlm.backends.model_info import context_window
-from rlm.backends.notebook_client import NotebookClient
-from rlm.backends.providers import NOTEBOOK, PROVIDERS
 from rlm.secret_values import long_secrets, public_kwargs
 
 if TYPE_CHECKING:
@@ -29,17 +27,20 @@ __all__ = [
     "validate",
 ]
 
-BACKENDS = tuple(PROVIDERS)
-"""The backends' names."""
+BACKENDS = tuple(providers.PROVIDERS)
+"""The names of the backends."""
 
 
 def reports_cost(backend: str) -> bool:
-    """Whether the replies of a backend say what they cost.
+    """Whether a backend's replies report their cost.
+
+    Args:
+        backend: The backend's name.
 
     Raises:
         ConfigurationError: There is no such backend.
     """
-    return provider_named(backend).reports_cost
+    return arguments.provider_named(backend).reports_cost
 
 
 def create(
@@ -49,43 +50,36 @@ def create(
 ) -> LMClient:
     """Return a client; this imports the provider's SDK, which takes up to a few seconds.
 
-    Connections are made at the first call, on the event loop that makes it, and live until
-    the client is closed.
+    The client connects at its first call, on the event loop of that call, and keeps its
+    connections until it is closed.
 
     Args:
         backend: The backend's name.
-        backend_kwargs: Its keywords, `model_name` among them.
-        sampling_args: Fields for every request (`temperature`, `max_tokens` ...), over those
-            in ``backend_kwargs["sampling_args"]``.
+        backend_kwargs: Its keywords, including `model_name`.
+        sampling_args: Fields of every request (`temperature`, `max_tokens` ...); they replace
+            those in ``backend_kwargs["sampling_args"]``.
 
     Raises:
         ConfigurationError: The backend is unknown, or a value is not allowed.
-        ArgumentError: A keyword is not taken.
+        ArgumentError: The backend does not take a keyword.
         MissingPackageError: The backend's package is not installed.
         MissingKeyError: There is no API key.
     """
     kwargs = dict(backend_kwargs or {})
     validate(backend, kwargs)
-    check_sampling(sampling_args)
-    provider = provider_named(backend)
-    if provider is NOTEBOOK:
-        return NotebookClient(kwargs["model_name"])
-    check_package(provider)
+    arguments.check_sampling(sampling_args)
+    provider = arguments.provider_named(backend)
+    if provider is providers.NOTEBOOK:
+        return notebook_client.NotebookClient(kwargs["model_name"])
     if provider.sdk == "litellm":
-        from rlm.backends.litellm_client import (
-            LiteLLMClient,
-        )
+        from rlm.backends.litellm_client import LiteLLMClient
 
         return LiteLLMClient(provider, kwargs, sampling_args)
-    endpoint = resolve(provider, kwargs)
+    resolved = endpoint.resolve(provider, kwargs)
     if provider.sdk == "anthropic":
-        from rlm.backends.anthropic_client import (
-            AnthropicClient,
-        )
+        from rlm.backends.anthropic_client import AnthropicClient
 
-        return AnthropicClient(endpoint, kwargs, sampling_args)
-    from rlm.backends.openai_client import (
-        OpenAIClient,
-    )
+        return AnthropicClient(resolved, kwargs, sampling_args)
+    from rlm.backends.openai_client import OpenAIClient
 
-    return OpenAIClient(endpoint, kwargs, sampling_args)
+    return OpenAIClient(resolved, kwargs, sampling_args)

@@ -1,11 +1,11 @@
-"""Between the engine's messages, which have OpenAI's shape, and Anthropic's messages API."""
+"""Converts messages from OpenAI's shape for Anthropic's messages API, and reads its replies."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from rlm.backends.chat_format import InBandError, MalformedReplyError, content_text
+from rlm.backends.chat_format import MalformedReplyError, checked_object, content_text
 from rlm.events import CallUsage
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rlm.events import Message
 
 MAX_TOKENS = 32_768
-"""Tokens of a reply, unless the user says otherwise; the API insists on a figure."""
+"""Default limit of a reply's tokens; the API requires one."""
 
 # Models that cannot write that many. Source: Anthropic's models overview.
 _SHORTER = (
@@ -23,6 +23,8 @@ _SHORTER = (
     (re.compile(r"claude-opus-4(-[01]\b|-2025|@2025|$)"), 32_000),
 )
 _DATA_URL = re.compile(r"data:(?P<kind>[\w.+-]+/[\w.+-]+);base64,(?P<data>.*)", re.DOTALL)
+
+# Source: Anthropic's API reference, "Errors".
 _STATUS = {
     "authentication_error": 401,
     "billing_error": 402,
@@ -37,18 +39,15 @@ _STATUS = {
 
 
 def default_max_tokens(model: str) -> int:
-    """Return how many tokens a model's reply may have when the user does not say."""
+    """Return the limit of a reply's tokens for a model, when the user gives none."""
     return next((limit for pattern, limit in _SHORTER if pattern.search(model)), MAX_TOKENS)
 
 
 def convert(messages: Sequence[Message]) -> tuple[str, list[Message]]:
     """Return the system prompt, and the other messages as the API takes them.
 
-    System messages are taken out, messages of one role in a row become one, empty ones are
-    dropped, and images are put in the API's shape.
-
-    Args:
-        messages: A chat in OpenAI's shape.
+    Joins all system messages, joins consecutive messages of one role, drops empty ones, and
+    converts images.
     """
     system: list[str] = []
     turns: list[Message] = []
@@ -66,10 +65,10 @@ def convert(messages: Sequence[Message]) -> tuple[str, list[Message]]:
         else:
             turns.append({"role": role, "content": blocks})
     if not turns or turns[0]["role"] == "assistant":
-        # The API wants the user to speak first.
+        # The API requires that the user speaks first.
         turns.insert(0, {"role": "user", "content": [{"type": "text", "text": "Go on."}]})
     if turns[-1]["role"] == "assistant" and "text" in (last := turns[-1]["content"][-1]):
-        last["text"] = last["text"].rstrip()  # which the API refuses at the end
+        last["text"] = last["text"].rstrip()  # the API refuses white space at the end
     return "\n\n".join(text for text in system if text.strip()), turns
 
 
@@ -86,7 +85,7 @@ def _block(part: Any) -> dict[str, Any] | None:
     if part.get("type") in {"text", "input_text", "output_text"}:
         return _block(part.get("text"))
     if part.get("type") not in {"image_url", "input_image"}:
-        return dict(part)  # already in the API's shape, or for it to refuse
+        return dict(part)  # in the API's shape already; if not, the API refuses it
     image = part.get("image_url")
     url = str(image.get("url") if isinstance(image, dict) else image)
     found = _DATA_URL.fullmatch(url)
@@ -97,16 +96,8 @@ def _block(part: Any) -> dict[str, Any] | None:
 
 
 def read_message(data: Any) -> tuple[str, CallUsage, str | None]:
-    """Return a whole reply's text, usage and stop reason.
-
-    Raises:
-        MalformedReplyError: It is no message.
-        InBandError: It is an error in a reply's clothes.
-    """
-    if not isinstance(data, dict):
-        raise MalformedReplyError(f"a JSON object was expected, not {type(data).__name__}.")
-    if data.get("error"):
-        raise _in_band(data)
+    """Return a whole reply's text, usage and stop reason."""
+    data = checked_object(data, _STATUS)
     if "content" not in data:
         raise MalformedReplyError("it has no 'content'.")
     reason = data.get("stop_reason")
@@ -121,13 +112,7 @@ def read_message(data: Any) -> tuple[str, CallUsage, str | None]:
 
 
 class StreamedMessage:
-    """A streamed reply, so far.
-
-    Attributes:
-        finish_reason: The API's stop reason, once it has arrived.
-        complete: Whether its end has arrived.
-        usage: Tokens so far.
-    """
+    """The part of a streamed reply that has arrived."""
 
     def __init__(self) -> None:
         self.finish_reason: str | None = None
@@ -146,16 +131,8 @@ class StreamedMessage:
         return _usage(self._counts)
 
     def add(self, event: Any) -> None:
-        """Add one event.
-
-        Raises:
-            MalformedReplyError: The event is no object.
-            InBandError: The API reports an error in the middle of the stream.
-        """
-        if not isinstance(event, dict):
-            raise MalformedReplyError(f"an event is {type(event).__name__}, not an object.")
-        if event.get("error"):
-            raise _in_band(event)
+        """Add one event."""
+        event = checked_object(event, _STATUS)
         kind = event.get("type")
         delta = event.get("delta") or {}
         if kind == "message_start":
@@ -172,20 +149,13 @@ class StreamedMessage:
             self.complete = True
 
     def _count(self, usage: Any) -> None:
-        # Counts are running totals: the last value of each kind counts.
+        # The API sends running totals: keep the last value of each.
         if isinstance(usage, dict):
             self._counts |= {name: value for name, value in usage.items() if value is not None}
 
 
-def _in_band(data: dict[str, Any]) -> InBandError:
-    error = InBandError(data)
-    kind = data["error"].get("type") if isinstance(data["error"], dict) else None
-    error.status = _STATUS.get(str(kind), 500)
-    return error
-
-
 def _usage(usage: Any) -> CallUsage:
-    """Add up input tokens, which the API splits into fresh, written to a cache and read from it."""
+    """Add up input tokens: the API reports fresh, cache-written and cache-read ones separately."""
     if not isinstance(usage, dict):
         return CallUsage()
     read = [

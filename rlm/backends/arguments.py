@@ -1,4 +1,4 @@
-"""Checking what a user passes to a backend, before any SDK is imported."""
+"""Checks what a user passes to a backend, before any SDK is imported."""
 
 from __future__ import annotations
 
@@ -20,18 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 OURS = ("messages", "model", "n", "stream", "stream_options")
-"""Fields of a request that the engine fills in: no sampling argument may."""
+"""Fields of a request that only the engine sets, never a sampling argument."""
 
 LITELLM = ((1, 100), (1, 110))
-"""The releases of litellm that are taken; a release outside was once compromised."""
+"""The releases of litellm that we accept; one outside this range was compromised."""
 
 
 def provider_named(backend: str) -> Provider:
-    """Return a backend's row of the table.
-
-    Raises:
-        ConfigurationError: There is no such backend; the message lists those there are.
-    """
+    """Return a backend's row of the table."""
     if backend == NOTEBOOK.name:
         return NOTEBOOK
     provider = PROVIDERS.get(backend) if isinstance(backend, str) else None
@@ -44,15 +40,15 @@ def provider_named(backend: str) -> Provider:
 
 
 def validate(backend: str, backend_kwargs: Mapping[str, Any] | None = None) -> None:
-    """Check a backend and its keywords as far as that goes without importing an SDK.
+    """Check a backend and its keywords, as far as is possible without importing an SDK.
 
     Args:
         backend: The backend's name.
-        backend_kwargs: Its keywords, `model_name` among them.
+        backend_kwargs: Its keywords, including `model_name`.
 
     Raises:
         ConfigurationError: The backend is unknown, or a value is not allowed.
-        ArgumentError: A keyword is not taken; the message lists those that are.
+        ArgumentError: The backend does not take a keyword; the message lists those it takes.
         MissingPackageError: The backend's package is not installed.
         MissingKeyError: There is no API key; the message names its variable.
     """
@@ -84,12 +80,7 @@ def validate(backend: str, backend_kwargs: Mapping[str, Any] | None = None) -> N
 
 
 def check_sampling(sampling_args: Mapping[str, Any] | None) -> None:
-    """Check that sampling arguments leave the engine's own fields alone.
-
-    Raises:
-        ConfigurationError: They are no dictionary.
-        ArgumentError: They set a field that is the engine's.
-    """
+    """Check that sampling arguments do not set the engine's own fields."""
     if sampling_args is None:
         return
     if not isinstance(sampling_args, dict):
@@ -100,16 +91,12 @@ def check_sampling(sampling_args: Mapping[str, Any] | None) -> None:
     taken = sorted(set(OURS) & set(sampling_args))
     if taken:
         raise ArgumentError(
-            f"sampling_args may not set {', '.join(taken)}: the engine fills those in."
+            f"sampling_args may not set {', '.join(taken)}: only the engine sets those."
         )
 
 
 def check_package(provider: Provider) -> None:
-    """Check that the package that a backend needs is installed, without importing it.
-
-    Raises:
-        MissingPackageError: It is not, or its release is not one that is taken.
-    """
+    """Check that the package that a backend needs is installed, without importing it."""
     package = provider.sdk
     install = "rlm-kernel" if package == "openai" else f"rlm-kernel[{package}]"
     if importlib.util.find_spec(package) is None:
@@ -128,8 +115,8 @@ def _check_litellm(install: str) -> None:
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if not first <= numbers < before:
         raise MissingPackageError(
-            f"litellm {version} is installed, but only releases from {first[0]}.{first[1]} to "
-            f"below {before[0]}.{before[1]} are taken: pip install '{install}'",
+            f"litellm {version} is installed, but rlm takes only releases from "
+            f"{first[0]}.{first[1]} to below {before[0]}.{before[1]}: pip install '{install}'",
             name="litellm",
         )
 
@@ -144,18 +131,15 @@ def _check_numbers(kwargs: Mapping[str, Any]) -> None:
         )
     timeout = kwargs.get("timeout")
     if isinstance(timeout, (int, float)) and not isinstance(timeout, bool):
-        usable = timeout > 0
-    else:
-        usable = True
-        # A `Timeout` is one of the HTTP package's, which is not imported yet.
-        if timeout is not None and type(timeout).__name__ != "Timeout":
-            raise ArgumentError(
-                f"{spelled('timeout', BACKEND)} must be a number of seconds or the SDK's own "
-                f"Timeout, not {type(timeout).__name__}."
+        if not timeout > 0:
+            raise ConfigurationError(
+                f"{spelled('timeout', BACKEND)} is in seconds and must be above 0, not {timeout!r}."
             )
-    if not usable:
-        raise ConfigurationError(
-            f"{spelled('timeout', BACKEND)} is in seconds and must be above 0, not {timeout!r}."
+    # The name of its class, because the HTTP package is not imported yet.
+    elif timeout is not None and type(timeout).__name__ != "Timeout":
+        raise ArgumentError(
+            f"{spelled('timeout', BACKEND)} must be a number of seconds or the SDK's own "
+            f"Timeout, not {type(timeout).__name__}."
         )
     limit = kwargs.get("max_tokens")
     if limit is not None and (not isinstance(limit, int) or limit < 1):
@@ -165,7 +149,7 @@ def _check_numbers(kwargs: Mapping[str, Any]) -> None:
 
 
 def _check_mappings(kwargs: Mapping[str, Any]) -> None:
-    """Check headers and query parameters, of which no value is ever shown."""
+    """Check headers and query parameters; errors never show their values."""
     for name, example in (
         ("default_headers", "{'X-Title': 'my run'}"),
         ("default_query", "{'api-version': '1'}"),

@@ -1,4 +1,4 @@
-"""What the engine asks of a backend: a model's name and client, one protocol, one reply."""
+"""The interface between engine and backends: a model, its client, and its reply."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelSpec:
-    """A model that a run may ask, and through which client.
+    """A model that a run may ask, and how to make its client.
 
     Attributes:
-        name: The model's name, by which code asks for it.
+        name: The model's name, as the code in a cell gives it.
         backend: The backend's name.
-        backend_kwargs: What its client takes.
-        sampling_args: What each request carries, such as a temperature.
+        backend_kwargs: The client's keywords.
+        sampling_args: Fields of every request, such as a temperature.
     """
 
     name: str
@@ -34,10 +34,10 @@ class LMReply:
 
     Attributes:
         text: The reply's text; empty when the provider sent none.
-        model: The model that was asked (our name for it, not the provider's alias).
+        model: The model that was asked, by our name for it, not the provider's alias.
         usage: Tokens and cost as the provider reported them.
-        finish_reason: The provider's word, such as ``"stop"`` or ``"length"``.
-        reasoning: What the model thought, as far as the provider says so apart from the text.
+        finish_reason: As the provider says it, such as ``"stop"`` or ``"length"``.
+        reasoning: What the model thought, if it said so apart from the text.
     """
 
     text: str
@@ -48,11 +48,11 @@ class LMReply:
 
 
 class LMClient(Protocol):
-    """A provider's client: asks one model, retries nothing, owns its connections.
+    """A provider's client: it asks once, retries nothing, and owns its connections.
 
     Attributes:
         backend: The backend's name, such as ``"openai"``.
-        model_name: The model that it asks unless told otherwise.
+        model_name: The model that it asks by default.
         reports_cost: Whether the provider reports what a call cost.
     """
 
@@ -66,12 +66,12 @@ class LMClient(Protocol):
         """Ask the model once.
 
         Args:
-            messages: The chat so far; content is text, or parts in OpenAI's shape.
+            messages: The chat so far; content is text, or a list of OpenAI's parts.
             model: Another model of the same provider.
-            stream: Whether to have the reply streamed (the reply is returned whole all the same).
+            stream: Whether the provider streams the reply; it is returned whole either way.
 
         Raises:
-            BackendError: The provider failed; `rlm.backends.retry` decides what is tried again.
+            BackendError: The provider failed; `rlm.backends.retry` decides about retries.
         """
         ...
 

@@ -2,46 +2,57 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlm.events import CallUsage
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 class MalformedReplyError(ValueError):
-    """A reply lacks a part that the API promises; the message says which."""
+    """A reply breaks the API's format; the message says how."""
 
 
 class InBandError(Exception):
     """A reply with status 200 whose body is an error.
 
     Attributes:
-        status: The status that it names, or 500.
+        status: The status that its code or type stands for, or 500.
         body: The error's body.
     """
 
-    def __init__(self, body: dict[str, Any]) -> None:
+    def __init__(self, body: dict[str, Any], statuses: Mapping[str, int]) -> None:
         super().__init__("an error inside a reply")
         self.body = body
-        error = body.get("error")
-        code = error.get("code") if isinstance(error, dict) else None
+        error = body["error"] if isinstance(body["error"], dict) else {}
+        code = statuses.get(str(error.get("type")), error.get("code"))
         self.status = code if isinstance(code, int) and 400 <= code < 600 else 500  # noqa: PLR2004 - HTTP's error range
 
 
-def read_completion(data: Any) -> tuple[str, CallUsage, str | None]:
-    """Return a whole reply's text, usage and finish reason.
+def checked_object(data: Any, statuses: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """Return a whole reply or one event of a stream, which must be a JSON object and no error.
+
+    Args:
+        data: The parsed JSON.
+        statuses: The HTTP status by the type of an error.
 
     Raises:
-        MalformedReplyError: It has no choice.
-        InBandError: Its body is an error, whatever its status.
+        MalformedReplyError: It is no object.
+        InBandError: It is an error.
     """
     if not isinstance(data, dict):
         raise MalformedReplyError(f"a JSON object was expected, not {type(data).__name__}.")
     if data.get("error"):
-        raise InBandError(data)
-    choices = data.get("choices")
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        raise InBandError(data, statuses or {})
+    return data
+
+
+def read_completion(data: Any) -> tuple[str, CallUsage, str | None]:
+    """Return a whole reply's text, usage and finish reason."""
+    choice = _first_choice(checked_object(data))
+    if choice is None:
         raise MalformedReplyError("it has no 'choices'.")
-    choice = choices[0]
     message = choice.get("message")
     message = message if isinstance(message, dict) else {}
     text = content_text(message.get("content"))
@@ -51,13 +62,7 @@ def read_completion(data: Any) -> tuple[str, CallUsage, str | None]:
 
 
 class StreamedReply:
-    """A streamed reply, so far.
-
-    Attributes:
-        finish_reason: The provider's value, once it has arrived.
-        complete: Whether its end has arrived.
-        usage: Tokens and cost, once they have arrived.
-    """
+    """The part of a streamed reply that has arrived."""
 
     def __init__(self) -> None:
         self.finish_reason: str | None = None
@@ -72,24 +77,15 @@ class StreamedReply:
         return "".join(self._parts) or "".join(self._refusal)
 
     def add(self, chunk: Any) -> None:
-        """Add one chunk.
-
-        Raises:
-            MalformedReplyError: The chunk is no object.
-            InBandError: The provider reports an error in the middle of the stream.
-        """
-        if not isinstance(chunk, dict):
-            raise MalformedReplyError(f"a chunk is {type(chunk).__name__}, not an object.")
-        if chunk.get("error"):
-            raise InBandError(chunk)
+        """Add one chunk."""
+        chunk = checked_object(chunk)
         if chunk.get("usage"):
             self.usage = read_usage(chunk["usage"])
-        choices = chunk.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+        choice = _first_choice(chunk)
+        if choice is None:
             # The chunk with the usage is the last one, and has no choice.
             self.complete = self.complete or (bool(chunk.get("usage")) and bool(self._parts))
             return
-        choice = choices[0]
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._parts.append(content_text(delta.get("content")))
@@ -98,6 +94,12 @@ class StreamedReply:
         if reason is not None:
             self.finish_reason = reason
             self.complete = True
+
+
+def _first_choice(data: dict[str, Any]) -> dict[str, Any] | None:
+    choices = data.get("choices")
+    first = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else None
 
 
 def content_text(content: Any) -> str:
@@ -125,14 +127,14 @@ def read_usage(usage: Any) -> CallUsage:
 
 
 def _cost(usage: dict[str, Any]) -> float | None:
-    """Return the cost in USD (OpenRouter's usage accounting; others have taken up its fields)."""
+    """Return the cost in USD (OpenRouter's usage accounting, which other gateways copied)."""
     cost = _amount(usage.get("cost"))
     details = usage.get("cost_details")
     upstream = (
         _amount(details.get("upstream_inference_cost")) if isinstance(details, dict) else None
     )
     if upstream is not None and (usage.get("is_byok") or not cost):
-        # With a key of the user's own, `cost` is the gateway's fee alone.
+        # When the user brings the provider's key, `cost` is only the gateway's fee.
         return (cost or 0.0) + upstream
     return cost
 

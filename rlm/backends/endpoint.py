@@ -1,22 +1,21 @@
-"""Decides where requests go, and which key and headers go with them.
+"""Decides where requests go, and which key and headers they carry.
 
-The rules, so that nothing meant for one provider reaches another:
+These rules keep one provider's keys from another:
 
-- A key given in `backend_kwargs` goes to the address that is used, and nowhere else.
-- Without one, the key comes from the provider's own variable. The backend's name says who the
-  provider is, also with another `base_url` (a proxy of your own); except for `openai`, whose
-  API so many servers speak that its name says little: an `openai` with a `base_url` that is
-  not OpenAI's own gets `EMPTY`, as `vllm` always does.
+- A key given in `backend_kwargs` goes to the address in use, and nowhere else.
+- Without one, the key comes from the provider's own variable. The backend's name decides which
+  provider that is, even with another `base_url` (such as your own proxy). The exception is
+  `openai`, because many servers have its API: with a `base_url` that is not OpenAI's, it sends
+  the key `EMPTY`, as `vllm` always does.
 - `OPENAI_*` variables are one configuration: the backend `openai` uses `OPENAI_BASE_URL`, the key,
-  organisation, project and custom headers together, when no `base_url` is given or when it is
-  OpenAI's own. No other backend reads them. The same holds for the custom headers and tokens of
-  `ANTHROPIC_*`.
+  organisation, project and custom headers together, if no `base_url` is given or if it is
+  OpenAI's own. No other backend reads them. The custom headers and tokens of `ANTHROPIC_*` follow
+  the same rule.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -30,10 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 EMPTY = "EMPTY"
-"""The key for a server that needs none: the SDK requires one."""
+"""The key for a server that needs none, because the SDK requires one."""
 
 AZURE_API_VERSION = "2024-10-21"
-"""Azure's newest dated version of its API that is generally available."""
+"""Azure's newest dated API version that is generally available."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,7 @@ class Endpoint:
         provider: The backend's row of the table.
         base_url: The address; None when the SDK works it out (a data residency, a profile).
         api_key: The key; None when other credentials replace it.
-        headers: Headers beside the SDK's; the value None removes one of the SDK's.
+        headers: Headers in addition to the SDK's; None removes one of the SDK's.
         options: Further keywords for the SDK's constructor.
         secrets: Texts to redact from every message.
     """
@@ -63,26 +62,10 @@ class Endpoint:
         return public_url(str(address))
 
 
-def resolve(
-    provider: Provider,
-    backend_kwargs: Mapping[str, Any],
-    environment: Mapping[str, str] | None = None,
-) -> Endpoint:
-    """Work out the endpoint of a backend on the `openai` or `anthropic` SDK.
-
-    Args:
-        provider: The backend's row of the table.
-        backend_kwargs: As the user gave them.
-        environment: Environment variables; this process's by default.
-
-    Raises:
-        MissingKeyError: There is no key; the message names the variable.
-        ConfigurationError: A value cannot be used, or two contradict each other.
-    """
-    kwargs = dict(backend_kwargs)
-    env = ProviderEnvironment(provider, os.environ if environment is None else environment)
+def resolve(provider: Provider, kwargs: Mapping[str, Any]) -> Endpoint:
+    """Work out the endpoint of a backend on the `openai` or `anthropic` SDK."""
+    env = ProviderEnvironment(provider)
     given = str(kwargs["base_url"]) if kwargs.get("base_url") else None
-    # Whether the provider's own variables, taken together, say what is done.
     env.applies = given is None or _is_own(provider, given)
     base_url = given or env.base_url() or provider.base_url
     headers: dict[str, str | None] = {
@@ -97,14 +80,14 @@ def resolve(
     elif provider.name == "anthropic":
         key = _anthropic(kwargs, env, options)
         if not given and ("config" in options or "profile" in options):
-            base_url = env.base_url()  # else the profile's own
-    elif _has_identity(kwargs):
+            base_url = env.base_url()  # None: the profile's own
+    elif kwargs.get("workload_identity") is not None:
         key = None
     else:
         key = kwargs.get("api_key") or _key_for(provider, base_url, env)
     if provider.name == "portkey":
         _portkey(kwargs, str(key), headers)
-        key = EMPTY  # the gateway's key has a header of its own
+        key = EMPTY  # the gateway's key is in another header
     _account(provider, kwargs, env, options)
     for name in ("data_residency", "workload_identity", "webhook_secret", "websocket_base_url"):
         if kwargs.get(name) is not None:
@@ -136,7 +119,7 @@ def _is_own(provider: Provider, url: str) -> bool:
 def _key_for(provider: Provider, base_url: str | None, env: ProviderEnvironment) -> str:
     """Return the key from the environment that may go to an address, or `EMPTY`."""
     if provider.generic and not env.applies:
-        # `openai` at another provider's own address: that provider's own key.
+        # `openai` at another provider's address: that provider's key.
         if provider.name != "openai" or base_url is None:
             return EMPTY
         owner = next((p for p in PROVIDERS.values() if _is_own(p, base_url)), None)
@@ -156,14 +139,10 @@ def _missing(provider: Provider) -> MissingKeyError:
     )
 
 
-def _has_identity(kwargs: Mapping[str, Any]) -> bool:
-    return kwargs.get("workload_identity") is not None
-
-
 def _account(
     provider: Provider, kwargs: Mapping[str, Any], env: ProviderEnvironment, options: dict[str, Any]
 ) -> None:
-    """Add organisation and project: the user's own, or OpenAI's variables for OpenAI."""
+    """Add organisation and project: as given, or for OpenAI from its variables."""
     if provider.sdk != "openai":
         return
     openai = provider.name == "openai"
@@ -171,38 +150,44 @@ def _account(
     options["project"] = kwargs.get("project") or (env.get("PROJECT_ID") if openai else None)
 
 
-def _one_of(kwargs: Mapping[str, Any], backend: str, names: tuple[str, ...]) -> str | None:
-    """Return the one credential that was given, or None.
+def _credential(
+    kwargs: Mapping[str, Any],
+    env: ProviderEnvironment,
+    options: dict[str, Any],
+    given_as: tuple[str, ...],
+    token: tuple[str, str],
+) -> str | None:
+    """Choose one credential: return a key, or add another one to `options`.
 
-    Raises:
-        ConfigurationError: There is more than one.
+    `token` is the variable and the option of a token, which the environment may have for a key.
     """
-    given = [name for name in names if kwargs.get(name)]
+    given = [name for name in given_as if kwargs.get(name)]
     if len(given) > 1:
         raise ConfigurationError(
-            f"Give the backend {backend!r} one credential, not {len(given)}: {', '.join(given)}."
+            f"Give the backend {env.provider.name!r} one credential, not {len(given)}: "
+            f"{', '.join(given)}."
         )
-    return given[0] if given else None
+    if given:
+        options |= {name: kwargs[name] for name in given if name != "api_key"}
+        return kwargs.get("api_key")
+    key = env.key()
+    if key is None:
+        variable, option = token
+        options[option] = env.get(variable)
+        if options[option] is None:
+            raise _missing(env.provider)
+    return key
 
 
 def _anthropic(
     kwargs: Mapping[str, Any], env: ProviderEnvironment, options: dict[str, Any]
 ) -> str | None:
-    """Choose one credential; given one, the SDK looks for no other."""
-    given = _one_of(
-        kwargs, "anthropic", ("api_key", "auth_token", "credentials", "config", "profile")
-    )
-    for name in ("middleware", "open_telemetry", "webhook_key", given):
-        if name and name != "api_key" and kwargs.get(name) is not None:
+    """Choose one credential: with one, the SDK does not look for others."""
+    for name in ("middleware", "open_telemetry", "webhook_key"):
+        if kwargs.get(name) is not None:
             options[name] = kwargs[name]
-    if given:
-        return kwargs.get("api_key")
-    key = env.key()
-    if key is None and (token := env.get("AUTH_TOKEN")):
-        options["auth_token"] = token
-    elif key is None:
-        raise _missing(env.provider)
-    return key
+    names = ("api_key", "auth_token", "credentials", "config", "profile")
+    return _credential(kwargs, env, options, names, ("AUTH_TOKEN", "auth_token"))
 
 
 def _azure(
@@ -211,8 +196,8 @@ def _azure(
     options: dict[str, Any],
     base_url: str | None,
 ) -> Any:
-    """Choose Azure's address, version and credential; an address alone is that of its v1 API."""
-    env.applies = True  # there is no address that all of Azure's customers share
+    """Choose Azure's address, version and credential; a `base_url` is the address of its v1 API."""
+    env.applies = True  # each of Azure's customers has another address
     endpoint = kwargs.get("azure_endpoint") or (None if base_url else env.get("ENDPOINT"))
     if bool(endpoint) == bool(base_url):
         raise ConfigurationError(
@@ -229,27 +214,13 @@ def _azure(
             options["azure_deployment"] = deployment
     if version:
         options["api_version"] = version
-    given = _one_of(
-        kwargs, "azure_openai", ("api_key", "azure_ad_token", "azure_ad_token_provider")
-    )
-    if given and given != "api_key":
-        options[given] = kwargs[given]
-    if given:
-        return kwargs.get("api_key")
-    key = env.get("API_KEY")
-    if key is None and (token := env.get("AD_TOKEN")):
-        options["azure_ad_token"] = token
-    elif key is None:
-        raise _missing(env.provider)
-    return key
+    names = ("api_key", "azure_ad_token", "azure_ad_token_provider")
+    return _credential(kwargs, env, options, names, ("AD_TOKEN", "azure_ad_token"))
 
 
 def _portkey(kwargs: Mapping[str, Any], key: str, headers: dict[str, str | None]) -> None:
-    """Say to the gateway what its own SDK says, in headers.
-
-    Source: Portkey's inference API, "Headers".
-    """
-    # Without one of the provider's own, no Authorization: the gateway would hand it on.
+    """Add the headers that Portkey's SDK sends (Portkey's inference API, "Headers")."""
+    # The gateway passes `Authorization` on to the provider: send none but the user's.
     headers.setdefault("Authorization", kwargs.get("Authorization"))
     headers["x-portkey-api-key"] = key
     for name in ("provider", "virtual_key", "config", "trace_id", "metadata"):
@@ -260,11 +231,11 @@ def _portkey(kwargs: Mapping[str, Any], key: str, headers: dict[str, str | None]
 
 
 def _check_sendable(value: object, provider: Provider, what: str | None = None) -> None:
-    """Refuse what no HTTP header can hold, here and without showing it."""
+    """Refuse a value that no HTTP header can hold, without showing it."""
     if isinstance(value, str) and not (value.isascii() and value.isprintable()):
         raise ConfigurationError(
             f"{what or 'The API key'} for the backend {provider.name!r} holds a line break or "
-            "another character that cannot be sent. Look for a copying mistake in "
+            "another character that cannot be sent. Check that you copied it correctly to "
             f"{provider.key_variable or 'backend_kwargs'}."
         )
 
@@ -272,7 +243,7 @@ def _check_sendable(value: object, provider: Provider, what: str | None = None) 
 def _secrets(
     kwargs: Mapping[str, Any], key: object, headers: Mapping[str, str | None], options: Any
 ) -> Iterable[str]:
-    found = {*secret_values(dict(kwargs)), *secret_values(options)}
+    found = {*secret_values(kwargs), *secret_values(options)}
     found.update(value for value in headers.values() if value)
     if isinstance(key, str):
         found.add(key)

@@ -1,4 +1,4 @@
-"""The HTTP connections under an SDK: one pool per client, and a filter on outgoing headers."""
+"""The HTTP client under an SDK: its connection pool, and a filter on outgoing headers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 READ_TIMEOUT = 600.0
-"""Seconds without a byte from the provider: a plain request waits for the complete reply."""
+"""Seconds without a byte from the provider; a plain request waits so long for its whole reply."""
 
 CONNECT_TIMEOUT = 10.0
 """Seconds to establish a connection."""
@@ -20,6 +20,7 @@ IDLE_CONNECTIONS = 256
 """Connections kept open for later calls; the rate limiter bounds how many run at once."""
 
 IDLE_SECONDS = 30.0
+"""Seconds that an unused connection stays open."""
 
 _SDK_HEADERS = frozenset(
     {
@@ -41,25 +42,25 @@ _SDK_HEADERS = frozenset(
 
 
 def http_module(sdk: ModuleType) -> ModuleType:
-    """Return the HTTP package under the `openai` or `anthropic` SDK: `httpx2`, formerly `httpx`."""
+    """Return the HTTP package of the `openai` or `anthropic` SDK: `httpx2`, formerly `httpx`."""
     roots = (base.__module__.partition(".")[0] for base in sdk.DefaultAsyncHttpxClient.__mro__)
     return importlib.import_module(next(root for root in roots if root in {"httpx", "httpx2"}))
 
 
 def timeouts(http: ModuleType, timeout: Any) -> Any:
-    """Return `http`'s timeouts for a number of seconds, None (the default) or such an object."""
+    """Return the HTTP package's `Timeout` for seconds, for None (the default), or as given."""
     if isinstance(timeout, http.Timeout):
         return timeout
     seconds = READ_TIMEOUT if timeout is None else float(timeout)
-    # No timeout for a place in the pool: the rate limiter bounds the number of calls.
+    # A call never waits for the pool: the rate limiter bounds the number of calls.
     return http.Timeout(seconds, connect=min(seconds, CONNECT_TIMEOUT), pool=None)
 
 
 def connections(http: ModuleType, timeout: Any, own_headers: Iterable[str]) -> Any:
     """Return an HTTP client for an SDK that sends `own_headers` and the SDK's, and no others.
 
-    It follows no redirects: a provider's API has none, and following one would send the prompt
-    and headers with keys to another host.
+    It follows no redirects: a provider's API has none, and one would take the prompt and the
+    headers with keys to another host.
     """
     return http.AsyncClient(
         timeout=timeout,
@@ -76,7 +77,7 @@ def connections(http: ModuleType, timeout: Any, own_headers: Iterable[str]) -> A
 
 @functools.cache
 def _certificates(http: ModuleType) -> Any:
-    # Reading the certificates takes most of the 50 ms that building a client costs.
+    # Cached: reading the certificates takes most of the 50 ms that a new client takes.
     return http.create_ssl_context()
 
 
@@ -84,7 +85,7 @@ def _guard(own: frozenset[str]) -> Callable[[Any], Awaitable[None]]:
     """Return a hook that removes every header that is neither ours nor the SDK's.
 
     The SDKs add organisation, project and other headers from the environment to every request,
-    whichever provider it goes to, and a later release may add more.
+    to whatever provider, and a later release may add more.
     """
     allowed = _SDK_HEADERS | own
 

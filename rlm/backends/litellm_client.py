@@ -1,15 +1,16 @@
-"""Any provider that `litellm` knows, through its `acompletion`.
+"""Asks any provider that `litellm` knows, through its `acompletion`.
 
-litellm reads keys from the environment by the provider's name in the model's (`deepseek/...`).
-For providers with OpenAI's API it falls back on `OPENAI_API_KEY`, and the `openai` SDK under it
-adds OpenAI's organisation, project and custom headers, whichever the provider. To prevent both,
-such providers get an `openai` client that is built here.
+litellm finds a key in the environment by the provider that the model's name begins with
+(`deepseek/...`). For a provider with OpenAI's API it falls back on `OPENAI_API_KEY`, and the
+`openai` SDK under it adds OpenAI's organisation, project and custom headers. To prevent both, we
+build the `openai` client for such a provider.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import openai
@@ -27,21 +28,20 @@ from rlm.backends.endpoint import EMPTY, Endpoint, resolve
 from rlm.backends.openai_client import OpenAIClient
 from rlm.backends.providers import PROVIDERS
 from rlm.errors import BackendError, ConfigurationError, ContextWindowError, MissingKeyError
-from rlm.events import CallUsage
 from rlm.secret_values import secret_values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rlm.backends.providers import Provider
-    from rlm.events import Message
+    from rlm.events import CallUsage, Message
 
-# At import litellm would otherwise fetch its price list from the network.
+# Without it, importing litellm fetches its price list from the network.
 os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
 litellm: Any = importlib.import_module("litellm")
 
 AMBIENT = ("OPENAI_CUSTOM_HEADERS", "OPENAI_ORG_ID", "OPENAI_ORGANIZATION", "OPENAI_PROJECT_ID")
-"""What the `openai` SDK, or litellm for it, adds to every request."""
+"""Variables that the `openai` SDK, or litellm for it, adds to every request."""
 
 _ON_OPENAI_SDK = frozenset({"azure", "azure_text", "custom_openai", "text-completion-openai"})
 _PASSED_ON = (
@@ -61,16 +61,9 @@ _PASSED_ON = (
 class LiteLLMClient:
     """A client of the provider that the model's name begins with.
 
-    Args:
-        provider: litellm's row of the table.
-        backend_kwargs: As the user gave them.
-        sampling_args: Fields for every request, over those of `backend_kwargs`.
-
     Attributes:
-        backend: ``"litellm"``.
-        model_name: The model that it asks unless told otherwise.
-        reports_cost: Whether litellm knows what the model costs.
-        max_retries: How often the gate may ask again; None is the gate's default.
+        reports_cost: Whether litellm knows the model's price.
+        max_retries: How often the rate limiter may ask again; None is its default.
     """
 
     def __init__(
@@ -79,7 +72,7 @@ class LiteLLMClient:
         backend_kwargs: Mapping[str, Any],
         sampling_args: Mapping[str, Any] | None = None,
     ) -> None:
-        # Or it prints advice to stdout at every error.
+        # Without it, litellm prints advice to stdout at every error.
         litellm.suppress_debug_info = True
         kwargs = dict(backend_kwargs)
         self.backend = provider.name
@@ -87,21 +80,15 @@ class LiteLLMClient:
         self.max_retries: int | None = kwargs.get("max_retries")
         self._kwargs = kwargs
         self._base_url = kwargs.get("base_url") or kwargs.get("api_base")
-        self._sampling = {
-            name: value
-            for name, value in {
-                **(kwargs.get("sampling_args") or {}),
-                **(sampling_args or {}),
-            }.items()
-            if value is not None
-        }
+        sampling = {**(kwargs.get("sampling_args") or {}), **(sampling_args or {})}
+        self._sampling = {name: value for name, value in sampling.items() if value is not None}
         self._endpoint = Endpoint(
             provider=provider,
             base_url=self._base_url,
             api_key=kwargs.get("api_key"),
             headers={},
             options={},
-            # litellm reads keys itself, from whichever variable is a provider's.
+            # litellm itself reads keys, from any provider's variable.
             secrets=tuple(
                 {
                     *secret_values(kwargs),
@@ -117,17 +104,7 @@ class LiteLLMClient:
     async def complete(
         self, messages: Sequence[Message], *, model: str | None = None, stream: bool = False
     ) -> LMReply:
-        """Ask the model once.
-
-        Args:
-            messages: The chat so far; content is text, or parts in OpenAI's shape.
-            model: Another model, of this or another provider.
-            stream: Whether to have the reply streamed (the reply is returned whole all the same).
-
-        Raises:
-            BackendError: The provider failed.
-            MissingKeyError: There is no key for the model's provider.
-        """
+        """Ask a model of any provider once; see `LMClient.complete`."""
         asked = model or self.model_name
         outcome = await self._ask(list(messages), asked, stream=stream)
         if isinstance(outcome, Exception):
@@ -135,7 +112,7 @@ class LiteLLMClient:
         return outcome
 
     async def close(self) -> None:
-        """Close the connections of the clients made here; litellm keeps its own."""
+        """Close the clients that we built; litellm keeps its own."""
         clients, self._clients = self._clients, []
         self._routes.clear()
         for client in clients:
@@ -200,7 +177,7 @@ class LiteLLMClient:
         }
 
     def _route(self, model: str) -> dict[str, Any]:
-        """Decide which provider a model's requests go to, and with which key."""
+        """Decide which provider a model's requests go to, and their key."""
         key = self._kwargs.get("api_key")
         _, provider, found_key, found_base = litellm.get_llm_provider(
             model,
@@ -225,7 +202,7 @@ class LiteLLMClient:
         if provider == "custom_openai" or provider in litellm.openai_compatible_providers:
             key = key or found_key or (EMPTY if self._base_url else None)
             if key is None:
-                # litellm would go on to try OPENAI_API_KEY.
+                # litellm would try OPENAI_API_KEY next.
                 raise MissingKeyError(
                     f"No API key for {provider!r} (model {model!r}): set the environment "
                     "variable that litellm names for it, or pass backend_kwargs['api_key']."
@@ -235,7 +212,7 @@ class LiteLLMClient:
         return route
 
     def _clean(self, provider: Provider, base_url: str | None, key: str | None) -> dict[str, Any]:
-        """Return key, address and an `openai` client that adds nothing to them."""
+        """Return key, address, and an `openai` client that sends nothing from the environment."""
         kwargs = {
             "model_name": self.model_name,
             "base_url": base_url,
@@ -267,7 +244,7 @@ class LiteLLMClient:
 
 
 def _price(model: str, tokens_in: int, tokens_out: int) -> float | None:
-    """Return what litellm's price list says, or None for a model that is not in it."""
+    """Return the cost in USD by litellm's price list; None for a model that is not in it."""
     try:
         prices = litellm.cost_per_token(
             model=model, prompt_tokens=tokens_in, completion_tokens=tokens_out
@@ -275,15 +252,11 @@ def _price(model: str, tokens_in: int, tokens_out: int) -> float | None:
     except Exception:  # noqa: BLE001 - litellm raises bare exceptions for an unknown model
         return None
     total = sum(prices)
-    # For a model that it does not know, its estimate can be zero.
+    # For an unknown model, litellm's estimate can be zero.
     return float(total) if total > 0 or tokens_in + tokens_out == 0 else None
 
 
 def _priced(model: str, usage: CallUsage) -> CallUsage:
     if usage.cost is not None or usage.input_tokens is None or usage.output_tokens is None:
         return usage
-    return CallUsage(
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cost=_price(model, usage.input_tokens, usage.output_tokens),
-    )
+    return replace(usage, cost=_price(model, usage.input_tokens, usage.output_tokens))

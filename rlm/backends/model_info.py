@@ -1,12 +1,12 @@
-"""How many tokens a prompt may have, for models that are widely used."""
+"""The context windows of widely used models."""
 
 from __future__ import annotations
 
 import re
 
-# Where a provider tells the prompt's share of the window (GPT-5: 272,000 of 400,000), that is
-# the figure here. Longest prefix wins. A model that is not here has an unknown window, and an
-# unknown window refuses nothing: better none than a wrong one. Source: the providers' model pages.
+# Tokens of a prompt, by the beginning of a model's name; the longest prefix wins. Where a provider
+# limits the prompt to a part of the window (GPT-5: 272,000 of 400,000), that part. The window of
+# any other model is unknown, and refuses nothing. Source: the providers' model pages.
 _WINDOWS = {
     "gpt-3.5-turbo": 16_385,
     "gpt-4": 8_192,
@@ -76,14 +76,14 @@ _WINDOWS = {
     "mistral-small-2603": 262_144,
 }
 KNOWN_MODELS = tuple(_WINDOWS)
-"""Names, and beginnings of names, of models that are widely used."""
+"""Names of widely used models, and beginnings of such names."""
 
 # What may follow a prefix: a variant of the same model. `gpt-4` must not claim `gpt-45`.
 _VARIANT = re.compile(r"$|[-@:]")
 
 
 def context_window(model: str) -> int | None:
-    """Return how many tokens a model's prompt may have, or None when that is not known.
+    """Return how many tokens a model's prompt may have; None if that is unknown.
 
     Args:
         model: The model's name, with or without provider prefixes such as ``"openai/"`` or

@@ -1,6 +1,6 @@
-"""The backend `notebook`: the models of a person's kernel, asked through its sub-call server.
+"""The backend `notebook`: asks the models of a notebook kernel through its sub-call server.
 
-A kernel of the kernelspec `rlm` has no keys. A run that is started in it (by `%%rlm`, say) asks
+A kernel of the kernelspec `rlm` has no keys. A run that starts in it (by `%%rlm`, say) asks
 `rlm.api.subcall_server`, outside the kernel, over the kernel's control channel.
 """
 
@@ -25,11 +25,7 @@ NAME = "notebook"
 
 
 def person_kernel() -> NotebookKernel:
-    """Return the kernel that this process is.
-
-    Raises:
-        ConfigurationError: It is no person's kernel, or nobody answers its calls.
-    """
+    """Return this process's notebook kernel; refuse a process that has none with a model."""
     inside = sys.modules.get("rlm_kernel.guest.notebook_kernel")
     kernel: NotebookKernel | None = None
     if inside is not None and inside.NotebookKernel.initialized():
@@ -43,11 +39,7 @@ def person_kernel() -> NotebookKernel:
 
 
 class NotebookClient:
-    """Asks through the kernel; nothing is retried or priced here, the sub-call server does.
-
-    Args:
-        model_name: One of the models that the sub-call server knows.
-    """
+    """Asks one of the sub-call server's models; that server does retries and prices."""
 
     backend = NAME
     reports_cost = False
@@ -60,12 +52,8 @@ class NotebookClient:
     async def complete(
         self, messages: Sequence[Message], *, model: str | None = None, stream: bool = False
     ) -> LMReply:
-        """Ask the model once.
-
-        Raises:
-            BackendError: The sub-call server or its provider failed.
-        """
-        del stream  # the reply comes whole
+        """Ask the model once; see `LMClient.complete`."""
+        del stream  # the sub-call server sends the reply whole
         name = model or self.model_name
         future = self._kernel.ask_host("chat", list(messages), name)
         try:
@@ -78,7 +66,7 @@ class NotebookClient:
         return _reply(json.loads(value), name)
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the kernel's channel stays open."""
 
 
 def _reply(found: Mapping[str, Any], name: str) -> LMReply:

@@ -1,4 +1,4 @@
-"""Every provider whose API is OpenAI's chat completions, through the `openai` SDK."""
+"""Asks every provider that serves OpenAI's chat completions API, through the `openai` SDK."""
 
 from __future__ import annotations
 
@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any
 import openai
 
 from rlm.backends.chat_format import StreamedReply, read_completion
+from rlm.backends.endpoint import EMPTY
 from rlm.backends.sdk_client import SDKClient
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from rlm.backends.base import LMReply
-    from rlm.backends.endpoint import Endpoint
     from rlm.errors import BackendError
-    from rlm.events import CallUsage, Message
+    from rlm.events import Message
 
 REFUSALS = frozenset({400, 404, 405, 415, 422, 501})
+"""Statuses with which servers refuse a parameter that they do not know."""
+
 _USAGE = re.compile(r"stream_options|include_usage")
 _STREAM = re.compile(r"\bstream(ing|ed|s)?\b", re.IGNORECASE)
 
 
 class _Mode(IntEnum):
-    """How a reply is asked for; a server that refuses one is asked in the next."""
+    """How to ask for a reply; a server that refuses one mode is asked in a later one."""
 
     STREAM_WITH_USAGE = 0
     STREAM = 1
@@ -33,46 +35,18 @@ class _Mode(IntEnum):
 
 
 class OpenAIClient(SDKClient):
-    """A chat completions client.
+    """A client of the chat completions API."""
 
-    Args:
-        endpoint: Where requests go.
-        backend_kwargs: As the user gave them.
-        sampling_args: Fields for every request, over those of `backend_kwargs`.
-    """
-
+    sdk = openai
     path = "/chat/completions"
-
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        backend_kwargs: Mapping[str, Any],
-        sampling_args: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(openai, endpoint, backend_kwargs, sampling_args)
-        if (
-            endpoint.provider.renames_max_tokens
-            and endpoint.api_key != "EMPTY"
-            and "max_tokens" in self._sampling
-        ):
-            # OpenAI's newer models refuse the old name; other servers know only that.
-            limit = self._sampling.pop("max_tokens")
-            self._sampling.setdefault("max_completion_tokens", limit)
-        self._mode = _Mode.STREAM_WITH_USAGE
+    read = staticmethod(read_completion)
+    streamed = StreamedReply
+    _mode = _Mode.STREAM_WITH_USAGE
 
     async def complete(
         self, messages: Sequence[Message], *, model: str | None = None, stream: bool = False
     ) -> LMReply:
-        """Ask the model once.
-
-        Args:
-            messages: The chat so far; content is text, or parts in OpenAI's shape.
-            model: Another model of the same provider.
-            stream: Whether to have the reply streamed (the reply is returned whole all the same).
-
-        Raises:
-            BackendError: The provider failed.
-        """
+        """Ask the model once; see `LMClient.complete`."""
         asked = model or self.model_name
         body = {
             "model": asked,
@@ -92,6 +66,17 @@ class OpenAIClient(SDKClient):
                 raise outcome
             mode = fallback
 
+    def _renamed(self, sampling: dict[str, Any]) -> dict[str, Any]:
+        endpoint = self._endpoint
+        if (
+            endpoint.provider.renames_max_tokens
+            and endpoint.api_key != EMPTY
+            and "max_tokens" in sampling
+        ):
+            # OpenAI's newer models refuse the old name; other servers know only that one.
+            sampling.setdefault("max_completion_tokens", sampling.pop("max_tokens"))
+        return sampling
+
     def _open(self) -> Any:
         endpoint = self._endpoint
         options = dict(endpoint.options)
@@ -99,7 +84,7 @@ class OpenAIClient(SDKClient):
         if "api_version" in options:
             arguments |= options
             client = self._build(openai.AsyncAzureOpenAI, **arguments)
-            # Up to openai 2 the SDK takes a token from the environment even beside a key.
+            # Up to openai 2 the SDK takes a token from the environment even when it has a key.
             if "azure_ad_token" not in options and hasattr(client, "_azure_ad_token"):
                 client._azure_ad_token = None  # noqa: SLF001 - no public way
         else:
@@ -116,12 +101,6 @@ class OpenAIClient(SDKClient):
         client.webhook_secret = options.get("webhook_secret")
         return client
 
-    def _read(self, data: Any) -> tuple[str, CallUsage, str | None]:
-        return read_completion(data)
-
-    def _incoming(self) -> StreamedReply:
-        return StreamedReply()
-
 
 def _in_mode(body: dict[str, Any], mode: _Mode) -> dict[str, Any]:
     if mode is _Mode.STREAM_WITH_USAGE:
@@ -132,7 +111,7 @@ def _in_mode(body: dict[str, Any], mode: _Mode) -> dict[str, Any]:
 
 
 def _fallback(error: BackendError, mode: _Mode) -> _Mode | None:
-    """Return how to ask again a server that refused what only streaming asks of it."""
+    """Return the mode to ask in after an error about streaming; None for any other error."""
     if error.status not in REFUSALS or mode is _Mode.PLAIN:
         return None
     text = str(error)

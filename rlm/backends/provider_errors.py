@@ -1,4 +1,4 @@
-"""Turning what goes wrong at a provider into an error that says what to do about it."""
+"""Makes errors of what goes wrong at a provider; each says what to do about it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import email.utils
 import math
 import re
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from rlm.backends.endpoint import EMPTY
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from rlm.backends.endpoint import Endpoint
 
 LONGEST = 500
-"""Characters of a provider's own words that a message quotes."""
+"""Characters of a provider's message that ours quotes."""
 
-REQUEST_TIMEOUT, CONFLICT, TOO_LARGE, TOO_MANY = 408, 409, 413, 429
-REDIRECTS, SERVER_ERRORS = range(300, 400), 500
-
+_RETRYABLE = (
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.CONFLICT,
+    HTTPStatus.TOO_MANY_REQUESTS,
+)
 _TOO_LONG = re.compile(
     r"context[_ ]length|context[_ ]window|context[_ ]size|context limit|maximum context"
     r"|prompt is too long|input is too long|string too long|max_model_len"
@@ -44,33 +47,24 @@ def from_status(
     body: Any,
     headers: Mapping[str, str] | None = None,
 ) -> BackendError:
-    """Return the error for a provider's refusal.
-
-    Args:
-        endpoint: Whom the request was for.
-        model: The model that was asked.
-        status: The HTTP status.
-        body: The reply's body: parsed JSON, or text.
-        headers: The reply's headers.
-    """
+    """Return the error for a provider's refusal; `body` is its parsed JSON, or text."""
     headers = headers or {}
     said = provider_words(body)
-    quoted = scrub(said, endpoint.secrets)
-    if len(quoted) > LONGEST:
-        quoted = quoted[:LONGEST] + " ..."
+    quoted = _quoted(said, endpoint) or "no message"
     backend = endpoint.provider.name
-    first = f"{backend} answered HTTP {status} for the model {model!r}: {quoted or 'no message'}"
+    first = f"{backend} answered HTTP {status} for the model {model!r}: {quoted}"
     if not first.endswith((".", "!", "?")):
         first += "."
-    if status in {400, TOO_LARGE, 422, 500} and _TOO_LONG.search(said):
+    if status in {400, 413, 422, 500} and _TOO_LONG.search(said):
         return ContextWindowError(
             f"{first} The prompt is longer than the model takes: send less text at once.",
             backend=backend,
             model=model,
             status=status,
         )
-    again = status in {REQUEST_TIMEOUT, CONFLICT, TOO_MANY} or status >= SERVER_ERRORS
-    if headers.get("x-should-retry") == "false" or (status == TOO_MANY and _HOPELESS.search(said)):
+    again = status in _RETRYABLE or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    used_up = status == HTTPStatus.TOO_MANY_REQUESTS and _HOPELESS.search(said)
+    if headers.get("x-should-retry") == "false" or used_up:
         again = False
     return BackendError(
         " ".join(part for part in (first, _advice(endpoint, status, headers)) if part),
@@ -78,12 +72,12 @@ def from_status(
         model=model,
         status=status,
         retryable=again,
-        retry_after=retry_after(headers),
+        retry_after=_retry_after(headers),
     )
 
 
 def from_network(endpoint: Endpoint, model: str, cause: BaseException) -> BackendError:
-    """Return the error for a request that got no reply, or only a part of one."""
+    """Return the error for a request that got no complete reply."""
     backend = endpoint.provider.name
     if "Timeout" in type(cause).__name__:
         text = f"{backend} did not answer in time at {endpoint.shown} for the model {model!r}."
@@ -96,50 +90,38 @@ def from_network(endpoint: Endpoint, model: str, cause: BaseException) -> Backen
             f"{backend} could not be reached at {endpoint.shown} for the model {model!r}: "
             f"{reason.rstrip('.')}. Check the network and base_url."
         )
-    return BackendError(text, backend=backend, model=model, retryable=True)
+    return _error(endpoint, model, text, retryable=True)
 
 
 def malformed(endpoint: Endpoint, model: str, what: str) -> BackendError:
-    """Return the error for a reply that is no reply of the API's."""
-    backend = endpoint.provider.name
-    said = scrub(what, endpoint.secrets)
-    if len(said) > LONGEST:
-        said = said[:LONGEST] + " ..."
-    return BackendError(
-        f"{backend} sent a malformed reply for the model {model!r}: {said} "
-        f"Check that base_url ({endpoint.shown}) is the API's.",
-        backend=backend,
-        model=model,
-        retryable=True,
+    """Return the error for a reply that breaks the API's format."""
+    text = (
+        f"{endpoint.provider.name} sent a malformed reply for the model {model!r}: "
+        f"{_quoted(what, endpoint)} Check that base_url ({endpoint.shown}) is the API's."
     )
+    return _error(endpoint, model, text, retryable=True)
 
 
 def unsendable(endpoint: Endpoint, model: str, cause: Exception) -> BackendError:
-    """Return the error for a request that the SDK could not even build."""
-    backend = endpoint.provider.name
-    return BackendError(
-        f"The request to {backend} for the model {model!r} could not be built: "
+    """Return the error for a request that the SDK could not build."""
+    text = (
+        f"The request to {endpoint.provider.name} for the model {model!r} could not be built: "
         f"{scrub(f'{type(cause).__name__}: {cause}', endpoint.secrets)[:LONGEST]}. "
-        "Check backend_kwargs and sampling_args.",
-        backend=backend,
-        model=model,
+        "Check backend_kwargs and sampling_args."
     )
+    return _error(endpoint, model, text)
 
 
 def cut(endpoint: Endpoint, model: str, characters: int) -> BackendError:
-    """Return the error for a streamed reply that ended before its end."""
+    """Return the error for a streamed reply that broke off."""
     backend = endpoint.provider.name
-    return BackendError(
-        f"{backend} broke off its reply for the model {model!r} after {characters:,} characters.",
-        backend=backend,
-        model=model,
-        retryable=True,
-    )
+    text = f"{backend} broke off its reply for the model {model!r} after {characters:,} characters."
+    return _error(endpoint, model, text, retryable=True)
 
 
 def provider_words(body: Any) -> str:
-    """Return what a provider says in an error's body, in whatever shape it says it."""
-    if isinstance(body, list) and body:  # Gemini wraps its errors so
+    """Return the message in the body of an error, in any of the shapes that providers use."""
+    if isinstance(body, list) and body:  # Gemini
         body = body[0]
     if not isinstance(body, dict):
         return " ".join(_TAGS.sub(" ", body).split()) if isinstance(body, str) else ""
@@ -147,7 +129,7 @@ def provider_words(body: Any) -> str:
     if not isinstance(error, dict):
         return str(error)
     message = error.get("message") or error.get("detail") or error.get("msg") or ""
-    if isinstance(message, list):  # FastAPI; `input` would quote the whole prompt
+    if isinstance(message, list):  # FastAPI; its `input` holds the whole prompt
         message = "; ".join(
             f"{i.get('loc')}: {i.get('msg')}" if isinstance(i, dict) else str(i) for i in message
         )
@@ -156,12 +138,21 @@ def provider_words(body: Any) -> str:
     if isinstance(code, str) and code and code not in str(message):
         words.append(f"({code})")
     raw = (error.get("metadata") or {}).get("raw") if isinstance(error.get("metadata"), dict) else 0
-    if isinstance(raw, str) and raw:  # OpenRouter: what the provider behind it said
+    if isinstance(raw, str) and raw:  # OpenRouter: the upstream provider's message
         words.append(f"[{raw}]")
     return " ".join(words)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def _error(endpoint: Endpoint, model: str, text: str, *, retryable: bool = False) -> BackendError:
+    return BackendError(text, backend=endpoint.provider.name, model=model, retryable=retryable)
+
+
+def _quoted(text: str, endpoint: Endpoint) -> str:
+    text = scrub(text, endpoint.secrets)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Return the seconds that a reply's headers ask to wait (RFC 9110, section 10.2.3)."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         value = headers.get(name)
@@ -181,7 +172,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 def _advice(endpoint: Endpoint, status: int, headers: Mapping[str, str]) -> str:
     provider = endpoint.provider
-    if status in REDIRECTS:
+    if 300 <= status < 400:  # noqa: PLR2004 - HTTP's range of redirects
         target = public_url(headers.get("location", "")) or "another address"
         return f"It redirects to {target}: set base_url to the address that answers."
     if status in {401, 403}:
@@ -196,5 +187,5 @@ def _advice(endpoint: Endpoint, status: int, headers: Mapping[str, str]) -> str:
     return {
         402: "The account has no credit left.",
         404: f"Check model_name ({endpoint.shown} was asked).",
-        TOO_MANY: "Its rate limit or the account's quota is used up.",
+        429: "Its rate limit or the account's quota is used up.",
     }.get(status, "")

@@ -1,4 +1,4 @@
-"""The table of providers: where each is, which variable holds its key, what its client takes."""
+"""The table of providers: address, key variable, and keywords of the client."""
 
 from __future__ import annotations
 
@@ -18,28 +18,29 @@ COMMON = (
     "http_client",
     "sampling_args",
 )
-"""Keywords that every client on an SDK of its provider takes."""
+"""Keywords that every client on the `openai` or `anthropic` SDK takes."""
 
 ACCOUNT = ("organization", "project")
+"""Keywords that say which account pays."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """What sets one backend apart from the others.
+    """How one backend differs from the others.
 
     Attributes:
         name: The backend's name.
-        sdk: The package that speaks to it.
-        arguments: The `backend_kwargs` it takes.
-        base_url: Its own address; None when the user must give one.
-        hosts: Its own hosts (those below them included); what is meant for it may go there.
-        variables: Prefix of the environment variables that configure it, such as ``"OPENAI"``.
-        key_variable: The variable that holds its key; None when it has none.
-        generic: Whether the backend is also used for any other server of the same API: such a
+        sdk: The package that its client uses.
+        arguments: The keys of `backend_kwargs` that it takes.
+        base_url: Its address; None if the user must give one.
+        hosts: Its hosts, subdomains included; its key may go there.
+        variables: The prefix of its environment variables, such as ``"OPENAI"``.
+        key_variable: The environment variable with its key; None if it has none.
+        generic: Whether people use the backend for other servers of the same API too: such a
             server gets no key from the environment.
-        reports_cost: Whether its replies say what they cost.
-        body: Fields that each request to it carries.
-        renames_max_tokens: Whether its models know `max_tokens` as `max_completion_tokens`.
+        reports_cost: Whether its replies report their cost.
+        body: Fields of every request to it.
+        renames_max_tokens: Whether its models call `max_tokens` `max_completion_tokens`.
     """
 
     name: str
@@ -185,4 +186,4 @@ PROVIDERS: dict[str, Provider] = {provider.name: provider for provider in _ALL}
 """Every backend by its name."""
 
 NOTEBOOK = Provider(name="notebook", sdk="notebook", arguments=("model_name",))
-"""No provider: a person's kernel, whose sub-call server has the models (see `notebook_client`)."""
+"""No provider: the models of a notebook kernel's sub-call server (see `notebook_client`)."""

@@ -1,4 +1,4 @@
-"""Limits how many LM calls of a tree run at once, and repeats those that may succeed later."""
+"""Limits how many LM calls of a tree run at once, and retries failed ones."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 from collections import deque
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -21,44 +22,36 @@ if TYPE_CHECKING:
     RetryCallback = Callable[[str, dict[str, Any]], None]
 
 WIDTH = 64
+"""Calls at once."""
+
 ATTEMPTS = 5
+"""How often a call is made at most, unless the client has `max_retries`."""
+
 FIRST_DELAY = 0.5
+"""Seconds before the second attempt; each further delay is twice the one before."""
+
 LONGEST_DELAY = 30.0
+"""Seconds that the delay grows to."""
+
 LONGEST_WAIT = 120.0
-TOO_MANY_REQUESTS = 429
+"""Seconds that a provider may ask to wait (`Retry-After`); more is an error."""
 
 
 class RateLimiter:
-    """Bounds calls at once, and asks again what may succeed later.
+    """Limits concurrent calls, and retries those that may succeed later.
 
-    The width is halved when a provider answers 429 and grows back by one slot for every
-    full width of calls that succeed (additive increase, multiplicative decrease). One limiter
-    belongs to one event loop.
-
-    Args:
-        width: Calls at once.
-        attempts: How often a call is made at most; a client's own `max_retries` goes before it.
-        first_delay: Seconds before the second attempt, doubled from one to the next.
-        longest_wait: Seconds that a provider may ask to wait (`Retry-After`); more is an error.
+    A 429 halves the width. Each full width of calls that succeed adds one slot, up to the first
+    width (additive increase, multiplicative decrease). A limiter belongs to one event loop.
     """
 
-    def __init__(
-        self,
-        width: int = WIDTH,
-        *,
-        attempts: int = ATTEMPTS,
-        first_delay: float = FIRST_DELAY,
-        longest_wait: float = LONGEST_WAIT,
-    ) -> None:
+    def __init__(self, width: int = WIDTH, *, first_delay: float = FIRST_DELAY) -> None:
         self._limit = float(max(1, width))
         self._widest = self._limit
-        self._attempts = max(1, attempts)
         self._first_delay = first_delay
-        self._longest_wait = longest_wait
         self._running = 0
         self._queue: deque[asyncio.Future[None]] = deque()
         self._halved_at = -1.0
-        # A provider's wish to be left alone concerns its own clients only.
+        # When each client may ask again: a provider's `Retry-After` holds up no other provider.
         self._not_before: WeakKeyDictionary[LMClient, float] = WeakKeyDictionary()
 
     @property
@@ -80,22 +73,13 @@ class RateLimiter:
         stream: bool = False,
         on_retry: RetryCallback | None = None,
     ) -> LMReply:
-        """Ask a client, when there is a free slot, as often as it takes.
+        """Wait for a free slot and ask a client; retry what may succeed later.
 
-        Args:
-            client: Whom to ask.
-            messages: The chat so far.
-            model: Another model of the same provider.
-            stream: Whether to have the reply streamed.
-            on_retry: Told before each wait: a sentence, and `attempt`, `attempts`, `wait`
-                (seconds), `status`, `backend` and `model`.
-
-        Raises:
-            BackendError: The provider refused, or failed every time.
-            ContextWindowError: The prompt is longer than the model takes.
+        Before each wait `on_retry` gets a sentence, and a dict with `attempt`, `attempts`, `wait`
+        (seconds), `status`, `backend` and `model`.
         """
         retries = getattr(client, "max_retries", None)
-        attempts = self._attempts if retries is None else retries + 1
+        attempts = ATTEMPTS if retries is None else retries + 1
         attempt = 1
         while True:
             failure: BackendError
@@ -131,29 +115,29 @@ class RateLimiter:
     def _wait(
         self, client: LMClient, failure: BackendError, attempt: int, began: float
     ) -> float | None:
-        """Return the seconds to wait before the next attempt; None when there is to be none."""
-        if failure.status == TOO_MANY_REQUESTS:
+        """Return the seconds to wait before the next attempt; None for no further attempt."""
+        if failure.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._halve(began)
         if not failure.retryable:
             return None
         asked = failure.retry_after
-        if asked is not None and asked > self._longest_wait:
+        if asked is not None and asked > LONGEST_WAIT:
             failure.add_note(
-                f"The provider asks to wait {asked:,.0f} s; more than {self._longest_wait:,.0f} s "
-                "is not waited for."
+                f"The provider asks to wait {asked:,.0f} s; "
+                f"rlm waits {LONGEST_WAIT:,.0f} s at most."
             )
             return None
         delay = min(self._first_delay * 2.0 ** (attempt - 1), LONGEST_DELAY)
-        delay *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads callers, hides nothing
+        delay *= random.uniform(0.5, 1.0)  # noqa: S311 - this only spreads the retries
         if asked is None:
             return delay
         until = time.monotonic() + asked
         self._not_before[client] = max(until, self._not_before.get(client, 0.0))
-        # All who wait for the same moment should not come in the same moment.
+        # Spreads the calls that wait for the same moment.
         return asked + min(delay, self._first_delay) * bool(asked)
 
     def _halve(self, began: float) -> None:
-        # Calls that were on their way together fail together: that is one sign, not many.
+        # Calls that ran at the same time fail together: halve once for all of them.
         if began > self._halved_at:
             self._limit = max(1.0, self._limit / 2)
             self._halved_at = time.monotonic()
@@ -165,7 +149,7 @@ class RateLimiter:
     @contextlib.asynccontextmanager
     async def slot(self, client: LMClient) -> AsyncIterator[None]:
         """Wait for a free slot, first come first served, and hold it."""
-        while (rest := self._not_before.get(client, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110 - a time, not a condition; another 429 may put it off
+        while (rest := self._not_before.get(client, 0.0) - time.monotonic()) > 0:  # noqa: ASYNC110 - waits for a time, which another 429 may postpone
             await asyncio.sleep(rest)
         if self._running >= self.width or self._queue:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -174,7 +158,7 @@ class RateLimiter:
                 await turn
             except asyncio.CancelledError:
                 if turn.done() and not turn.cancelled():
-                    self._running -= 1  # the slot came at the very moment of the cancellation
+                    self._running -= 1  # the slot was given in the moment of the cancellation
                     self._give_slots()
                 with contextlib.suppress(ValueError):
                     self._queue.remove(turn)
@@ -188,7 +172,7 @@ class RateLimiter:
             self._give_slots()
 
     def _give_slots(self) -> None:
-        """Give free slots to those who have waited longest; a given slot counts as taken."""
+        """Give free slots to the calls that have waited longest; a given slot counts as taken."""
         while self._queue and self._running < self.width:
             turn = self._queue.popleft()
             if not turn.done():

@@ -1,8 +1,8 @@
-"""The common base of the clients on the `openai` and `anthropic` SDKs: one request, one outcome.
+"""The base of the clients on the `openai` and `anthropic` SDKs: one request, one outcome.
 
-Requests go through the SDK's documented `post`: authentication, address, encoding and errors are
-the SDK's. Its typed methods would add a walk over every message (0.3 ms each) and pydantic
-models. Replies are parsed here, where a malformed one is detected.
+Requests go through the SDK's documented `post`, which does authentication, address, encoding and
+errors. The SDK's typed methods would also walk over every message (0.3 ms each) and build pydantic
+models. We parse the replies ourselves, and so detect malformed ones.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from rlm.backends import http as transport
 from rlm.backends import provider_errors
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from rlm.events import CallUsage
 
 LINGER = 0.5
-"""Seconds to wait for the end of a stream after its last event, so that the connection is kept."""
+"""Seconds to wait for the end of a stream after its last event: then the connection can be kept."""
 
 Outcome = LMReply | BackendError
 
 
-class Incoming(Protocol):
-    """A streamed reply, so far."""
+class PartialReply(Protocol):
+    """The part of a streamed reply that has arrived."""
 
     finish_reason: str | None
     complete: bool
@@ -47,7 +47,7 @@ class Incoming(Protocol):
 
     @property
     def usage(self) -> CallUsage:
-        """Tokens and cost, as far as the provider has reported them."""
+        """Tokens and cost, if the provider has reported them."""
         ...
 
     def add(self, chunk: Any) -> None:
@@ -56,26 +56,23 @@ class Incoming(Protocol):
 
 
 class SDKClient:
-    """A client on an SDK, built at its first call, on the event loop that makes it.
-
-    Args:
-        sdk: The SDK's package.
-        endpoint: Where requests go.
-        backend_kwargs: As the user gave them.
-        sampling_args: Fields for every request, over those of `backend_kwargs`.
+    """A client on an SDK; the first call builds the SDK's client, on the event loop of that call.
 
     Attributes:
-        backend: The backend's name.
-        model_name: The model that it asks unless told otherwise.
-        reports_cost: Whether the provider reports what a call cost.
-        max_retries: How often the gate may ask again; None is the gate's default.
+        sdk: The SDK's package.
+        path: The path of the API's one endpoint.
+        read: Reads a whole reply: text, usage, finish reason.
+        streamed: The class that collects a streamed reply.
+        max_retries: How often the rate limiter may ask again; None is its default.
     """
 
-    path: str
+    sdk: ModuleType
+    path: ClassVar[str]
+    read: ClassVar[staticmethod[[Any], tuple[str, CallUsage, str | None]]]
+    streamed: ClassVar[type[PartialReply]]
 
     def __init__(
         self,
-        sdk: ModuleType,
         endpoint: Endpoint,
         backend_kwargs: Mapping[str, Any],
         sampling_args: Mapping[str, Any] | None = None,
@@ -84,37 +81,37 @@ class SDKClient:
         self.model_name: str = backend_kwargs["model_name"]
         self.reports_cost = endpoint.provider.reports_cost
         self.max_retries: int | None = backend_kwargs.get("max_retries")
-        self._sdk = sdk
+        sdk = self.sdk
         self._sdk_error = sdk.OpenAIError if hasattr(sdk, "OpenAIError") else sdk.AnthropicError
         self._http = transport.http_module(sdk)
         self._kwargs = dict(backend_kwargs)
         sampling = {**(backend_kwargs.get("sampling_args") or {}), **(sampling_args or {})}
-        # A provider may quote in an error what it was sent.
+        # A provider's error may quote what we sent.
         self._endpoint = replace(endpoint, secrets=(*endpoint.secrets, *secret_values(sampling)))
         self._extra_body: dict[str, Any] = sampling.pop("extra_body", None) or {}
-        # Headers to omit go with each request: the SDK looks for them there.
+        # The SDK looks for headers to omit in each request.
         self._extra_headers: dict[str, Any] = {
             **{name: sdk.Omit() for name, value in endpoint.headers.items() if value is None},
             **(sampling.pop("extra_headers", None) or {}),
         }
         self._extra_query: dict[str, Any] = sampling.pop("extra_query", None) or {}
-        self._sampling = {name: value for name, value in sampling.items() if value is not None}
+        self._sampling = self._renamed({k: v for k, v in sampling.items() if v is not None})
         self._client: Any = None
 
     async def close(self) -> None:
-        """Close the client's connections; an `http_client` of the user's stays open."""
+        """Close the connections, unless the user gave the `http_client`."""
         client, self._client = self._client, None
         if client is not None and self._kwargs.get("http_client") is None:
             await client.close()
 
     def sdk_client(self) -> Any:
-        """Return the SDK's client, built when it is first asked for."""
+        """Return the SDK's client; the first call builds it."""
         if self._client is None:
             self._client = self._open()
         return self._client
 
     def _build(self, constructor: Any, **arguments: Any) -> Any:
-        """Build the SDK's client with nothing from the environment in it."""
+        """Build the SDK's client without anything from the environment."""
         timeout = transport.timeouts(self._http, self._kwargs.get("timeout"))
         headers = {k: v for k, v in self._endpoint.headers.items() if v is not None}
         own = {*headers, *self._extra_headers}
@@ -133,7 +130,7 @@ class SDKClient:
             or transport.connections(self._http, timeout, own),
             **arguments,
         )
-        # Both SDKs fill in what is None, and add headers, from the environment.
+        # Both SDKs add headers, and replace None, from the environment.
         client._custom_headers = headers  # noqa: SLF001 - no public way takes ambient headers out
         return client
 
@@ -141,12 +138,8 @@ class SDKClient:
         """Return the SDK's client."""
         raise NotImplementedError
 
-    def _read(self, data: Any) -> tuple[str, CallUsage, str | None]:
-        """Read a whole reply: text, usage, finish reason."""
-        raise NotImplementedError
-
-    def _incoming(self) -> Incoming:
-        """Return an empty streamed reply."""
+    def _renamed(self, sampling: dict[str, Any]) -> dict[str, Any]:
+        """Return sampling arguments by the names of this API."""
         raise NotImplementedError
 
     async def _ask(self, body: dict[str, Any], model: str, *, stream: bool) -> Outcome:
@@ -156,13 +149,13 @@ class SDKClient:
             try:
                 response = await self._post(body, stream=stream)
             except UnicodeEncodeError:
-                # Half a character, from a context cut in its middle, say.
+                # A lone surrogate: the cell cut a text inside a character, say.
                 response = await self._post(_sendable(body), stream=stream)
-        except self._sdk.APIStatusError as error:
+        except self.sdk.APIStatusError as error:
             return provider_errors.from_status(
                 self._endpoint, model, error.status_code, error.body, error.response.headers
             )
-        except (self._sdk.APIConnectionError, self._http.HTTPError) as error:
+        except (self.sdk.APIConnectionError, self._http.HTTPError) as error:
             return provider_errors.from_network(self._endpoint, model, error)
         except (self._sdk_error, self._http.InvalidURL, TypeError, ValueError) as error:
             return provider_errors.unsendable(self._endpoint, model, error)
@@ -184,14 +177,14 @@ class SDKClient:
         if self._extra_query:
             options["params"] = self._extra_query
         if stream:
-            # The SDK then leaves the body to be read as it comes.
+            # Then the SDK leaves reading the body to us.
             return await self.sdk_client().post(
                 self.path,
                 cast_to=self._http.Response,
                 body=body,
                 options=options,
                 stream=True,
-                stream_cls=self._sdk.AsyncStream[object],
+                stream_cls=self.sdk.AsyncStream[object],
             )
         return await self.sdk_client().post(
             self.path, cast_to=self._http.Response, body=body, options=options
@@ -200,7 +193,7 @@ class SDKClient:
     async def _receive(self, response: Any, model: str, *, stream: bool) -> Outcome:
         """Read the whole reply: an event stream, or JSON from a server that does not stream."""
         if stream and "json" not in response.headers.get("content-type", ""):
-            incoming = self._incoming()
+            incoming = self.streamed()
             try:
                 await self._listen(response, incoming)
             except MalformedReplyError:
@@ -212,10 +205,10 @@ class SDKClient:
             if not incoming.complete:
                 return provider_errors.cut(self._endpoint, model, len(incoming.text))
             return self._reply(model, incoming.text, incoming.usage, incoming.finish_reason)
-        return self._reply(model, *self._read(_json(await response.aread())))
+        return self._reply(model, *self.read(_json(await response.aread())))
 
     @staticmethod
-    async def _listen(response: Any, incoming: Incoming) -> None:
+    async def _listen(response: Any, incoming: PartialReply) -> None:
         """Read a stream's events up to the last one, then the rest of the body."""
         chunks = response.aiter_bytes()
         async with contextlib.aclosing(event_data(chunks)) as events:
@@ -224,7 +217,7 @@ class SDKClient:
                     incoming.complete = True
                     break
                 incoming.add(_json(data))
-        # A body that was read to its end leaves a connection that serves again.
+        # Only after the whole body was read can the connection be used again.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
                 async for _ in chunks:

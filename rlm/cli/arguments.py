@@ -1,4 +1,4 @@
-"""From the command's flags to the arguments of `RLM`."""
+"""Turns the command's flags into arguments of `RLM`."""
 
 from __future__ import annotations
 
@@ -18,11 +18,7 @@ _PAIR = 2
 
 
 def rlm_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Return `RLM`'s keyword arguments for `rlm run`.
-
-    Raises:
-        ConfigurationError: An option is missing or makes no sense.
-    """
+    """Return `RLM`'s keyword arguments for `rlm run`."""
     if not options.model:
         raise ConfigurationError(
             "No model is named. Give --model NAME, or set RLM_MODEL (`rlm demo` needs neither)."
@@ -44,7 +40,7 @@ def rlm_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def changed_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the arguments of `RLM` that `rlm replay` changes of the recorded ones."""
+    """Return the arguments of `RLM` that `rlm replay` sets differently from the recorded ones."""
     changes = given(options, "replay")
     if options.base_url:
         changes["backend_kwargs"] = {"base_url": options.base_url}
@@ -52,7 +48,7 @@ def changed_arguments(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _environment_kwargs(options: argparse.Namespace) -> dict[str, Any]:
-    """Return the environment's keywords; an error names the flag that it does not take."""
+    """Return `RLM`'s `environment_kwargs`; an error names the flag that does not fit."""
     kwargs: dict[str, Any] = {}
     if options.environment_kwargs is not None:
         kwargs = _read_json("--environment-kwargs", options.environment_kwargs)
@@ -73,7 +69,9 @@ def _environment_kwargs(options: argparse.Namespace) -> dict[str, Any]:
                 "has no image; it uses what is installed here."
             )
         if name in kwargs:
-            raise ConfigurationError(f"{flag} and {name!r} of --environment-kwargs are the same.")
+            raise ConfigurationError(
+                f"{flag} and {name!r} of --environment-kwargs set the same thing: give one of them."
+            )
         kwargs[name] = value
     return kwargs
 

@@ -1,4 +1,4 @@
-"""`rlm attach`: which runs are live, and how to open the kernel of one."""
+"""`rlm attach`: lists the live runs, and says how to open the kernel of one."""
 
 from __future__ import annotations
 
@@ -22,47 +22,40 @@ HOW = """\
 
   jupyter console --existing {file}
 
-It opens the run's REPL with `context`, `answer` and the model's variables. What you type runs
-between the model's cells; while one of them runs, the console waits. It is noted in the run's
-trajectory. Ctrl-D leaves; the run goes on.
+This opens the run's kernel with `context`, `answer` and the model's variables. What you type runs
+between the model's cells, and the run's trajectory records it. While one of the model's cells
+runs, the console waits. Ctrl-D leaves the console; the run goes on.
 """
 
 MISSING = """
-There is no `jupyter console` here yet: pip install jupyter-console
+`jupyter console` is not installed here: pip install jupyter-console
 """
 
 
 def attach(options: argparse.Namespace) -> int:
-    """List the live runs, or say how to open one's kernel.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        NoSuchRunError: No live run has that id.
-    """
+    """List the live runs, or say how to open the kernel of one."""
     if options.run is not None:
         run = live_run(options.run)
         file = shlex.quote(run.connection_file)
         sys.stdout.write(HOW.format(run=_about(run), file=file))
         if shutil.which("jupyter-console") is None:
             sys.stdout.write(MISSING)
-        return Exit.ANSWER
+        return Exit.OK
     runs = live_runs()
     sys.stdout.write("".join(f"{_about(run)}\n" for run in runs) or "No run is live.\n")
     if runs:
         sys.stdout.write(
-            "\n`rlm attach RUN` says how to open the kernel of one; its id's start is enough.\n"
+            "\n`rlm attach RUN` says how to open a run's kernel; the start of its id is enough.\n"
         )
-    return Exit.ANSWER
+    return Exit.OK
 
 
 _LONGEST = 24 * 3600.0 - 1
-"""Seconds; the longest time that is shown."""
+"""The longest time shown, in seconds."""
 
 
 def _about(run: LiveRun) -> str:
-    # Any process of this user may have written the file, also a kernel on this machine.
+    # Any process of this user may have written the file, even a model's kernel.
     seconds = min(max(0.0, time.time() - run.started), _LONGEST)
     took = time.strftime("%H:%M:%S", time.gmtime(seconds))
     words = (run.id, 80), (run.environment, 20), (run.model, 40), (run.question, 60)

@@ -33,7 +33,7 @@ OPTIONAL = {
     "anywidget": ("notebook", "the viewer in notebooks"),
     "opentelemetry-sdk": ("otel", "traces"),
 }
-"""Distribution to the extra that installs it, and its purpose."""
+"""Each optional distribution, the extra that installs it, and its purpose."""
 
 OLDEST = (3, 11)
 
@@ -41,7 +41,7 @@ PATIENCE = 3.0
 """Seconds that a Docker engine has to answer."""
 
 SSH_PATIENCE = 10.0
-"""The same for an engine that is reached over ssh, which takes a login."""
+"""Seconds that a Docker engine behind ssh has to answer: logging in takes time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,11 +49,11 @@ class Finding:
     """What one check found.
 
     Attributes:
-        about: What was looked at, in a word or two.
+        about: The thing checked, in a word or two.
         state: `note`: something is missing that not everybody needs; `problem`: it must be fixed.
         text: What was found.
         advice: What to do about it; empty when there is nothing to do.
-        core: Whether no run works while it is a problem.
+        core: Whether no run works until the problem is fixed.
     """
 
     about: str
@@ -63,84 +63,86 @@ class Finding:
     core: bool = False
 
 
+def _ok(about: str, text: str) -> Finding:
+    return Finding(about=about, state="ok", text=text)
+
+
+def _note(about: str, text: str, advice: str = "") -> Finding:
+    return Finding(about=about, state="note", text=text, advice=advice)
+
+
+def _problem(about: str, text: str, advice: str) -> Finding:
+    return Finding(about=about, state="problem", text=text, advice=advice, core=True)
+
+
 def python() -> Iterator[Finding]:
-    """Look at the interpreter and the operating system."""
+    """Check the interpreter and the operating system."""
     version = platform.python_version()
     text = f"{version} at {sys.executable}, {platform.platform(terse=True)}"
     if sys.version_info < OLDEST:
         advice = "Install Python 3.11 or later and make a new environment with it."
-        yield Finding(about="Python", state="problem", text=text, advice=advice, core=True)
+        yield _problem("Python", text, advice)
     elif sys.platform not in {"linux", "darwin"}:
-        advice = "Tested on Linux and macOS; on Windows use WSL."
-        yield Finding(about="Python", state="note", text=text, advice=advice)
+        yield _note("Python", text, "Tested on Linux and macOS; on Windows use WSL.")
     else:
-        yield Finding(about="Python", state="ok", text=text)
+        yield _ok("Python", text)
 
 
 def packages() -> Iterator[Finding]:
-    """Look at our distribution, what it needs, and what else has its import name."""
+    """Check our distribution, what it needs, and whether `rlms` has the same import name."""
     rlms = _version("rlms")
     if rlms is not None:
-        yield Finding(
-            about="import name",
-            state="problem",
-            text=f"rlms {rlms} is installed too, and both own the import name `rlm`: "
+        yield _problem(
+            "import name",
+            f"rlms {rlms} is installed too, and both own the import name `rlm`: "
             "files of one have replaced files of the other.",
-            advice="pip uninstall -y rlms, then pip install --force-reinstall --no-deps "
+            "pip uninstall -y rlms, then pip install --force-reinstall --no-deps "
             "rlm-kernel; install rlms in another environment.",
-            core=True,
         )
     ours = _version("rlm-kernel")
     where = Path(__file__).parent.parent
     if ours is None:
-        yield Finding(
-            about="rlm-kernel",
-            state="note",
-            text=f"not installed; running from {where}",
-            advice="pip install -e . in its folder makes the command and the kernels known.",
-        )
+        advice = "pip install -e . in its folder installs the command and the kernels."
+        yield _note("rlm-kernel", f"not installed; running from {where}", advice)
     else:
-        yield Finding(about="rlm-kernel", state="ok", text=f"{ours} at {where}")
+        yield _ok("rlm-kernel", f"{ours} at {where}")
     for name in CORE:
         version = _version(name)
         if version is None:
-            advice = "pip install --upgrade rlm-kernel"
-            yield Finding(about=name, state="problem", text="missing", advice=advice, core=True)
+            yield _problem(name, "missing", "pip install --upgrade rlm-kernel")
         else:
-            yield Finding(about=name, state="ok", text=version)
+            yield _ok(name, version)
 
 
 def extras() -> Iterator[Finding]:
-    """Look at the optional packages."""
+    """Check the optional packages."""
     for name, (extra, purpose) in OPTIONAL.items():
         version = _version(name)
         if version is None:
-            advice = f"pip install 'rlm-kernel[{extra}]'"
             text = f"not installed; needed for {purpose} only"
-            yield Finding(about=name, state="note", text=text, advice=advice)
+            yield _note(name, text, f"pip install 'rlm-kernel[{extra}]'")
         else:
-            yield Finding(about=name, state="ok", text=f"{version}, for {purpose}")
+            yield _ok(name, f"{version}, for {purpose}")
 
 
 def keys() -> Iterator[Finding]:
-    """Look at which backends have a key; no value is shown."""
+    """Check which backends have a key, without showing its value."""
     from rlm.backends.providers import PROVIDERS
 
     names = {p.name: p.key_variable for p in PROVIDERS.values() if p.key_variable}
     having = [backend for backend, variable in names.items() if os.environ.get(variable)]
     for backend in having:
-        yield Finding(about="key", state="ok", text=f"{names[backend]} is set ({backend})")
-    lacking = [variable for backend, variable in names.items() if backend not in having]
+        yield _ok("key", f"{names[backend]} is set ({backend})")
+    lacking = ", ".join(variable for backend, variable in names.items() if backend not in having)
     if not having:
-        yield Finding(
-            about="key",
-            state="note",
-            text=f"none is set ({', '.join(lacking)})",
-            advice="Set the one of your provider; `vllm` and other local servers need none, "
+        yield _note(
+            "key",
+            f"none is set ({lacking})",
+            "Set the one of your provider; `vllm` and other local servers need none, "
             "and `rlm demo` needs none.",
         )
     elif lacking:
-        yield Finding(about="key", state="note", text=f"not set: {', '.join(lacking)}")
+        yield _note("key", f"not set: {lacking}")
 
 
 def kernel() -> Iterator[Finding]:
@@ -149,55 +151,44 @@ def kernel() -> Iterator[Finding]:
     try:
         asyncio.run(_run_a_cell())
     except Exception as error:  # noqa: BLE001 - whatever goes wrong is the finding
-        yield Finding(
-            about="kernel",
-            state="problem",
-            text=f"none could be started and used: {type(error).__name__}: {error}",
-            advice="RLM_KERNEL_DEBUG=1 rlm doctor shows what the kernel itself says. Is the "
-            "temporary directory writable and not full, and are processes allowed?",
-            core=True,
+        yield _problem(
+            "kernel",
+            f"none could be started and used: {type(error).__name__}: {error}",
+            "RLM_KERNEL_DEBUG=1 rlm doctor shows what the kernel itself says. Is the "
+            "temporary directory writable and not full, and may this user start processes?",
         )
     else:
         seconds = time.perf_counter() - start
-        yield Finding(
-            about="kernel",
-            state="ok",
-            text=f"started, ran a cell and ended in {seconds:.2f} s (environment `local`)",
+        yield _ok(
+            "kernel", f"started, ran a cell and ended in {seconds:.2f} s (environment `local`)"
         )
-    yield Finding(
-        about="local",
-        state="note",
-        text="the environment `local` is a process of your user, without your keys, but not a "
+    yield _note(
+        "local",
+        "the environment `local` is a process of your user, without your keys, but not a "
         "boundary against hostile code (files, other processes)",
-        advice="For inputs or models that you do not trust use environment=docker.",
+        "For inputs or models that you do not trust use environment=docker.",
     )
 
 
 def kernelspec() -> Iterator[Finding]:
-    """Look whether Jupyter lists our kernel."""
-    from jupyter_client.kernelspec import (
-        KernelSpecManager,
-    )
+    """Check whether Jupyter lists our kernel."""
+    from jupyter_client.kernelspec import KernelSpecManager
 
     folder = KernelSpecManager().find_kernel_specs().get("rlm")
     if folder is not None:
-        yield Finding(about="kernelspec", state="ok", text=f"Jupyter finds `rlm` in {folder}")
+        yield _ok("kernelspec", f"Jupyter finds `rlm` in {folder}")
     else:
-        yield Finding(
-            about="kernelspec",
-            state="note",
-            text="Jupyter does not know the kernel `rlm` (runs do not need it)",
-            advice="python -m rlm_kernel install",
+        yield _note(
+            "kernelspec",
+            "Jupyter does not know the kernel `rlm` (runs do not need it)",
+            "python -m rlm_kernel install",
         )
 
 
 def docker() -> Iterator[Finding]:
-    """Ask the Docker engine for its version, as a run would but without the package docker."""
+    """Ask the Docker engine for its version, as a run does, but without the package `docker`."""
     from rlm_kernel.docker.engine import engine_address
-    from rlm_kernel.docker.engine_api import (
-        EngineRefusalError,
-        EngineRequests,
-    )
+    from rlm_kernel.docker.engine_api import EngineRefusalError, EngineRequests
     from rlm_kernel.docker.stream import uses_tls
 
     address = engine_address()
@@ -213,39 +204,38 @@ def docker() -> Iterator[Finding]:
         if isinstance(error, PermissionError) and "unix:" in address.url:
             text = f"the engine's socket {address.url} is not open to this user"
             advice = "Add the user to the group `docker`, or use a rootless engine."
-            yield Finding(about="Docker", state="note", text=text, advice=advice)
+            yield _note("Docker", text, advice)
             return
         if isinstance(error, ssl.SSLError):
             advice = "Are ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH those of this engine?"
         elif isinstance(error, PermissionError) and address.tls:
             advice = "May this user read ca.pem, cert.pem and key.pem in DOCKER_CERT_PATH?"
-        text = f"no engine answers at {address.url} ({error})"
-        yield Finding(about="Docker", state="note", text=text, advice=advice)
+        yield _note("Docker", f"no engine answers at {address.url} ({error})", advice)
     else:
         how = ""
         if address.url.startswith(("tcp:", "http:", "https:")):
             how = ", without TLS"
             if uses_tls(address):
                 how = ", over TLS" if address.verify else ", over TLS, its certificate unchecked"
-        yield Finding(about="Docker", state="ok", text=f"engine {version} at {address.url}{how}")
+        yield _ok("Docker", f"engine {version} at {address.url}{how}")
 
 
 def modal() -> Iterator[Finding]:
-    """Look whether there is a Modal token, without showing it or asking Modal."""
+    """Check whether there is a Modal token, without showing it or asking Modal."""
     source = token_source()
     if source is None:
         advice = (
             "Only environment=modal needs one: `modal setup`, or set MODAL_TOKEN_ID and "
             "MODAL_TOKEN_SECRET."
         )
-        yield Finding(about="Modal", state="note", text="no token", advice=advice)
+        yield _note("Modal", "no token", advice)
         return
     text = f"a token is in {source}; sandboxes have no network unless environment_kwargs ask for it"
-    yield Finding(about="Modal", state="ok", text=text)
+    yield _ok("Modal", text)
 
 
 def containers() -> Iterator[Finding]:
-    """Report a container's default limits, read from the request that a run would send."""
+    """Report a container's default limits, from the request that a run would send."""
     from rlm_kernel.docker.container_config import container_config
     from rlm_kernel.docker.options import docker_options
 
@@ -260,7 +250,7 @@ def containers() -> Iterator[Finding]:
         f"{host['Memory'] / (1 << 30):g} GiB of memory, {host['PidsLimit']:,} processes and "
         f"threads, {'all' if options.cpus is None else f'{options.cpus:g}'} CPUs, nothing logged"
     )
-    yield Finding(about="containers", state="ok", text=text)
+    yield _ok("containers", text)
 
 
 async def _run_a_cell() -> None:

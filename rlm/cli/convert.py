@@ -1,4 +1,4 @@
-"""`rlm convert`: a recorded run in another format."""
+"""`rlm convert`: writes a recorded run in another format."""
 
 from __future__ import annotations
 
@@ -21,22 +21,15 @@ MASK = "***"
 
 
 def convert(options: argparse.Namespace) -> int:
-    """Read one file and write the other.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        ConfigurationError: One of the formats does not go, or there is no such file or run.
-        TrajectoryError: The file is damaged.
-        RLMError: The other file cannot be written.
-    """
+    """Read one file and write the other."""
     from rlm.trajectory import SUFFIXES, format_of
 
     found = format_of(options.target)
     if found is None or found.writer is None:
         known = ", ".join(SUFFIXES)
-        raise ConfigurationError(f"Cannot write {options.target!r}: its suffix must be of {known}.")
+        raise ConfigurationError(
+            f"Cannot write {options.target!r}: its suffix must be one of {known}."
+        )
     trajectory = _source(options.source, options.run)
     patterns: list[re.Pattern[str]] = options.redact
 
@@ -47,7 +40,7 @@ def convert(options: argparse.Namespace) -> int:
 
     context = None
     try:
-        if not patterns:  # They are to be found in the context as well.
+        if not patterns:  # The context may hold the texts to redact: it is left out.
             context = carry_context(trajectory, options.source, options.target)
         path = trajectory.save(options.target, redact=redact if patterns else None)
     except OSError as error:
@@ -56,7 +49,7 @@ def convert(options: argparse.Namespace) -> int:
     sys.stderr.write(f"saved: {path}\n")
     if context is not None:
         sys.stderr.write(f"context: {context}\n")
-    return Exit.ANSWER
+    return Exit.OK
 
 
 def _source(file: str, number: int | None) -> Trajectory:
@@ -65,9 +58,9 @@ def _source(file: str, number: int | None) -> Trajectory:
     from rlm.trajectory import TrajectoryError
 
     path = Path(file)
-    if path.suffix.lower() != ".ipynb" or not path.is_file():
-        return recorded(file, number)
-    content = path.read_bytes()
+    content = b""
+    if path.suffix.lower() == ".ipynb" and path.is_file():
+        content = path.read_bytes()
     if not is_format1(content):
         return recorded(file, number)
     try:

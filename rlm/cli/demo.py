@@ -1,4 +1,4 @@
-"""`rlm demo`: a whole run on real input, without a key."""
+"""`rlm demo`: makes a whole run on real input, without a key."""
 
 from __future__ import annotations
 
@@ -31,14 +31,7 @@ REAL = "OPENAI_API_KEY=... rlm demo --backend openai --model gpt-5-mini"
 
 
 def demo(options: argparse.Namespace) -> int:
-    """Answer the demo's question and check the answer.
-
-    Returns:
-        The exit code; 1 when the stand-in's answer is wrong.
-
-    Raises:
-        RLMError: The run failed.
-    """
+    """Answer the demo's question and check the answer; exit code 1 if the stand-in's is wrong."""
     from rlm import RLM
     from rlm.logger import RLMLogger
 
@@ -46,7 +39,7 @@ def demo(options: argparse.Namespace) -> int:
     real = _real_model(options)
     sources = collect()
     size = sum(map(len, sources.values()))
-    _say(f"{'real model: ' + options.model if real else STAND_IN}\n")
+    _say(f"{'Real model: ' + options.model if real else STAND_IN}\n")
     _say(f"Input: {len(sources):,} files, {size:,} characters: this Python's own sources.")
     _say(f"Question: {QUESTION}\n")
     with ExitStack() as running:
@@ -71,11 +64,11 @@ def demo(options: argparse.Namespace) -> int:
         _say(f"\nThe same with a real model (it costs money):\n  {REAL}")
     if again:
         _say(f"\nThe same run again, from its log (no model, no network, no key):\n  {again}")
-    return Exit.ANSWER if agrees or real else Exit.ERROR
+    return Exit.OK if agrees or real else Exit.ERROR
 
 
 def _real_model(options: argparse.Namespace) -> tuple[str, dict[str, Any]] | None:
-    """Return the backend and its keywords when the user names a real model."""
+    """Return the backend and its keywords if the user names a real model."""
     if not (options.backend or options.model or options.base_url):
         return None
     if not options.model:
@@ -113,7 +106,7 @@ def _check(answer: str, sources: Mapping[str, str]) -> bool:
 def _report(
     result: RLMChatCompletion, save: str | None, log: str | None, sources: Mapping[str, str]
 ) -> str | None:
-    """Report what the run took and where it was saved; return the command that replays it."""
+    """Report time, cost and files of the run; return the command that replays it."""
     from rlm.render.outline import summary
 
     again = None
@@ -126,7 +119,7 @@ def _report(
 
 
 def _save(trajectory: Trajectory, path: Path, sources: Mapping[str, str]) -> str | None:
-    """Save the run, and beside it its 10 MB of input, which no log holds."""
+    """Save the run, and its 10 MB of input in a file next to it: no log holds so much."""
     from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, write_context
     from rlm.redaction import Redaction
     from rlm_kernel.context.value import context_value

@@ -30,11 +30,7 @@ ALL = (
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Run all checks and report on stdout.
-
-    Returns:
-        The exit code; 1 when runs cannot work.
-    """
+    """Run all checks and report on stdout; exit code 1 if runs cannot work."""
     findings = [finding for check in ALL for finding in check()]
     works = not any(finding.core and finding.state == "problem" for finding in findings)
     if options.json:
@@ -44,7 +40,7 @@ def doctor(options: argparse.Namespace) -> int:
         lines = [line for finding in findings for line in _lines(finding)]
         end = "Runs work here." if works else "Runs do not work here: see the problems above."
         sys.stdout.write("\n".join([*lines, "", end]) + "\n")
-    return Exit.ANSWER if works else Exit.ERROR
+    return Exit.OK if works else Exit.ERROR
 
 
 def _lines(finding: Finding) -> list[str]:

@@ -1,4 +1,4 @@
-"""The command's entry point: arguments in, exit code out, each error as one paragraph."""
+"""The entry point of `rlm`: takes arguments, returns an exit code, prints short errors."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = _command(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader of our output has closed it (`rlm run ... | head`): there is nobody to tell.
+        # The program that reads our output has ended (`rlm run ... | head`).
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.ERROR
     except (KeyboardInterrupt, CancellationError) as stop:
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(options: argparse.Namespace) -> int:
-    # Each command is a function in a module of the same name, which is imported when it is used:
+    # Each command is a function in a module of the same name. It is imported only here, because
     # `rlm --help` must not wait for the engine.
     module = importlib.import_module(f"rlm.cli.{options.command}")
     command: Callable[[argparse.Namespace], int] = getattr(module, options.command)

@@ -8,7 +8,7 @@ from enum import IntEnum
 class Exit(IntEnum):
     """The exit codes of `rlm`."""
 
-    ANSWER = 0
+    OK = 0
     ERROR = 1
     USAGE = 2
     LIMIT = 3

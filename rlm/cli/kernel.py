@@ -1,4 +1,4 @@
-"""`rlm kernel`: makes images for kernels in containers ahead of time, and removes leftovers."""
+"""`rlm kernel`: builds images for kernels in containers ahead of time, and removes leftovers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,12 @@ if TYPE_CHECKING:
 
 
 def kernel(options: argparse.Namespace) -> int:
-    """Make an image, or remove leftovers.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        RLMError: The engine cannot be reached, or refuses.
-    """
-    return build(options) if options.action == "build" else prune(options)
+    """Build an image, or remove leftovers."""
+    return _build(options) if options.action == "build" else _prune(options)
 
 
-def build(options: argparse.Namespace) -> int:
-    """Make the image that runs will use, so that the first one does not wait for it."""
+def _build(options: argparse.Namespace) -> int:
+    """Build the image that runs use, and print its name."""
     from rlm_kernel.docker.engine import engine, engine_address
     from rlm_kernel.docker.images import Images
     from rlm_kernel.docker.options import docker_options
@@ -40,11 +33,11 @@ def build(options: argparse.Namespace) -> int:
     chosen = docker_options(check_environment("docker", asked))
     image = Images(engine(address), address).resolve(chosen)
     sys.stdout.write(f"{image.name}\n")
-    return Exit.ANSWER
+    return Exit.OK
 
 
-def prune(options: argparse.Namespace) -> int:
-    """Remove containers that a crashed host left, and with `--images` the images that we made."""
+def _prune(options: argparse.Namespace) -> int:
+    """Remove containers that a crashed host left, and with `--images` the images that rlm built."""
     check_environment("docker", None)
     from rlm_kernel.docker import prune
     from rlm_kernel.docker.engine import engine_address
@@ -60,4 +53,4 @@ def prune(options: argparse.Namespace) -> int:
         sys.stdout.write(f"{verb} {one.what}\n")
     if not (containers or images):
         sys.stdout.write("Nothing is left to remove.\n")
-    return Exit.ANSWER
+    return Exit.OK

@@ -1,4 +1,4 @@
-"""Reads the file of a recorded run that a command names."""
+"""Reads the recorded run in the file that a command names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def recorded(file: str, number: int | None = None) -> Trajectory:
-    """Read a recorded run; of a log of several the one with that number, from 1.
+    """Read a recorded run; a log may hold several, which are numbered from 1.
 
     Raises:
         ConfigurationError: There is no such file or run, or its format cannot be read.

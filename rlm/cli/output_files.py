@@ -1,4 +1,4 @@
-"""Where a run may be saved: checked before the run, so that no paid answer is lost."""
+"""Checks before a run that it can be saved, so that no paid answer is lost."""
 
 from __future__ import annotations
 
@@ -10,22 +10,14 @@ from rlm.trajectory import SUFFIXES, format_of
 
 
 def check_suffix(path: str | None) -> None:
-    """Refuse a `--save` path whose suffix names no format that we write.
-
-    Raises:
-        ConfigurationError: The suffix is not one of ours.
-    """
+    """Refuse a `--save` path whose suffix names no format that we write."""
     found = None if path is None else format_of(path)
     if path is not None and (found is None or found.writer is None):
         raise ConfigurationError(f"--save {path}: the suffix must be one of {', '.join(SUFFIXES)}.")
 
 
 def check_writable(*, save: str | None, log_dir: str | None = None) -> None:
-    """Refuse paths that cannot be written; missing folders are made.
-
-    Raises:
-        ConfigurationError: `--save` has a wrong suffix or is a folder, or a folder is not writable.
-    """
+    """Refuse paths that cannot be written; make missing folders."""
     check_suffix(save)
     if save and Path(save).is_dir():
         raise ConfigurationError(f"--save {save} is a folder: name a file in it.")

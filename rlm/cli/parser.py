@@ -1,4 +1,4 @@
-"""The command's parser: `rlm run`, `rlm doctor`, `rlm demo` and the others."""
+"""The parser of the command `rlm`, and of its sub-commands that start runs or look after them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from rlm.cli.parser_records import add_records
+from rlm.cli.parser_records import add_debug, add_output_flags, add_records
 from rlm.run_options import ENVIRONMENT, option
 from rlm.run_options.flags import add_flags
 from rlm_kernel.docker.options import IMAGE
@@ -44,21 +44,21 @@ Exit code 1 when runs cannot work, else 0.
 """
 
 KERNEL = """\
-Make the image for kernels in containers, so that the first run does not wait for it, or remove
-leftovers. The engine is the one that DOCKER_HOST names.
+Build the image for kernels in containers ahead of time, so that the first run need not wait, or
+remove leftovers. The Docker engine is the one that DOCKER_HOST names.
 """
 
 ATTACH = """\
-List this user's live runs, or say how to open the kernel of one in `jupyter console`. What you type
-there runs between the model's cells and is noted in the run's trajectory; while one of the model's
-cells runs, the console waits.
+List your live runs, or say how to open the kernel of one in `jupyter console`. What you type
+there runs between the model's cells, and the run's trajectory records it. While one of the
+model's cells runs, the console waits.
 """
 
 DEMO = """\
 Answer a question about 10 MB of real input, Python's own sources, with a real run: turns,
 kernel cells, concurrent sub-calls, a recursive child. Without --backend or --model a stand-in
-model answers over HTTP on this machine: no key, no cost. It is no language model; it follows
-a fixed policy and reads what it is sent. The answer is checked against a plain count.
+model answers over HTTP on this machine: no key, no cost. The stand-in is not a language model:
+it follows a fixed policy and reads what it is sent. A plain count checks the answer.
 """
 
 
@@ -72,7 +72,12 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--version", action=_Version, help="show the version and exit")
     commands = root.add_subparsers(
-        dest="command", required=True, metavar="COMMAND", title="commands", parser_class=_Parser
+        dest="command",
+        required=True,
+        prog="rlm",
+        metavar="COMMAND",
+        title="commands",
+        parser_class=_Parser,
     )
     _add_run(commands)
     _add_doctor(commands)
@@ -115,7 +120,6 @@ class _Version(argparse.Action):
 def _add_run(commands: Any) -> None:
     run = commands.add_parser(
         "run",
-        prog="rlm run",
         help="answer a question about a context",
         usage="rlm run QUESTION [--context FILE|DIR|-] --model NAME [options]",
         description=RUN,
@@ -128,33 +132,7 @@ def _add_run(commands: Any) -> None:
     add_flags(where, "run", "environment")
     limits = run.add_argument_group("limits", "on the whole run, sub-calls and children included")
     add_flags(limits, "run", "limits")
-    output = run.add_argument_group("output")
-    add_flags(output.add_mutually_exclusive_group(), "run", "loudness")
-    add_flags(output, "run", "output")
-
-
-def _add_doctor(commands: Any) -> None:
-    doctor = commands.add_parser(
-        "doctor",
-        prog="rlm doctor",
-        help="say what works here, and what to do about what does not",
-        usage="rlm doctor [options]",
-        description=DOCTOR,
-    )
-    doctor.add_argument("--json", action="store_true", help="one JSON object on stdout")
-    doctor.add_argument("--debug", action="store_true", help="show tracebacks")
-
-
-def _add_demo(commands: Any) -> None:
-    demo = commands.add_parser(
-        "demo",
-        prog="rlm demo",
-        help="answer a question about 10 MB, without a key",
-        usage="rlm demo [options]",
-        description=DEMO,
-    )
-    add_flags(demo, "demo")
-    demo.set_defaults(log_dir="runs")
+    add_output_flags(run, "run")
 
 
 def _question(text: str) -> str:
@@ -163,41 +141,72 @@ def _question(text: str) -> str:
     return text
 
 
+def _add_doctor(commands: Any) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="say what works here, and what to do about what does not",
+        usage="rlm doctor [options]",
+        description=DOCTOR,
+    )
+    doctor.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    add_debug(doctor)
+
+
+def _add_demo(commands: Any) -> None:
+    demo = commands.add_parser(
+        "demo",
+        help="answer a question about 10 MB, without a key",
+        usage="rlm demo [options]",
+        description=DEMO,
+    )
+    add_flags(demo, "demo")
+    demo.set_defaults(log_dir="runs")
+
+
 def _add_kernel(commands: Any) -> None:
     kernel = commands.add_parser(
         "kernel",
-        help="make or remove what kernels in containers need",
+        help="build the image for kernels in containers, or remove leftovers",
         usage="rlm kernel build|prune [options]",
         description=KERNEL,
     )
     actions = kernel.add_subparsers(
-        dest="action", required=True, metavar="ACTION", title="actions", parser_class=_Parser
+        dest="action",
+        required=True,
+        prog="rlm kernel",
+        metavar="ACTION",
+        title="actions",
+        parser_class=_Parser,
     )
     build = actions.add_parser(
         "build",
-        help="make the image that runs with the same options will use",
+        help="build the image that runs with the same options use",
         usage="rlm kernel build [options]",
-        description="Make the image that runs with the same options will use; print its name.",
+        description="Build the image that runs with the same options use, and print its name.",
     )
     add_flags(build, "build")
     build.set_defaults(image=IMAGE, build_network=option("build_network", ENVIRONMENT).default)
     prune = actions.add_parser(
         "prune",
-        help="remove containers that a crashed host left (there should be none)",
+        help="remove containers that a crashed host left behind (rare)",
         usage="rlm kernel prune [options]",
-        description="Remove containers that a crashed host left (there should be none).",
+        description="Remove containers that a crashed host left behind (there should be none).",
     )
-    prune.add_argument("--images", action="store_true", help="and the images that we have made")
-    prune.add_argument("--dry-run", action="store_true", help="say what would be removed")
-    prune.add_argument("--debug", action="store_true", help="show tracebacks")
+    prune.add_argument(
+        "--images", action="store_true", help="remove the images that rlm has built, too"
+    )
+    prune.add_argument(
+        "--dry-run", action="store_true", help="list what would be removed, and remove nothing"
+    )
+    add_debug(prune)
 
 
 def _add_attach(commands: Any) -> None:
     attach = commands.add_parser(
         "attach",
-        help="list live runs, or say how to look into one's kernel",
+        help="list live runs, or say how to open the kernel of one",
         usage="rlm attach [RUN] [options]",
         description=ATTACH,
     )
-    attach.add_argument("run", metavar="RUN", nargs="?", help="its id, or the start of it")
-    attach.add_argument("--debug", action="store_true", help="show tracebacks")
+    attach.add_argument("run", metavar="RUN", nargs="?", help="the run's id, or its start")
+    add_debug(attach)

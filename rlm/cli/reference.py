@@ -12,7 +12,7 @@ from rlm.cli.parser import parser
 HEAD = """\
 # The command `rlm`
 
-Written by `make docs` from the command itself; a test keeps it in step.
+`make docs` writes this page from the command itself; a test checks that it is up to date.
 """
 
 

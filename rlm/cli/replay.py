@@ -19,18 +19,11 @@ if TYPE_CHECKING:
     from rlm.trajectory import Trajectory
 
 _LIVE_ONLY = ("turn", "message")
-"""Options that make it go on with a model."""
+"""Options that make the replay go on with a model."""
 
 
 def replay(options: argparse.Namespace) -> int:
-    """Play the run again, or go on with it.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        RLMError: The run failed, or could not begin.
-    """
+    """Play the run again, or go on with it."""
     from rlm import RLM
     from rlm.core.replay_port import NOT_GIVEN
 
@@ -46,7 +39,7 @@ def replay(options: argparse.Namespace) -> int:
         "model": options.model,
         **changed_arguments(options),
     }
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", ReplayWarning)
         code = complete(
             options,
@@ -55,14 +48,14 @@ def replay(options: argparse.Namespace) -> int:
             None,
             log=options.file,
         )
-    for warning in told:
+    for warning in caught:
         if issubclass(warning.category, ReplayWarning) and not options.quiet:
             sys.stderr.write(f"rlm: {warning.message}\n")
     return code
 
 
 def _log(options: argparse.Namespace) -> str | Trajectory:
-    """Return the log's path, beside which its context may be, or one run of a log of several."""
+    """Return the log's path (its context may lie next to it), or the chosen run of a .jsonl."""
     trajectory = recorded(options.file, options.run)
     return trajectory if Path(options.file).suffix.lower() == ".jsonl" else options.file
 

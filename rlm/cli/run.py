@@ -21,14 +21,7 @@ _CHARACTERS_PER_TOKEN = 4
 
 
 def run(options: argparse.Namespace) -> int:
-    """Answer the question, or print what would be done (`--dry-run`).
-
-    Returns:
-        The exit code.
-
-    Raises:
-        RLMError: The run failed, or could not begin.
-    """
+    """Answer the question, or print what would be done (`--dry-run`)."""
     from rlm import RLM
 
     chosen = rlm_arguments(options)
@@ -38,11 +31,11 @@ def run(options: argparse.Namespace) -> int:
         chosen["environment_kwargs"] = config.public()["environment_kwargs"]  # no secrets
         return _dry_run(options, chosen, context)
     check_writable(save=options.save, log_dir=options.log_dir)
-    return complete(options, lambda **told: RLM(**chosen, **told), context, options.question)
+    return complete(options, lambda **more: RLM(**chosen, **more), context, options.question)
 
 
 def _context(options: argparse.Namespace) -> Any:
-    """Return the context: a path for the engine to read, stdin's text or bytes, or the question."""
+    """Return a path that the engine reads, the text or bytes of stdin, or the question."""
     if options.context is None:
         return options.question
     if options.context == "-":
@@ -61,7 +54,7 @@ def _context(options: argparse.Namespace) -> Any:
 
 
 def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) -> int:
-    """Print what a run would be given; send and start nothing."""
+    """Print what a run would get; send and start nothing."""
     from rlm.context import describe
     from rlm_kernel.context.read_path import read_path
 
@@ -86,7 +79,7 @@ def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) 
     }
     if options.json:
         sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=2) + "\n")
-        return Exit.ANSWER
+        return Exit.OK
     tokens = "" if characters is None else f", about {characters // _CHARACTERS_PER_TOKEN:,} tokens"
     environment = [f"{name} {value}" for name, value in chosen["environment_kwargs"].items()]
     set_limits = [f"{name} {value:,}" for name, value in limits.items() if value is not None]
@@ -101,7 +94,7 @@ def _dry_run(options: argparse.Namespace, chosen: dict[str, Any], context: Any) 
         "Nothing was sent, and no kernel was started.",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
-    return Exit.ANSWER
+    return Exit.OK
 
 
 def _characters(value: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""What `rlm run` and `rlm replay` share: run, print the answer, save the record."""
+"""Runs, prints the answer and saves the record, for `rlm run` and `rlm replay`."""
 
 from __future__ import annotations
 
@@ -29,15 +29,8 @@ def complete(
 ) -> int:
     """Run to the end, print the answer, save the record, and return the exit code.
 
-    Args:
-        options: The flags; `json`, `save`, `log_dir`, `verbose` and `quiet` count.
-        make: Makes the `RLM`; takes `logger` and `verbose`.
-        context: The prompt of `completion`.
-        question: Its `root_prompt`.
-        log: The file of the run that is replayed; the context beside it is copied with the new run.
-
-    Raises:
-        RLMError: The run failed, or could not start.
+    `make` gets `logger` and `verbose` and returns the `RLM`. `log` is the file of the run that is
+    replayed: the context next to it is copied with the new run.
     """
     from rlm.logger import RLMLogger
 
@@ -57,7 +50,7 @@ def complete(
     files = {"saved": saved, "log": logger.log_file_path if logger else None}
     _print_answer(options, answer, trajectory.root, error, files)
     if not options.quiet:
-        _print_figures(trajectory.root, files, told=verbose)
+        _print_figures(trajectory.root, files, shown=verbose)
     if trouble is not None:
         sys.stderr.write(f"rlm: The run could not be saved to {options.save!r}: {trouble}\n")
     if isinstance(error, LimitExceededError):
@@ -65,15 +58,11 @@ def complete(
         return Exit.LIMIT
     if error is not None:
         raise error
-    return Exit.ANSWER if trouble is None else Exit.ERROR
+    return Exit.OK if trouble is None else Exit.ERROR
 
 
 def figures(root: RunNode) -> dict[str, Any]:
-    """Return what a run took so far, children and plain calls included, for `--json`.
-
-    `time` is in seconds, `status` is a `rlm.events.RunStatus`, `usage` is what
-    `UsageSummary.to_dict()` returns.
-    """
+    """Return the figures of a run and all below it for `--json`; `time` is in seconds."""
     runs = list(root.walk())
     finished = root.finished
     return {
@@ -90,7 +79,7 @@ def figures(root: RunNode) -> dict[str, Any]:
 def _save(
     trajectory: Trajectory, path: str | None, log: str | None
 ) -> tuple[str | None, str | None]:
-    """Save the run; return where, and what went wrong: a paid answer is printed in any case."""
+    """Save the run; return the path, and what went wrong: the paid answer is printed anyway."""
     if not path:
         return None, None
     try:
@@ -108,20 +97,19 @@ def _print_answer(
     error: RLMError | None,
     files: dict[str, str | None],
 ) -> None:
-    """Print the answer to stdout, as text or in a JSON object."""
     if options.json:
-        said = error and {"type": type(error).__name__, "message": str(error)}
-        report = {"answer": answer, **figures(root), **files, "error": said}
+        failure = error and {"type": type(error).__name__, "message": str(error)}
+        report = {"answer": answer, **figures(root), **files, "error": failure}
         sys.stdout.write(json.dumps(report, ensure_ascii=False, indent=2) + "\n")
     elif answer and (error is None or isinstance(error, LimitExceededError | CancellationError)):
         sys.stdout.write(answer + "\n")
     sys.stdout.flush()
 
 
-def _print_figures(root: RunNode, files: dict[str, str | None], *, told: bool) -> None:
-    """Print what the run took, unless the console did, and where its files are."""
+def _print_figures(root: RunNode, files: dict[str, str | None], *, shown: bool) -> None:
+    """Print time and cost, unless the console has shown them, and where the run's files are."""
     from rlm.render.outline import summary
 
-    lines = [] if told else [summary(root)]
+    lines = [] if shown else [summary(root)]
     lines += [f"{what}: {path}" for what, path in files.items() if path]
     sys.stderr.write("".join(f"{line}\n" for line in lines))

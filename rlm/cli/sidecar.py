@@ -1,4 +1,4 @@
-"""Copies the context that stands beside a log when a command writes the run to another file."""
+"""Copies the context file next to a log when a command writes the run to another file."""
 
 from __future__ import annotations
 
@@ -16,24 +16,15 @@ _SUFFIXES = (".ipynb", ".json")
 
 
 def finds_its_context(path: str | Path) -> bool:
-    """Whether a run in a file of this suffix finds its context beside it when it is replayed."""
+    """Whether a replay of a file with this suffix looks for the context next to it."""
     found = format_of(path)
     return found is not None and found.suffix in _SUFFIXES
 
 
 def carry_context(trajectory: Trajectory, source: str | Path, target: str | Path) -> str | None:
-    """Copy a run's context from beside its log to beside the file that will be written.
+    """Copy the context file next to `source`, a log of the run or the log it replays.
 
-    Args:
-        trajectory: The run.
-        source: A log of the run, or of the run that was replayed.
-        target: The file that will be written.
-
-    Returns:
-        The copy; None where there is nothing to copy, or it is there already.
-
-    Raises:
-        OSError: The copy cannot be written.
+    Returns the copy's path, or None when there is nothing to copy, or the copy is there already.
     """
     from rlm.formats.notebook.sidecar import context_file, side_folder
 
@@ -45,7 +36,7 @@ def carry_context(trajectory: Trajectory, source: str | Path, target: str | Path
     if copy.exists() and copy.samefile(file):
         return None
     with file.open("rb") as content:
-        # The log and the file beside it may be anybody's: the file may be a link to a private one.
+        # The log may be a stranger's, and the file next to it a link to a private one.
         if hashlib.file_digest(content, "sha256").hexdigest() != about.get("sha256"):
             return None
     copy.parent.mkdir(parents=True, exist_ok=True)

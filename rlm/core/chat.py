@@ -1,17 +1,17 @@
-"""The chat between us and the root model of one run: turns, replies, outputs, hints."""
+"""One run's chat with its model: what we ask, what it replies, what we show it of its cells."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rlm.core import compaction, prompts
 from rlm.core.chat_history import ChatHistory
+from rlm.core.run_events import turn_events
 from rlm.core.tools import tools_section
 from rlm.errors import ContextWindowError
-from rlm.events import ModelReply, Note, TurnFinished, TurnStarted
+from rlm.events import Note
 from rlm.reply_parser import CUT, ReplyReader, text_outside_code
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rlm.backends.base import LMReply
     from rlm.core.kernels import KeptKernel
     from rlm.core.repl import Cell, Repl
+    from rlm.core.run_events import Turn
     from rlm.core.tree import RunSpec, Tree
     from rlm.events import Message
     from rlm.reply_parser import ParsedReply
@@ -35,26 +36,11 @@ _CUT_ANSWER = (
 _NOT_ACCEPTED = "The final answer of your last reply was not accepted: its code failed, as shown."
 
 
-@dataclass(slots=True)
-class Turn:
-    """A turn that has not finished yet.
-
-    Attributes:
-        number: 1 for the first.
-        answer: The final answer, once the turn has given it.
-    """
-
-    number: int
-    answer: str | None = None
-
-
 class Chat:
     """One run's chat with its model.
 
-    Args:
-        tree: The run's tree.
-        spec: The run's context, question and model.
-        kept: The kernel of a persistent RLM, which may hold earlier contexts and histories.
+    A persistent RLM's kernel (`kept`) may hold earlier contexts and conversations: the chat says
+    so.
     """
 
     def __init__(self, tree: Tree, spec: RunSpec, kept: KeptKernel | None) -> None:
@@ -82,11 +68,12 @@ class Chat:
         self._draft = ""
         self._last_reply: str | None = None
         self._compactions = 0
-        self._in_repl = len(self._history.messages)  # how many the REPL's `history` has, or skips
+        # How many messages are in the REPL's `history`, with the opening, which is left out of it.
+        self._in_repl = len(self._history.messages)
 
     @property
     def messages(self) -> list[Message]:
-        """The chat as it is now."""
+        """All messages so far."""
         return self._history.messages
 
     def best_answer(self) -> str | None:
@@ -95,10 +82,9 @@ class Chat:
 
     @contextmanager
     def turn(self, number: int) -> Iterator[Turn]:
-        """Open a turn: add its prompt to the chat, and emit its begin and end.
+        """Open a turn: add its prompt to the chat, and emit its start and end.
 
-        Args:
-            number: One more than `max_iterations` opens the turn that demands the answer.
+        The turn after `max_iterations` is the one that demands the answer.
         """
         of = self._tree.config.max_iterations
         if self._tree.replay is not None:
@@ -116,28 +102,16 @@ class Chat:
                 prompts.turn(number, of, contexts=contexts, histories=histories, hint=self._hint)
             )
         self._hint = ""
-        recorder, turn, began = self._tree.recorder, Turn(number), time.perf_counter()
-        with recorder.span():
-            kept, news = self._history.news()
-            recorder.emit(TurnStarted, number=number, of=of, kept=kept, messages=news)
-            try:
-                yield turn
-            finally:
-                recorder.emit(
-                    TurnFinished,
-                    number=number,
-                    final_answer=turn.answer,
-                    duration=time.perf_counter() - began,
-                )
+        kept, news = self._history.news()
+        with turn_events(
+            self._tree.recorder, number=number, of=of, kept=kept, messages=news
+        ) as turn:
+            yield turn
 
     async def ask(self, repl: Repl) -> LMReply | None:
         """Ask the model for the turn's reply.
 
-        Args:
-            repl: Keeps the full record of a chat that is compacted.
-
-        Returns:
-            Its reply; None when the chat was too long for the model and was compacted instead.
+        None: the chat was too long for the model. It was compacted, and the REPL keeps it all.
 
         Raises:
             BackendError: The model failed.
@@ -154,22 +128,17 @@ class Chat:
             await self._compact(repl)
             return None
         self._history.counted(reply.usage)
-        recorder.emit(
-            ModelReply,
-            model=reply.model,
-            text=reply.text,
-            usage=reply.usage,
-            duration=time.perf_counter() - began,
-            finish_reason=reply.finish_reason,
-            reasoning=reply.reasoning,
-        )
+        recorder.emit_reply(reply, began)
         if reply.text.strip():
             self._last_reply = reply.text
         self._tree.limits.check()
         return reply
 
     def read(self, reply: LMReply) -> ParsedReply:
-        """Find the code and the answer in a reply, and add it without imitated output."""
+        """Find the code and the answer in a reply, and add the reply to the chat.
+
+        If it imitates the REPL's output, all from there on is cut off.
+        """
         parsed = self._reader.read(reply.text, complete=reply.finish_reason not in CUT)
         if parsed.cut:
             self._tree.recorder.emit_child(
@@ -193,7 +162,7 @@ class Chat:
         return parsed
 
     def note_draft(self, cell: Cell) -> None:
-        """Remember the draft of the answer that a cell left."""
+        """Remember the draft of the answer that a cell left in `answer["content"]`."""
         self._draft = cell.draft or self._draft
 
     async def answer(self, parsed: ParsedReply, cells: Sequence[Cell], repl: Repl) -> str | None:

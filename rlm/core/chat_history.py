@@ -1,4 +1,4 @@
-"""The messages of one run, and how many of them the model has seen already."""
+"""The messages of one run's chat: which of them are new, and how long the chat is."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ChatHistory:
-    """A growing chat that knows which messages are new, and roughly how long it is.
+    """A growing chat; it knows which messages are new, and about how many tokens it has.
 
     Attributes:
         messages: The chat; every request sends all of it.
@@ -30,7 +30,7 @@ class ChatHistory:
         self.messages.extend(messages)
 
     def replace(self, messages: list[Message], *, kept: int) -> None:
-        """Go on with other messages, of which the first `kept` are the same as before."""
+        """Replace the messages; the first `kept` are the same as before."""
         self.messages = messages
         self._sent = min(self._sent, kept)
         self._counted = self._counted_messages = 0
@@ -47,11 +47,11 @@ class ChatHistory:
             self._counted_messages = len(self.messages)
 
     def tokens(self, characters_per_token: float) -> int:
-        """Estimate the chat's tokens: the provider's count, and the rest by its characters."""
+        """Estimate the chat's tokens: the provider's count, and an estimate of what came after."""
         rest = count_characters(self.messages[self._counted_messages :])
         return self._counted + round(rest / characters_per_token)
 
     @property
     def characters(self) -> int:
-        """The length of all text in it."""
+        """How many characters of text the chat has."""
         return count_characters(self.messages)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rlm.core.prompts import SUMMARY_REQUEST, compacted
 from rlm.errors import ContextWindowError
-from rlm.events import ModelReply, Note
+from rlm.events import Note
 
 if TYPE_CHECKING:
     from rlm.backends.base import ModelSpec
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _KEPT = 2
 """The system prompt and the question are never summarised."""
 
-_LEAST_CHARACTERS = 6.0
-"""Characters per token at most: a lower bound where a provider counts too few tokens."""
+_MOST_CHARACTERS = 6.0
+"""The most characters per token; a provider that counts fewer tokens is not believed."""
 
 
 def is_possible(chat: ChatHistory) -> bool:
-    """Whether the chat has more than the question and a summary."""
+    """Whether there is more to summarise than an earlier summary."""
     return len(chat.messages) > _KEPT + 3
 
 
@@ -33,20 +33,15 @@ def is_due(tree: Tree, model: ModelSpec, chat: ChatHistory) -> bool:
     if window is None or not is_possible(chat):
         return False
     per_token = chat.characters / max(1, tree.models.tokens(chat.characters))
-    tokens = max(chat.tokens(max(per_token, 1.0)), chat.characters / _LEAST_CHARACTERS)
+    tokens = max(chat.tokens(max(per_token, 1.0)), chat.characters / _MOST_CHARACTERS)
     return tokens >= tree.config.compaction_threshold_pct * window
 
 
 async def compact(tree: Tree, model: ModelSpec, chat: ChatHistory, *, count: int) -> Message:
-    """Replace the chat by the model's own summary of it, and return the summary's message.
+    """Replace the chat by the model's summary of it, and return the summary's message.
 
-    A chat that is too long even to be summarised loses its older half first.
-
-    Args:
-        tree: The run's tree.
-        model: The run's model.
-        chat: Compacted in place.
-        count: The number of this compaction in the run; 1 for the first.
+    A chat that is too long even for that loses its older half first. `count` is 1 for the run's
+    first compaction.
 
     Raises:
         ContextWindowError: The question alone is too long for the model.
@@ -65,16 +60,7 @@ async def compact(tree: Tree, model: ModelSpec, chat: ChatHistory, *, count: int
             rest = rest[(len(rest) + 1) // 2 :]
         else:
             break
-    tree.recorder.emit(
-        ModelReply,
-        model=reply.model,
-        text=reply.text,
-        usage=reply.usage,
-        duration=time.perf_counter() - began,
-        finish_reason=reply.finish_reason,
-        purpose="compaction",
-        reasoning=reply.reasoning,
-    )
+    tree.recorder.emit_reply(reply, began, "compaction")
     summary = reply.text.strip() or "(I wrote no summary.)"
     chat.replace(compacted(chat.messages, summary, count), kept=_KEPT)
     tree.recorder.emit_child(

@@ -1,4 +1,4 @@
-"""One `completion()` on the engine's loop: build the tree, run its root, return how it ended."""
+"""One `completion()` on the engine's loop: build the tree, run its root, return the outcome."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlm.backends.retry import RateLimiter
 from rlm.context import describe
-from rlm.core.limits import Limits
 from rlm.core.loop import uncancellable
-from rlm.core.model_calls import Models
 from rlm.core.repl import StoppedByUserError
 from rlm.core.replay_port import NOT_GIVEN
 from rlm.core.run import run, run_single_call
-from rlm.core.tree import RunSpec, Tree
+from rlm.core.tree import RunSpec, new_tree
 from rlm.core.types import RLMChatCompletion
 from rlm.errors import CancellationError, RLMError
 from rlm.redaction import remember_secrets
@@ -30,6 +27,7 @@ if TYPE_CHECKING:
     from rlm.core.recorder import Recorder
     from rlm.core.replay_port import Replay
     from rlm.core.resources import Resources
+    from rlm.core.tree import Tree
 
 
 async def complete(
@@ -41,23 +39,22 @@ async def complete(
     root_prompt: str | None,
     started: float,
 ) -> RLMChatCompletion | RLMError:
-    """Answer a question about a context.
+    """Answer a question about a context: open a sandbox, and let `run` do the rest.
+
+    The error of a failed run is returned, and raised where the user waits: a `CancellationError` is
+    a `KeyboardInterrupt` too, which would end the engine's loop.
 
     Args:
         config: The configuration.
-        resources: What is kept between completions.
+        resources: What the `RLM` keeps between completions.
         recorder: Emits the events.
         prompt: The context, as the user gave it; `NOT_GIVEN`: the log's.
         root_prompt: The question.
         started: When `completion()` was called (`time.perf_counter`).
-
-    Returns:
-        The result, or the error to be raised where the user waits. A `CancellationError` is a
-        `KeyboardInterrupt` too: raised on the engine's loop, it would end the loop.
     """
     recorder.begin()
     remember_secrets(config.secrets())
-    tree = _tree(config, resources, recorder, started)
+    tree = new_tree(config, resources.clients, recorder, started=started)
     try:
         with resources.running(), tree.stoppable():
             tree.replay = _replay(tree, resources)
@@ -70,7 +67,7 @@ async def complete(
                     answer = await run(tree, spec, kept=resources.kept)
                     tree.disarm()
     except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - the record must not be lost
-        return _failure(error, tree, resources)
+        return _error_for_user(error, tree, resources)
     return RLMChatCompletion(
         root_model=config.root.name,
         prompt=spec.context if prompt is NOT_GIVEN else prompt,
@@ -81,27 +78,8 @@ async def complete(
     )
 
 
-def _tree(config: RunConfig, resources: Resources, recorder: Recorder, started: float) -> Tree:
-    limits = Limits(
-        max_budget=config.max_budget,
-        max_tokens=config.max_tokens,
-        max_timeout=config.max_timeout,
-        started=started,
-    )
-    models = Models(
-        root=config.root,
-        subs=config.subs,
-        prices=config.prices,
-        context_windows=config.context_window,
-        clients=resources.clients,
-        limiter=RateLimiter(config.max_concurrent_queries),
-        limits=limits,
-    )
-    return Tree(config=config, models=models, limits=limits, recorder=recorder)
-
-
 def _replay(tree: Tree, resources: Resources) -> Replay | None:
-    """Put a log in the models' place, when this completion is a replay, a resume or a fork."""
+    """Let a log answer in the models' place if this completion is a replay, a resume or a fork."""
     if tree.config.replay is None:
         return None
     number = resources.replayed if tree.config.persistent else 0
@@ -113,9 +91,9 @@ def _replay(tree: Tree, resources: Resources) -> Replay | None:
 
 @asynccontextmanager
 async def _sandbox(tree: Tree, resources: Resources) -> AsyncIterator[None]:
-    """Open the tree's sandbox, and import the SDK while the fork server boots.
+    """Make the tree's sandbox, and import the provider's SDK while the fork server boots.
 
-    The root run waits for the sandbox, so that a slow or failed start is in the run's record.
+    The root run starts the sandbox, so that its record shows a slow or failed start.
     """
     config, clients = tree.config, tree.models.clients
     if resources.kept is not None:
@@ -132,15 +110,15 @@ async def _sandbox(tree: Tree, resources: Resources) -> AsyncIterator[None]:
 
 
 async def _run_spec(tree: Tree, prompt: Any, root_prompt: str | None) -> RunSpec:
-    """Read and describe the context, and return what the root run is to do."""
+    """Read and describe the context, and return what the root run does."""
     config, replay = tree.config, tree.replay
     context, remark, question = prompt, "", root_prompt
     if replay is not None:
         context, info = await asyncio.to_thread(replay.context, context)
         question = replay.question if question is None else question
-    elif isinstance(context, Path):
-        context, remark = await asyncio.to_thread(read_path, context)
-    if replay is None:
+    else:
+        if isinstance(context, Path):
+            context, remark = await asyncio.to_thread(read_path, context)
         if isinstance(context, str | bytes):
             info = describe(context, remark)
         else:  # Counting a long list must not hold up the other runs.
@@ -157,8 +135,8 @@ async def _run_spec(tree: Tree, prompt: Any, root_prompt: str | None) -> RunSpec
     )
 
 
-def _failure(error: BaseException, tree: Tree, resources: Resources) -> RLMError:
-    """Return the error for the user, with the record and the best answer so far."""
+def _error_for_user(error: BaseException, tree: Tree, resources: Resources) -> RLMError:
+    """Return how a run failed, with its record and its best answer so far."""
     failure: RLMError
     if isinstance(error, asyncio.CancelledError):
         closed = "The RLM was closed while the run went on." if resources.closed else None

@@ -1,4 +1,4 @@
-"""A run's configuration: frozen, and as logs show it, without secrets."""
+"""A run's configuration, and the form without secrets that logs hold."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class RunConfig:
     """Everything that shapes a run; see `RLM` for what each field means.
 
-    Attributes are the constructor's arguments, except: `root` and `subs` are the models made of
-    `backend`, `other_backends` and the sampling arguments (a sub-call that names no model goes to
-    the first of `subs`), and `memory_limit` is in bytes. What may hold a secret is not in its
-    `repr`.
+    The fields are the arguments of `RLM`, with two exceptions: `root` and `subs` are the models
+    made from `backend`, `other_backends` and the sampling arguments (a sub-call that names no model
+    goes to the first of `subs`), and `memory_limit` is in bytes. Fields that may hold a secret are
+    not in the `repr`.
     """
 
     root: ModelSpec
@@ -66,7 +66,7 @@ class RunConfig:
         return (self.root, *self.subs)
 
     def public(self) -> dict[str, Any]:
-        """Return what logs say of the configuration, without secrets and as JSON values."""
+        """Return the configuration as logs hold it: JSON values without secrets."""
         return {
             "backend": self.root.backend,
             "backend_kwargs": backends.public_kwargs(self.root.backend_kwargs),
@@ -78,11 +78,11 @@ class RunConfig:
         }
 
     def _settings(self) -> dict[str, Any]:
-        """Return the settings that are not the defaults.
+        """Return the settings that differ from the defaults, and some more.
 
-        Beside them `models`: the names of those that sub-calls go to, the default first; of custom
-        tools their names, descriptions and whether they are functions; and of a run that goes on
-        from a log `forked_from`: that `run`, the `turn`, and the run's default `model`.
+        `models` are the names of the models for sub-calls, the default first. Of custom tools there
+        are the names, the descriptions and whether they are functions. A run that goes on from a
+        log has `forked_from`: that log's `run`, the `turn`, and the log's default `model`.
         """
         found: dict[str, Any] = {"models": [spec.name for spec in self.subs]}
         for row in logged_in("settings"):
@@ -108,7 +108,7 @@ class RunConfig:
         return found
 
     def secrets(self) -> Iterator[str]:
-        """Yield what no log may hold, wherever it turns up."""
+        """Yield the secrets that no log may hold, in whatever text they turn up."""
         yield from backends.long_secrets(self.environment_kwargs)
         for spec in self.models:
             yield from backends.long_secrets([spec.backend_kwargs, spec.sampling_args])

@@ -1,4 +1,4 @@
-"""Hashes a big context beside its run, and notes the hash."""
+"""Hashes a big context while its run goes on, and notes the hash."""
 
 from __future__ import annotations
 
@@ -21,14 +21,10 @@ if TYPE_CHECKING:
 async def context_noted(
     recorder: Recorder, *, known: bool
 ) -> AsyncIterator[Callable[[ContextValue], None]]:
-    """Hash a big context on a thread while the run goes on, and note the hash when it is known.
+    """Hash the current run's context on a thread, and note the hash, unless it is `known` already.
 
     Yields a function to call with the context once it is ready to travel. A run that ends well
     waits for the hash.
-
-    Args:
-        recorder: The run's; its current node is the run.
-        known: Whether `RunStarted` has the hash already.
     """
     run = recorder.here()
     tasks: list[asyncio.Task[None]] = []
@@ -55,7 +51,7 @@ async def _note_hash(
 ) -> None:
     try:
         found = await asyncio.to_thread(hash_context, value, go_on=go_on)
-    except Exception:  # noqa: BLE001 - its owner may change it meanwhile; then it has no hash
+    except Exception:  # noqa: BLE001 - the user may change it meanwhile; then it has no hash
         return
     recorder.emit_child(
         run,

@@ -1,4 +1,4 @@
-"""The environments: their names, what each takes, and a sandbox for a new tree."""
+"""The environments: their names, the keywords of each, and a sandbox for a new tree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENVIRONMENTS: dict[str, tuple[str, ...]] = {
     "docker": (*_EVERYWHERE, *DOCKER_KWARGS),
     "modal": (*_EVERYWHERE, *MODAL_KWARGS),
 }
-"""Every environment's name, with the `environment_kwargs` it takes."""
+"""The `environment_kwargs` of every environment, by its name."""
 
 _OPTIONS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "docker": docker_options,
@@ -47,10 +47,6 @@ def check_environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any
         raise ConfigurationError(
             f"Unknown environment {name!r}. Known are {', '.join(map(repr, ENVIRONMENTS))}."
         )
-    if kwargs is not None and not isinstance(kwargs, dict):
-        raise ArgumentError(
-            f"{spelled('environment_kwargs')} must be a dict, not {type(kwargs).__name__}."
-        )
     kwargs = dict(kwargs or {})
     if unknown := set(kwargs) - set(ENVIRONMENTS[name]):
         where = f"The environment {name!r} ({spelled('environment_kwargs')})"
@@ -64,12 +60,12 @@ def check_environment(name: str, kwargs: dict[str, Any] | None) -> dict[str, Any
 
 
 def new_sandbox(name: str, kwargs: dict[str, Any], warm: MachinePool | None = None) -> Sandbox:
-    """Return a new tree's sandbox; call it on the event loop that will use it.
+    """Return a new tree's sandbox; call this on the event loop that will use it.
 
     Args:
-        name: The environment's.
+        name: The environment.
         kwargs: Its `environment_kwargs`, checked.
-        warm: What `kept_between_trees` returned.
+        warm: The pool that `kept_between_trees` returned.
     """
     if name == "docker":
         from rlm_kernel.docker.sandbox import docker_sandbox
@@ -87,7 +83,7 @@ def new_sandbox(name: str, kwargs: dict[str, Any], warm: MachinePool | None = No
 def kept_between_trees(name: str, kwargs: dict[str, Any]) -> MachinePool | None:
     """Return the pool of an environment that reuses its sandboxes, else None.
 
-    Call it on the event loop that will use it, and close what it returns.
+    Call this on the event loop that will use the pool. The caller closes the pool.
     """
     if name == "docker" and kwargs.get("reuse"):
         from rlm_kernel.docker.sandbox import warm_containers
@@ -97,7 +93,7 @@ def kept_between_trees(name: str, kwargs: dict[str, Any]) -> MachinePool | None:
 
 
 def unknown_arguments(given: Iterable[str], allowed: Iterable[str], where: str) -> ArgumentError:
-    """Return the error for unknown keywords `given` to `where`, such as ``"RLM()"``."""
+    """Return the error for the unknown keywords that `where`, such as ``"RLM()"``, was given."""
     given, allowed = sorted(given), sorted(allowed)
     close = difflib.get_close_matches(given[0], allowed, n=1)
     guess = f" Did you mean {close[0]!r}?" if close else ""

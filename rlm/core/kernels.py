@@ -1,4 +1,4 @@
-"""Gives a run its kernel: newly forked, or kept from the completion before."""
+"""Gives a run its kernel: newly forked, or kept from the last completion."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def forked_kernel(
     on_call: CallHandler,
     on_context: Callable[[ContextValue], None],
 ) -> AsyncIterator[Session]:
-    """Fork a kernel for one run, with its context and tools in it; it ends with the run.
+    """Fork a kernel with the run's context and tools in it; the kernel ends with the run.
 
     `on_context` is called with the context when it is ready to travel.
 
@@ -57,12 +57,12 @@ async def forked_kernel(
 
 
 class KeptKernel:
-    """The kernel of a `persistent` RLM: one run at a time, contexts and histories add up.
+    """The kernel of a `persistent` RLM: it serves one run at a time and keeps all their contexts.
 
     Attributes:
         contexts: How many contexts it has.
-        histories: How many chats it remembers.
-        lost: Whether the kernel, with its variables, was lost since the last run.
+        histories: How many conversations it has.
+        lost: Whether it died after the last run, and all variables with it.
     """
 
     def __init__(self) -> None:
@@ -75,7 +75,7 @@ class KeptKernel:
         self._handler: CallHandler | None = None
 
     @contextlib.asynccontextmanager
-    async def turn_of(self, make_sandbox: Any) -> AsyncIterator[Sandbox]:
+    async def turn_of(self, make_sandbox: Callable[[], Sandbox]) -> AsyncIterator[Sandbox]:
         """Wait until no other run has the kernel, then hold it; yields its sandbox."""
         async with self._lock:
             if self._sandbox is None:
@@ -127,7 +127,7 @@ class KeptKernel:
         except ContextError as error:
             if not isinstance(error.__cause__, KernelDiedError):
                 raise
-            # It died since the last run. If this context kills it, it will die again below.
+            # It died after the last run. If this context kills it, it dies again below.
             await session.restart()
             self.lost = True
             await session.attach(f"context_{self.contexts}", placed)
@@ -135,9 +135,9 @@ class KeptKernel:
         return session
 
     async def remember(self, messages: list[Message]) -> None:
-        """Keep a chat in the REPL as one more history."""
+        """Keep a conversation in the REPL as `history_N`."""
         if self._session is not None:
-            # A kernel that died after its answer costs no answer: the next run replaces it.
+            # The answer stands even if the kernel has died: the next run replaces the kernel.
             with contextlib.suppress(KernelDiedError):
                 await self._session.assign(f"history_{self.histories}", messages)
             self.histories += 1
@@ -155,7 +155,7 @@ class KeptKernel:
                 await sandbox.close()
 
     async def _answer(self, call: Call) -> CallAnswer:
-        if self._handler is None:  # A thread that a cell left behind.
+        if self._handler is None:  # A thread that a cell left behind called.
             return CallAnswer(error="no run is under way")
         return await self._handler(call)
 
@@ -189,19 +189,19 @@ def _own_folders() -> tuple[str, ...]:
 async def _placed(
     sandbox: Sandbox, value: Any, on_context: Callable[[ContextValue], None]
 ) -> AsyncIterator[asyncio.Future[PlacedContext]]:
-    """Place a value in the sandbox while the kernel starts, and discard it at the end."""
+    """Place a value in the sandbox while the kernel starts; discard it when the run ends."""
     placing = asyncio.ensure_future(_place(sandbox, value, on_context))
+
+    async def discard() -> None:
+        placing.cancel()
+        await asyncio.wait({placing})
+        if not placing.cancelled() and placing.exception() is None:
+            await sandbox.discard(placing.result())
+
     try:
         yield placing
     finally:
-        await uncancellable(_discard(sandbox, placing))
-
-
-async def _discard(sandbox: Sandbox, placing: asyncio.Future[PlacedContext]) -> None:
-    placing.cancel()
-    await asyncio.wait({placing})
-    if not placing.cancelled() and placing.exception() is None:
-        await sandbox.discard(placing.result())
+        await uncancellable(discard())
 
 
 async def _place(
@@ -217,7 +217,7 @@ async def _place(
 
 
 async def _give_values(sandbox: Sandbox, session: Session, tools: tuple[Tool, ...]) -> None:
-    """Bind the tools that are not callable as variables."""
+    """Make variables of the tools that are not functions."""
     for tool in tools:
         if tool.is_callable:
             continue

@@ -22,7 +22,7 @@ from rlm.errors import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
-    """An estimate of what a call that is under way will take.
+    """An estimate of what a call will take, set aside while it is under way.
 
     Attributes:
         tokens: Input and output together.
@@ -80,12 +80,12 @@ class Limits:
         Args:
             tokens: Input and output together.
             cost: USD.
-            sure: The part of the estimate that the call takes at least. Only this part must be
-                left, so that a bad guess refuses no call that could fit.
+            sure: The share of the estimate that the call takes at least. Only this share must
+                still fit, so that a bad guess does not refuse a call that could.
 
         Raises:
             LimitExceededError: Not enough is left; nothing must be sent.
-            UnknownCostError: There is a budget, and nobody knows what is left of it.
+            UnknownCostError: There is a budget, and the cost of an earlier call is not known.
         """
         self.check()
         if self.max_budget is not None:
@@ -112,7 +112,7 @@ class Limits:
         return Reservation(tokens=tokens, cost=cost)
 
     def commit(self, reservation: Reservation, *, tokens: int = 0, cost: float = 0.0) -> None:
-        """Replace an estimate by the tokens and USD that the call took; none if it failed."""
+        """Replace an estimate by the tokens and USD that the call took; 0 if it failed."""
         self._reserved_tokens = max(0.0, self._reserved_tokens - reservation.tokens)
         self._reserved_cost = max(0.0, self._reserved_cost - reservation.cost)
         self.tokens += tokens
@@ -123,7 +123,7 @@ class Limits:
 
         Raises:
             LimitExceededError: One has.
-            UnknownCostError: There is a budget, and nobody knows what is left of it.
+            UnknownCostError: There is a budget, and the cost of an earlier call is not known.
         """
         if self.exceeded_by is not None:
             raise self.exceeded_by
@@ -148,17 +148,17 @@ class ErrorStreak:
 
     Attributes:
         threshold: How many end the run; None is no limit.
-        count: How many there have been.
+        count: How many turns in a row have failed so far.
     """
 
     threshold: int | None = None
     count: int = 0
 
     def turn(self, error: str | None) -> None:
-        """Count a turn; `error` says how it failed, None that it did not.
+        """Count a turn; `error` says how it failed, None means that it did not.
 
         Raises:
-            ErrorThresholdExceededError: It was one failure too many.
+            ErrorThresholdExceededError: `threshold` turns in a row have failed.
         """
         self.count = self.count + 1 if error is not None else 0
         if self.threshold is not None and self.count >= self.threshold:

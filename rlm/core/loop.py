@@ -1,8 +1,8 @@
 """The background event loop on which every run of this process lives.
 
-The engine is asynchronous inside and synchronous at its edge: `completion()` waits here for a job,
-whether or not the caller has a running loop (a notebook has one), and `acompletion()` awaits the
-same job from the caller's loop.
+The engine is asynchronous inside and synchronous at its edge: `completion()` blocks until its job
+is done, also where the caller has a running loop (as in a notebook), and `acompletion()` awaits
+the same kind of job from the caller's loop.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class Job(Generic[T]):
     It exists before it is scheduled, so that a Ctrl-C at any moment can cancel it.
 
     Attributes:
-        future: Its result or error.
-        interrupted: Whether a Ctrl-C ended the wait for it.
+        future: The coroutine's result or error.
+        interrupted: Whether a Ctrl-C ended `wait`.
     """
 
     def __init__(self, loop: EngineLoop, coroutine: Coroutine[Any, Any, T]) -> None:
@@ -88,7 +88,7 @@ class Job(Generic[T]):
             self.cancel()
             await asyncio.wait({waiter}, timeout=_CANCEL_GRACE)
             if waiter.done() and not waiter.cancelled():
-                waiter.exception()  # It was cancelled: nobody will ask for its outcome.
+                waiter.exception()  # Retrieved, so that asyncio does not warn.
             raise
 
     def _start(self) -> None:
@@ -118,25 +118,22 @@ class EngineLoop:
     """An event loop on a daemon thread.
 
     Attributes:
-        lock: Held while a thread makes an object that is made once for this loop. A forked child
-            has another loop, so it never meets a lock that is held by a thread it does not have.
+        lock: Held while a thread makes what an `RLM` has once for this loop. A forked child has
+            another loop, and so never waits for a lock whose thread it does not have. Re-entrant: a
+            user's `__del__` may use an `RLM` while its thread holds the lock.
+        thread: Runs the loop, and must not wait for it.
     """
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.lock = threading.RLock()
-        self._thread = threading.Thread(target=self._run, name="rlm-engine", daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._run, name="rlm-engine", daemon=True)
+        self.thread.start()
 
     @property
     def is_ours(self) -> bool:
-        """Whether it runs in this process: a forked child only has a copy without the thread."""
+        """Whether the loop runs in this process: a forked child has a copy without the thread."""
         return _Current.loop is self
-
-    @property
-    def is_here(self) -> bool:
-        """Whether this is the loop's thread, which must not wait for it."""
-        return self.is_ours and threading.current_thread() is self._thread
 
     def submit(self, coroutine: Coroutine[Any, Any, T]) -> Future[T]:
         """Run a coroutine on the loop and return its future."""
@@ -154,7 +151,7 @@ class EngineLoop:
 
 
 class _Current:
-    """The loop of this process; a forked child drops its parent's, whose thread it lacks."""
+    """The loop of this process; a forked child forgets its parent's, as it lacks the thread."""
 
     loop: EngineLoop | None = None
     lock = threading.Lock()
@@ -179,7 +176,7 @@ def engine_loop() -> EngineLoop:
 def on_engine_thread() -> bool:
     """Whether this is the engine's thread, which must not wait for its own loop."""
     loop = _Current.loop
-    return loop is not None and loop.is_here
+    return loop is not None and threading.current_thread() is loop.thread
 
 
 async def uncancellable(coroutine: Coroutine[Any, Any, T]) -> T:

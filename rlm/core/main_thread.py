@@ -1,7 +1,7 @@
 """Runs callables on the thread that is blocked in `completion()`.
 
-A question to a person belongs on the thread that the person is waiting for: only there does Ctrl-C
-interrupt it, and a thread of ours that reads a terminal would outlive its run.
+A question to a person has to be asked on that thread: only there does Ctrl-C interrupt it, and
+another thread that reads from the terminal would outlive its run.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,10 +22,10 @@ T = TypeVar("T")
 
 
 class MainThreadCalls:
-    """Takes calls from any thread and makes them on the one that serves."""
+    """Takes calls from any thread and makes them on the thread that calls `serve`."""
 
     def __init__(self) -> None:
-        self._calls: SimpleQueue[_Call | None] = SimpleQueue()
+        self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
         self._closed = False
 
     def call(self, function: Callable[..., T], *args: Any) -> T:
@@ -33,12 +34,11 @@ class MainThreadCalls:
         Raises:
             RLMError: No thread serves any more.
         """
-        call = _Call(function, args)
-        self._calls.put(call)
+        done: Future[T] = Future()
+        self._calls.put((partial(function, *args), done))
         if self._closed:
             self._refuse_all()
-        value: T = call.done.result()
-        return value
+        return done.result()
 
     def serve(self, timeout: float | None = None) -> None:
         """Make one call, or wait for one (`timeout` in seconds) until `wake` is called."""
@@ -46,8 +46,18 @@ class MainThreadCalls:
             call = self._calls.get(timeout=timeout)
         except Empty:
             return
-        if call is not None:
-            call.make()
+        if call is None:
+            return
+        function, done = call
+        try:
+            value = function()
+        except KeyboardInterrupt:  # It is for the run: `completion()` stops that.
+            done.set_exception(_not_served())
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised in the caller
+            done.set_exception(error)
+        else:
+            done.set_result(value)
 
     def wake(self) -> None:
         """End a `serve` that waits; from any thread."""
@@ -65,42 +75,25 @@ class MainThreadCalls:
             except Empty:
                 return
             if call is not None:
-                call.done.set_exception(_not_served())
-
-
-class _Call:
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
-        self._function = function
-        self._args = args
-        self.done: Future[Any] = Future()
-
-    def make(self) -> None:
-        try:
-            value = self._function(*self._args)
-        except KeyboardInterrupt:  # It is meant for the run, which `completion()` will stop.
-            self.done.set_exception(_not_served())
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised where the call is waited for
-            self.done.set_exception(error)
-        else:
-            self.done.set_result(value)
+                _, done = call
+                done.set_exception(_not_served())
 
 
 def _not_served() -> RLMError:
-    return RLMError("Nobody waits for the run any more.")
+    return RLMError("No thread waits for the run any more.")
 
 
 _here: ContextVar[MainThreadCalls | None] = ContextVar("rlm_main_thread", default=None)
 
 
 def main_thread_here() -> MainThreadCalls | None:
-    """Return the calls of the run that called us; None when no thread serves them."""
+    """Return where the current run's calls to the main thread go; None if no thread serves them."""
     return _here.get()
 
 
 @contextmanager
 def serve_main_thread() -> Iterator[MainThreadCalls]:
-    """Accept calls of the runs that are started within; the caller serves them."""
+    """Accept the calls of runs that start in the `with` block; the caller serves them."""
     calls = MainThreadCalls()
     token = _here.set(calls)
     try:

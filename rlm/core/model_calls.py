@@ -1,4 +1,4 @@
-"""Asks models: routes a sub-call, checks the limits before it is sent, and counts its usage."""
+"""Asks models: picks the model, checks the limits before a call is sent, and counts its usage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIRST_GUESS = 4.0
 """Characters per token until a provider has counted."""
 
 _AT_MOST = 6.0
-"""Characters per token that no real text exceeds: only what would not fit even so is refused."""
+"""Characters per token that no real text exceeds; we refuse only what cannot fit even so."""
 
 _MILLION = 1_000_000
 
@@ -77,17 +77,17 @@ class Clients:
 
 
 def _look_at(task: asyncio.Task[Any]) -> None:
-    """Retrieve a failure, so that asyncio does not warn if nobody asks for the client again."""
+    """Retrieve a failure, so that asyncio does not warn when nobody awaits the client again."""
     if not task.cancelled():
         task.exception()
 
 
 @dataclass(slots=True)
 class _Meter:
-    """Measures of the calls so far, from which the next ones are estimated.
+    """Sums over the calls so far, from which the next calls are estimated.
 
-    `measured_*` covers the calls that the provider counted; the rest covers all calls, with our
-    estimates for the others.
+    `measured_*` covers only calls whose tokens the provider counted. The other fields cover all
+    calls, with estimates where the provider did not count.
     """
 
     measured_characters: int = 0
@@ -127,11 +127,11 @@ class Models:
 
     Attributes:
         root: The model that the root run asks turn by turn.
-        subs: The models that sub-calls may ask; the first is their default.
+        subs: The models that sub-calls may ask; the first is the default.
         prices: Model to USD per 1M input tokens and per 1M output tokens.
-        context_windows: Model to tokens, where the user knows better.
+        context_windows: Model to tokens, as the user gave them.
         clients: Where the clients come from.
-        limiter: Limits the calls at once, and repeats failed ones.
+        limiter: Limits how many calls run at once, and repeats failed ones.
         limits: What may be spent.
     """
 
@@ -146,11 +146,7 @@ class Models:
     _each: dict[ModelSpec, _Meter] = field(default_factory=dict)
 
     def route(self, name: str | None) -> ModelSpec:
-        """Return the model that a sub-call goes to.
-
-        Args:
-            name: The model that the code asked for; None: the first of `other_backends`, else the
-                root's backend.
+        """Return the model of this name for a sub-call; None: the default of sub-calls.
 
         Raises:
             UnknownModelError: There is no such model; the message lists the known ones.
@@ -173,10 +169,10 @@ class Models:
         return round(characters / min(max(measured, 1.0), _AT_MOST))
 
     def require_fit(self, spec: ModelSpec, characters: int) -> None:
-        """Check that a prompt may fit into the model's window.
+        """Check that a prompt of so many characters may fit into the model's window.
 
         Raises:
-            ContextWindowError: It cannot, however it is counted.
+            ContextWindowError: It cannot, however the tokens are counted.
         """
         window = self.window(spec)
         if window is not None and characters / _AT_MOST > window:
@@ -198,20 +194,13 @@ class Models:
     ) -> LMReply:
         """Ask a model once, within the limits.
 
-        Args:
-            spec: The model.
-            messages: The chat.
-            stream: Whether to have the reply streamed.
-            on_retry: Called before each retry.
-
         Returns:
-            The reply, without thoughts in its text; its usage has the cost that the provider or
-            the user's prices give.
+            The reply, without thoughts in its text; its usage has the cost if it can be known.
 
         Raises:
             LimitExceededError: A limit is reached; nothing was sent.
             UnknownCostError: There is a budget, and the cost of an earlier call is unknown.
-            BackendError: The provider failed, retries included.
+            BackendError: The provider failed, and so did the retries.
         """
         characters = count_characters(messages)
         reservation = self._reserve(spec, characters)
@@ -240,7 +229,7 @@ class Models:
         return replace(reply, usage=usage)
 
     def _reserve(self, spec: ModelSpec, characters: int) -> Reservation:
-        """Reserve an estimate of what a call will take: measured, or guessed at first."""
+        """Reserve an estimate of what a call will take, from earlier calls or by a first guess."""
         if not self.limits.bounded:
             return self.limits.reserve(0.0, 0.0)
         measured = self._all.characters_per_token
@@ -251,7 +240,7 @@ class Models:
         cost = tokens * meter.cost_per_token
         if price is not None:
             cost = _cost(price, tokens_in, tokens_out)
-        # The very first call is refused only when it cannot fit, however it is counted.
+        # The very first call is refused only if it cannot fit, however its tokens are counted.
         return self.limits.reserve(
             tokens, cost, sure=1.0 if self._all.calls else _FIRST_GUESS / _AT_MOST
         )
@@ -266,7 +255,7 @@ class Models:
     def _priced(
         self, spec: ModelSpec, usage: CallUsage, characters: int, written: int
     ) -> CallUsage:
-        """Return the usage with the user's price where the provider named none."""
+        """Return the usage; where the provider gave no cost, it is computed from `prices`."""
         price = self.prices.get(spec.name)
         if usage.cost is not None or price is None:
             return usage
@@ -274,7 +263,7 @@ class Models:
 
 
 def count_characters(messages: Sequence[Message]) -> int:
-    """Return how much text a chat has; images do not count."""
+    """Return how many characters of text a chat has; images do not count."""
     total = 0
     for message in messages:
         content = message.get("content")

@@ -1,4 +1,4 @@
-"""Every text that we send to the root model: the reference's protocol in our words."""
+"""Every text that we send to a run's model: the reference's protocol in our words."""
 
 from __future__ import annotations
 
@@ -107,15 +107,10 @@ def system_prompt(
     orchestrator: bool = True,
     compaction: bool = False,
 ) -> str:
-    """Return the system message.
+    """Return the system message: `custom`, the user's, or else ours.
 
-    Args:
-        custom: The user's prompt instead of ours. Of its braces only ``{custom_tools_section}`` is
-            replaced.
-        tools_section: The lines that describe the custom tools; appended when the prompt has no
-            placeholder for them.
-        orchestrator: Whether to add the part on delegating work.
-        compaction: Whether to say that the history may be compacted.
+    Only ``{custom_tools_section}`` is replaced in it, not other braces. If it has no such
+    placeholder, the section is appended.
     """
     prompt = SYSTEM_PROMPT if custom is None else custom
     if TOOLS_PLACEHOLDER in prompt:
@@ -137,14 +132,7 @@ def opening(
     root_prompt: str | None = None,
     user_prologue: str | None = None,
 ) -> list[Message]:
-    """Return the messages that open a run.
-
-    Args:
-        system: The system message.
-        description: `ContextInfo.description`.
-        root_prompt: The question, if it is not in the context.
-        user_prologue: A user message that follows it.
-    """
+    """Return the messages that open a run; `description` is the context's (`ContextInfo`)."""
     if root_prompt:
         body = f"Answer the following: {root_prompt}\n\nYour context is {description}."
     else:
@@ -159,12 +147,12 @@ def opening(
 
 
 def turn(number: int, of: int, *, contexts: int = 1, histories: int = 0, hint: str = "") -> Message:
-    """Return the message that asks for the next turn.
+    """Return the message that asks for turn `number` of `of`.
 
     Args:
         number: 1 for the first turn.
-        of: How many turns there are.
-        contexts: How many contexts a persistent session holds.
+        of: `max_iterations`.
+        contexts: How many contexts a persistent RLM's kernel holds.
         histories: How many earlier conversations it holds.
         hint: What was wrong with the last reply, if anything.
     """
@@ -185,7 +173,7 @@ def turn(number: int, of: int, *, contexts: int = 1, histories: int = 0, hint: s
 
 
 def repl_output(shown: Sequence[tuple[str, Sequence[str]]]) -> Message:
-    """Return the message with each block's text and images (`data:` URLs)."""
+    """Return the message that shows each block's text and images (`data:` URLs)."""
     several = len(shown) > 1
     text = "\n\n".join(
         f"REPL output{f' (block {number})' if several else ''}:\n{body}"
@@ -204,13 +192,7 @@ def repl_output(shown: Sequence[tuple[str, Sequence[str]]]) -> Message:
 
 
 def compacted(messages: Sequence[Message], summary: str, count: int) -> list[Message]:
-    """Return the messages that continue from a summary, which replaces all but the first two.
-
-    Args:
-        messages: The chat until now.
-        summary: The model's summary.
-        count: The number of this compaction in the run; 1 for the first.
-    """
+    """Return the chat after its `count`-th compaction: a summary replaces all but two messages."""
     times = "once" if count == 1 else f"{count} times"
     note = (
         f"The conversation before this point was replaced by your summary above ({times} so far). "

@@ -1,7 +1,7 @@
-"""How the engine emits events: one recorder per tree, and a span for the current node.
+"""Emits the engine's events: one recorder per tree, and a span for the current node.
 
-Nesting is a `ContextVar`, not an argument handed down: an event emitted within
-`with recorder.span()` belongs to the span's node.
+A `ContextVar` holds the current node: an event emitted within `with recorder.span()` belongs to
+the span's node.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import uuid
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from rlm.events import Note
+from rlm.events import ModelReply, Note
 from rlm.trajectory import RunNode, Trajectory
 from rlm.usage import UsageSummary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from rlm.backends.base import LMReply
     from rlm.events import Event
     from rlm_kernel.context.value import ContextValue
 
@@ -43,12 +44,18 @@ class Span:
 _here: ContextVar[Span | None] = ContextVar("rlm_span", default=None)
 
 
+def _current() -> Span:
+    span = _here.get()
+    assert span is not None
+    return span
+
+
 class Recorder:
-    """Makes events with ids and times, and hands them to the trajectory and to listeners.
+    """Makes events with ids and times, and gives them to the trajectory and to listeners.
 
     Attributes:
         trajectory: The record of the tree.
-        tree_id: What the ids of all its nodes begin with.
+        tree_id: The prefix of all its nodes' ids.
     """
 
     def __init__(
@@ -59,10 +66,9 @@ class Recorder:
         """Start an empty record.
 
         Args:
-            listeners: Called with each event on the engine's loop; they must neither wait nor
-                raise.
-            on_context: Called likewise with the root run's id and its context, which no event
-                holds when it is big.
+            listeners: Called with each event on the engine's loop; they must not block or raise.
+            on_context: Called in the same way with the root run's id and its context: events do
+                not hold a big context.
         """
         self.trajectory = Trajectory()
         self._listeners = listeners
@@ -72,7 +78,7 @@ class Recorder:
 
     @staticmethod
     def begin() -> None:
-        """Forget the caller's span: a completion that a tool asks for is a separate tree."""
+        """Forget the caller's span: a completion that a tool starts is a separate tree."""
         _here.set(None)
 
     @staticmethod
@@ -102,42 +108,34 @@ class Recorder:
             _here.reset(token)
 
     def emit(self, event: type[Event], /, **fields: Any) -> None:
-        """Emit an event about the current node.
-
-        Args:
-            event: The event's class.
-            fields: The fields that this class adds.
-        """
-        span = _here.get()
-        assert span is not None
-        self._emit(
-            event(
-                id=span.id,
-                parent_id=span.parent_id,
-                run_id=span.run_id,
-                time=time.time(),
-                **fields,
-            )
-        )
+        """Emit an event about the current node; `fields` are those that its class adds."""
+        span = _current()
+        self._emit(event, span.id, span.parent_id, span.run_id, fields)
 
     def emit_child(self, span: Span | None, event: type[Event], /, **fields: Any) -> None:
-        """Emit an event that is itself a node, such as an output or a note.
+        """Emit an event that is a node itself, such as an output or a note.
 
         Args:
             span: The node above; None: the current one.
             event: The event's class.
             fields: The fields that this class adds.
         """
-        span = span or _here.get()
-        assert span is not None
-        self._emit(
-            event(
-                id=self._new_id(),
-                parent_id=span.id,
-                run_id=span.run_id,
-                time=time.time(),
-                **fields,
-            )
+        span = span or _current()
+        self._emit(event, self._new_id(), span.id, span.run_id, fields)
+
+    def emit_reply(
+        self, reply: LMReply, began: float, purpose: Literal["turn", "compaction"] = "turn"
+    ) -> None:
+        """Emit the reply to a request that was sent at `began` (`time.perf_counter`)."""
+        self.emit(
+            ModelReply,
+            model=reply.model,
+            text=reply.text,
+            usage=reply.usage,
+            duration=time.perf_counter() - began,
+            finish_reason=reply.finish_reason,
+            purpose=purpose,
+            reasoning=reply.reasoning,
         )
 
     def note_retry(self, text: str, data: dict[str, Any]) -> None:
@@ -149,7 +147,7 @@ class Recorder:
         self._listeners = (*self._listeners, listener)
 
     def give_context(self, value: ContextValue) -> None:
-        """Pass on the root run's context as it travels; a child's is its call's prompt."""
+        """Give the root run's context to `on_context`; a child's is the prompt of its call."""
         span, root = _here.get(), self.trajectory.root
         if self._on_context is not None and span and root and span.id == root.started.id:
             self._on_context(span.id, value)
@@ -163,14 +161,20 @@ class Recorder:
     @property
     def run_id(self) -> str:
         """The id of the current run."""
-        span = _here.get()
-        assert span is not None
-        return span.run_id
+        return _current().run_id
 
     def _new_id(self) -> str:
         return f"{self.tree_id}-{next(self._numbers)}"
 
-    def _emit(self, event: Event) -> None:
-        self.trajectory.add(event)
+    def _emit(
+        self,
+        event: type[Event],
+        node_id: str,
+        parent_id: str | None,
+        run_id: str,
+        fields: dict[str, Any],
+    ) -> None:
+        made = event(id=node_id, parent_id=parent_id, run_id=run_id, time=time.time(), **fields)
+        self.trajectory.add(made)
         for listener in self._listeners:
-            listener(event)
+            listener(made)

@@ -1,4 +1,4 @@
-"""A run's REPL as the loop sees it: execute a block, get what to show and any final answer."""
+"""A run's REPL as the loop sees it: it executes a block, and returns the output and any answer."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from rlm.core.subcalls import SubCalls
+    from rlm.core.subcalls import SubCallHandler
     from rlm.core.tree import Tree
     from rlm_kernel.host.session import CellResult, Session
 
 MAX_TYPED_CELLS = 1000
-"""The most cells of other clients that a run notes: a kernel could make them up."""
+"""The most cells of attached consoles that a run notes: a kernel could make them up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +32,8 @@ class Cell:
     Attributes:
         view: What the model is shown.
         answer: The final answer, if the block gave one.
-        draft: The answer's content so far.
-        error: What went wrong; None when nothing did.
+        draft: `answer["content"]` after the block.
+        error: How it failed; None when it did not.
     """
 
     view: ModelView
@@ -43,24 +43,20 @@ class Cell:
 
 
 class StoppedByUserError(RLMError):
-    """The user's `approve` said no."""
+    """The user's `approve` refused a cell."""
 
 
 class Repl:
     """Executes blocks in a run's kernel and emits the cells' events.
 
-    Args:
-        tree: The run's tree.
-        session: The kernel.
-        subcalls: Answers the cells' calls.
-        on_restart: Called with the connection file of a kernel that replaces a lost one.
+    `on_restart` is called with the connection file of a kernel that replaces a lost one.
     """
 
     def __init__(
         self,
         tree: Tree,
         session: Session,
-        subcalls: SubCalls,
+        subcalls: SubCallHandler,
         on_restart: Callable[[str], None] | None = None,
     ) -> None:
         self._tree = tree
@@ -73,12 +69,7 @@ class Repl:
         session.on_typed = self._note_typed
 
     async def execute(self, code: str, *, number: int, turn: int) -> Cell:
-        """Execute one block.
-
-        Args:
-            code: The block.
-            number: 1 for the first block of its turn.
-            turn: The turn's number, for `approve`.
+        """Execute one block; `number` is 1 for the first block of its turn.
 
         Raises:
             KernelDiedError: The kernel died more often than `max_restarts` allows.
@@ -123,11 +114,11 @@ class Repl:
         return Cell(view=view, answer=result.answer, draft=result.draft, error=failed)
 
     async def variable(self, name: str) -> str | None:
-        """Return a variable as text; None when there is none of that name."""
+        """Return a variable as text; None if there is none of this name."""
         return await self._session.variable(name)
 
     async def remember(self, entries: list[dict[str, Any]]) -> None:
-        """Append to the REPL's `history`, the full record beside a compacted conversation."""
+        """Append to the REPL's `history`, the full record of a compacted conversation."""
         with contextlib.suppress(KernelDiedError):  # The next cell notices, and restarts it.
             await self._session.assign("history", entries, append=True)
 
@@ -143,7 +134,7 @@ class Repl:
         )
 
     async def _remarks(self, result: CellResult) -> list[str]:
-        """Return remarks for the model beside the output; replace a lost kernel."""
+        """Return what to tell the model besides the output; replace a lost kernel."""
         remarks = []
         if result.status in ("timeout", "interrupted", "died") and result.error:
             remarks.append(result.error)

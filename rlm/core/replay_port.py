@@ -1,21 +1,23 @@
-"""How the log of an earlier run stands in for the models: the engine's side of `rlm.replay`."""
+"""What the engine needs of a log that answers in the models' place; `rlm.replay` implements it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+from rlm.core.model_calls import ClientSource
 
-    from rlm.backends.base import LMClient, ModelSpec
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from rlm.backends.base import ModelSpec
     from rlm.context import ContextInfo
     from rlm.core.model_calls import Models
     from rlm.core.recorder import Recorder
     from rlm.events import Message
 
 
-class Replay(Protocol):
-    """The log that answers one completion, wholly or up to a turn."""
+class Replay(ClientSource, Protocol):
+    """The log that answers one completion's calls, all of them or those before a turn."""
 
     @property
     def question(self) -> str | None:
@@ -24,14 +26,8 @@ class Replay(Protocol):
     def context(self, given: Any) -> tuple[Any, ContextInfo]:
         """Return the context and its recorded description; `given` may be `NOT_GIVEN`."""
 
-    def prepare(self, spec: ModelSpec) -> object:
-        """Start making the client of a model that will be asked."""
-
-    async def get(self, spec: ModelSpec, messages: Sequence[Message]) -> LMClient:
-        """Return what answers this call: the log, or a model's client."""
-
     def system_prompt(self) -> str | None:
-        """Return the recorded system prompt of the run that is about to begin."""
+        """Return the recorded system prompt of the run that begins now."""
 
     def begin_turn(self, number: int, spec: ModelSpec) -> tuple[ModelSpec, tuple[Message, ...]]:
         """Return the model that a turn asks, and messages to add before it."""
@@ -40,10 +36,10 @@ class Replay(Protocol):
         """Return the recorded code of the turn's cell of this number; None: the reply's own."""
 
     def compare_cell(self) -> None:
-        """Note how the output of the current cell differs from the recorded one."""
+        """Emit a note if the current cell's output differs from the recorded one."""
 
     async def tool(self, call: Callable[[], Awaitable[Any]]) -> tuple[Any, str | None]:
-        """Return a tool's recorded value and error; `call` calls the tool itself."""
+        """Return a tool's recorded value and error, or use `call` to call the tool."""
 
 
 @runtime_checkable
@@ -52,19 +48,19 @@ class ReplaySource(Protocol):
 
     @property
     def may_ask(self) -> bool:
-        """Whether a model may be asked at all, so that a key is needed."""
+        """Whether any model may be asked: if so, a key is needed."""
 
     @property
     def forked_from(self) -> dict[str, Any] | None:
-        """The `run`, its `turn` and default `model` that a fork leaves; None for a pure replay."""
+        """The `run`, `turn` and default `model` where a fork leaves its log; None for a replay."""
 
     def replay(self, number: int, models: Models, recorder: Recorder) -> Replay | None:
-        """Put a log in the models' place for one completion; None when only models answer it.
+        """Let a log answer one completion's calls; None if models answer all of them.
 
         Args:
-            number: How many completions were replayed before, of a persistent `RLM`.
+            number: How many completions of a persistent `RLM` were replayed before this one.
             models: The tree's models; the log changes them as the run goes on.
-            recorder: The completion's record.
+            recorder: Emits the completion's events.
 
         Raises:
             ConfigurationError: There is no further log, and no model may be asked.
@@ -77,4 +73,4 @@ class _NotGiven:
 
 
 NOT_GIVEN: Any = _NotGiven()
-"""Stands for a context that nobody gave: the recorded one is taken."""
+"""Stands for a context that the user did not give: the log's is used."""

@@ -1,4 +1,4 @@
-"""What an `RLM` holds between completions, and how it is freed: by `close`, with it, or at exit."""
+"""What an `RLM` keeps between completions; `close`, its collection or the exit frees it."""
 
 from __future__ import annotations
 
@@ -35,22 +35,20 @@ class Owner(Protocol):
 class Resources:
     """The clients of an `RLM`, its lease on the fork server, and its kernel if it is persistent.
 
-    All of it lives on one event loop. It holds nothing of the user's, so that it can be freed after
-    its `RLM` is gone: a callback that is a method of the owner's would keep both alive for ever.
+    All of it lives on one event loop. It must not refer to the user's objects: a callback may be a
+    method of an object that has the `RLM`, and would keep both alive for ever.
 
     Args:
         loop: The engine's loop.
         owner: The `RLM`. When it is collected, everything is freed; at exit it is closed.
         persistent: Whether to keep a kernel between completions.
-        end_readers: Called when everything is freed after the owner was collected: the readers'
-            threads end last, after the events of runs that end then. Must not refer to the owner.
+        end_readers: Called last after the owner was collected: the readers' threads must get the
+            events of the runs that end then. Must not refer to the owner.
 
     Attributes:
-        loop: The engine's loop.
-        clients: The `RLM`'s clients.
         kept: The kernel of a persistent `RLM`.
         replayed: How many completions were answered from a log.
-        closed: Whether it takes no more runs.
+        closed: Whether no further run may start.
     """
 
     def __init__(
@@ -70,7 +68,7 @@ class Resources:
         self._warm: MachinePool | None = None
         self._runs: set[asyncio.Task[Any]] = set()
         self._finalizer = weakref.finalize(owner, self._collected, end_readers)
-        self._finalizer.atexit = False  # `_close_all` waits, as a finalizer must not.
+        self._finalizer.atexit = False  # At exit `_close_owners` waits; a finalizer must not.
         _owners.add(owner)
 
     @contextmanager
@@ -92,10 +90,10 @@ class Resources:
     def sandbox(self, config: RunConfig) -> Sandbox:
         """Return a new tree's sandbox; this starts the local fork server, and keeps it."""
         if config.environment == "local":
-            from rlm_kernel.local.server import lease
+            from rlm_kernel.local.server import Lease
 
             if self._lease is None or self._lease.over:
-                self._lease = lease()
+                self._lease = Lease()
         name, kwargs = config.environment, config.environment_kwargs
         if self._warm is None:
             self._warm = kept_between_trees(name, kwargs)
@@ -103,22 +101,19 @@ class Resources:
 
     def close(self) -> None:
         """Free everything, and wait for it on any thread but the engine's."""
-        if on_engine_thread():  # A user's `__del__`, say: to wait for ourselves would never end.
-            self.drop()
-            return
         self._finalizer.detach()
-        if self.loop.is_ours:
-            # A Ctrl-C ends the wait only: nobody could free the rest later.
+        if not self.loop.is_ours:
+            return
+        if on_engine_thread():  # In a user's `__del__`, say: the loop cannot wait for itself.
+            self.loop.submit(self._close())
+        else:  # A Ctrl-C ends only the wait: nobody could free the rest later.
             Job(self.loop, uncancellable(self._close())).wait()
 
-    def drop(self) -> None:
-        """Free everything without waiting or taking a lock: garbage may be collected anywhere."""
-        self._finalizer.detach()
-        if self.loop.is_ours:
-            self.loop.submit(self._close())
-
     def _collected(self, end_readers: Callable[[], object]) -> None:
-        """Free everything after the owner was collected, as `drop` does; the readers go last."""
+        """Free everything after the owner was collected, then end the readers.
+
+        It neither waits nor takes a lock: garbage is collected on any thread, at any moment.
+        """
         if self.loop.is_ours:
             self.loop.submit(self._close_all(end_readers))
 
@@ -137,25 +132,25 @@ class Resources:
             await asyncio.wait(set(self._runs), timeout=_RUN_GRACE)
         lease, self._lease = self._lease, None
         warm, self._warm = self._warm, None
-        async with AsyncExitStack() as closing:  # last first, each whatever the others do
+        async with AsyncExitStack() as closing:  # In reverse order, even if one of them fails.
             if lease is not None:
                 closing.push_async_callback(lease.close)
             if warm is not None:
                 closing.push_async_callback(warm.close)
             if self.kept is not None:
                 closing.push_async_callback(self.kept.close)
-            # Connections first: when the interpreter ends, the kernel's end may be refused threads.
+            # Pushed last, closed first: an interpreter that ends may refuse the kernel's threads.
             closing.push_async_callback(self.clients.close)
 
 
 _owners: weakref.WeakSet[Owner] = weakref.WeakSet()
 
 
-def _close_all() -> None:
+def _close_owners() -> None:
     """Close every `RLM` that nobody closed, before the process ends."""
     for owner in list(_owners):
         with suppress(Exception):
             owner.close()
 
 
-at_exit(_close_all)
+at_exit(_close_owners)

@@ -1,14 +1,22 @@
 """One run: ask the model, find its code, execute it, until it answers.
 
-This is Algorithm 1 of "Recursive Language Models" (Zhang, Kraska, Khattab, 2025): the context
-lives in the REPL, the model sees what its code shows, and its code may call models in turn.
+This is Algorithm 1 of "Recursive Language Models" (Zhang, Kraska, Khattab, 2025): the context lives
+in the REPL, the model sees only what its code shows, and its code may call models itself.
+
+Here are the algorithm's steps, and the lines of `run` that take them:
+
+    state <- InitREPL(prompt), with sub_RLM in it     `_open_repl`, `SubCallHandler`
+    hist <- [Metadata(state)]                         `Chat(tree, spec, kept)`
+    code <- LLM(hist)                                 `chat.ask`, `chat.read`
+    (state, stdout) <- REPL(state, code)              `repl.execute`
+    hist <- hist + code + Metadata(stdout)            `chat.read`, `chat.show`
+    if state[Final] is set: return state[Final]       `chat.answer`
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from rlm.core.chat import Chat
@@ -17,14 +25,13 @@ from rlm.core.kernels import forked_kernel
 from rlm.core.limits import ErrorStreak
 from rlm.core.loop import uncancellable
 from rlm.core.model_calls import count_characters
-from rlm.core.repl import Repl, StoppedByUserError
-from rlm.core.subcalls import SubCalls, as_messages
-from rlm.errors import ErrorThresholdExceededError, LimitExceededError
-from rlm.events import ModelReply, Note, RunFinished, RunStarted, TurnFinished, TurnStarted
+from rlm.core.repl import Repl
+from rlm.core.run_events import run_events, turn_events
+from rlm.core.subcalls import SubCallHandler, as_messages
 from rlm.live_runs import registered
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from contextlib import AbstractContextManager
 
     from rlm.backends.base import LMReply
@@ -35,12 +42,12 @@ if TYPE_CHECKING:
 
 
 async def run(tree: Tree, spec: RunSpec, *, kept: KeptKernel | None = None) -> str:
-    """Ask, find code, execute it, done? The paper's Algorithm 1, from the first turn to the answer.
+    """Ask, find code, execute it, done? From the first turn to the final answer.
 
     Args:
         tree: What the run shares with all runs of its tree.
         spec: The run's context, question and model.
-        kept: The kernel of a persistent RLM, instead of a new one.
+        kept: The kernel of a persistent RLM; None: a new kernel.
 
     Raises:
         RLMError: The run ended without an answer.
@@ -89,106 +96,28 @@ async def run_single_call(tree: Tree, spec: RunSpec) -> str:
         question = f"Answer the following: {spec.root_prompt}"
         messages = [*messages, {"role": "user", "content": question}]
     text: str | None = None
-    with run_events(tree, spec, lambda: text) as finish, recorder.span():
-        began, answer = time.perf_counter(), None
-        recorder.emit(TurnStarted, number=1, of=1, kept=0, messages=tuple(messages))
-        try:
+    with run_events(tree, spec, lambda: text) as finish:
+        news = tuple(messages)
+        with turn_events(recorder, number=1, of=1, kept=0, messages=news) as turn:
+            began = time.perf_counter()
             tree.models.require_fit(spec.model, count_characters(messages))
             reply = await tree.models.ask(spec.model, messages, on_retry=recorder.note_retry)
-            recorder.emit(
-                ModelReply,
-                model=reply.model,
-                text=reply.text,
-                usage=reply.usage,
-                duration=time.perf_counter() - began,
-                finish_reason=reply.finish_reason,
-                reasoning=reply.reasoning,
-            )
+            recorder.emit_reply(reply, began)
             text = reply.text
             tree.limits.check()
-            answer = text
-        finally:
-            recorder.emit(
-                TurnFinished, number=1, final_answer=answer, duration=time.perf_counter() - began
-            )
-        finish("answered", answer)
-    return answer
-
-
-@contextmanager
-def run_events(
-    tree: Tree, spec: RunSpec, best_answer: Callable[[], str | None]
-) -> Iterator[Callable[[RunStatus, str], None]]:
-    """Emit a run's first and last event, however it ends.
-
-    Yields a function that takes the status (`answered` or `exhausted`) and the final answer of a
-    run that ends well. For any other run the exception says how it ended, and `best_answer` is
-    asked for the answer so far.
-    """
-    recorder, began = tree.recorder, time.perf_counter()
-    status: RunStatus = "error"
-    answer: str | None = None
-    problem: BaseException | None = None
-
-    def finish(how: RunStatus, final: str) -> None:
-        nonlocal status, answer
-        status, answer = how, final
-
-    with recorder.span(new_run=True):
-        recorder.emit(
-            RunStarted,
-            depth=spec.depth,
-            model=spec.model.name,
-            config=tree.config.public(),
-            root_prompt=spec.root_prompt,
-            context=spec.info.to_dict(),
-        )
-        try:
-            yield finish
-        except BaseException as error:
-            problem, status = _how_it_failed(tree, error)
-            answer = best_answer()
-            raise
-        finally:
-            if status == "limit":
-                _note_limit(tree, spec, problem)
-            recorder.emit(
-                RunFinished,
-                status=status,
-                answer=answer,
-                error=problem and {"type": type(problem).__name__, "message": str(problem)},
-                usage=recorder.usage().to_dict(),
-                duration=time.perf_counter() - began,
-            )
-
-
-def _how_it_failed(tree: Tree, error: BaseException) -> tuple[BaseException | None, RunStatus]:
-    """Return what to record of an exception: a cancelled run may have reached a limit."""
-    if isinstance(error, StoppedByUserError):
-        return error, "cancelled"
-    if isinstance(error, asyncio.CancelledError):
-        if tree.limits.exceeded_by is None:
-            return None, "cancelled"
-        error = tree.limits.exceeded_by
-    return error, "limit" if isinstance(error, LimitExceededError) else "error"
-
-
-def _note_limit(tree: Tree, spec: RunSpec, problem: BaseException | None) -> None:
-    """Note which limit was exceeded, once a tree: in the root run, or in the child it is about."""
-    own = isinstance(problem, ErrorThresholdExceededError)
-    if own or spec.depth == tree.config.depth:
-        figures = {n: v for n, v in vars(problem).items() if isinstance(v, int | float)}
-        tree.recorder.emit_child(None, Note, kind="limit", text=str(problem), data=figures)
+            turn.answer = text
+        finish("answered", text)
+    return text
 
 
 @asynccontextmanager
 async def _open_repl(tree: Tree, spec: RunSpec, kept: KeptKernel | None) -> AsyncIterator[Repl]:
-    """Open the run's REPL with its context in it; when it closes, its calls have ended."""
+    """Open a REPL with the run's context in it; when it closes, its sub-calls have ended."""
     if kept is None and spec.depth == tree.config.depth:
         await tree.sandbox.start()
     known = spec.info.fingerprint is not None
     async with context_noted(tree.recorder, known=known) as on_context:
-        subcalls = SubCalls(tree, spec, run)
+        subcalls = SubCallHandler(tree, spec, run)
         kernel = (
             forked_kernel(tree.config, tree.sandbox, spec, subcalls, on_context)
             if kept is None

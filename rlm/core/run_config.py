@@ -1,4 +1,4 @@
-"""From the arguments of `RLM` to the checked configuration of its runs."""
+"""Makes the checked configuration of a run out of the arguments of `RLM`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rlm.core.replay_port import ReplaySource
 from rlm.core.tools import parse_tools
 from rlm.errors import ArgumentError, ConfigurationError
 from rlm.run_options import ENVIRONMENT
-from rlm.run_options.check import check_arguments, check_count
+from rlm.run_options.check import check_count
 from rlm.run_options.spelling import assigned, spelled
 from rlm_kernel.sizes import byte_count
 
@@ -40,43 +40,30 @@ def run_config(
     replay: ReplaySource | None,
     **rest: Any,
 ) -> RunConfig:
-    """Check the arguments of `RLM` and make the configuration of them.
+    """Make the configuration of `RLM`'s arguments, which `check_arguments` has checked.
 
-    A run that never asks a model (`replay`) needs no key; `rest` are the arguments that the
-    configuration holds as they are.
+    A run that never asks a model (`replay`) needs no key. The configuration holds `rest` as it is.
 
     Raises:
         ConfigurationError: A value is not allowed; the message says which are.
         ArgumentError: A keyword or a type is wrong.
     """
-    check_arguments(
-        {
-            "backend_kwargs": backend_kwargs,
-            "other_backends": other_backends,
-            "other_backend_kwargs": other_backend_kwargs,
-            "sampling_args": sampling_args,
-            "sub_sampling_args": sub_sampling_args,
-            "environment_kwargs": environment_kwargs,
-            "custom_tools": custom_tools,
-            "custom_sub_tools": custom_sub_tools,
-            "prices": prices,
-            "context_window": context_window,
-            **rest,
-        }
-    )
     if replay is not None and not isinstance(replay, ReplaySource):
         raise ArgumentError("replay is an argument of RLM.from_notebook(path, replay=True).")
     checked = replay is None or replay.may_ask
     root = _model(backend, backend_kwargs, sampling_args, "backend_kwargs", checked=checked)
     others = _others(other_backends, other_backend_kwargs, sub_sampling_args, checked=checked)
-    # Sub-calls to the root's own model need a client of their own when they are sampled otherwise.
+    # Sub-calls to the root's model need a second client when they have other sampling arguments.
     mirror = root
     if sub_sampling_args is not None:
         mirror = _model(
             backend, backend_kwargs, sub_sampling_args, "backend_kwargs", checked=checked
         )
     kwargs = check_environment(environment, environment_kwargs)
-    tools = parse_tools(custom_tools, "custom_tools")
+    tools = parse_tools(custom_tools or {}, "custom_tools")
+    sub_tools = tools
+    if custom_sub_tools is not None:
+        sub_tools = parse_tools(custom_sub_tools, "custom_sub_tools")
     config = RunConfig(
         root=root,
         subs=(*others, mirror),
@@ -85,9 +72,7 @@ def run_config(
         environment_kwargs=kwargs,
         memory_limit=_bytes(kwargs.get("memory_limit")),
         custom_tools=tools,
-        custom_sub_tools=tools
-        if custom_sub_tools is None
-        else parse_tools(custom_sub_tools, "custom_sub_tools"),
+        custom_sub_tools=sub_tools,
         prices=_prices(prices),
         context_window=_windows(context_window),
         replay=replay,
@@ -176,7 +161,7 @@ def _windows(windows: Mapping[str, int] | None) -> dict[str, int]:
 
 
 def _check_budget(config: RunConfig) -> None:
-    """Refuse a budget that nobody could watch."""
+    """Refuse a budget when the cost of a model cannot be known."""
     if config.max_budget is None or (config.replay is not None and not config.replay.may_ask):
         return
     for spec in config.models:
@@ -189,7 +174,7 @@ def _check_budget(config: RunConfig) -> None:
 
 
 def _price_of(model: str) -> str:
-    """Return how the user gives a model's price, with the unit."""
+    """Return how the user gives a model's price, with its unit."""
     if spelled("prices").startswith("--"):
         return assigned("prices", f"'{{\"{model}\": [{_UNITS}]}}'")
     return assigned("prices", f"{{{model!r}: ({_UNITS})}}")

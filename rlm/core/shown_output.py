@@ -19,12 +19,7 @@ _IMAGES = ("image/png", "image/jpeg")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelView:
-    """What the model sees of one cell.
-
-    Attributes:
-        text: The text.
-        images: The images, as `data:` URLs.
-    """
+    """What the model sees of one cell: text, and images as `data:` URLs."""
 
     text: str
     images: tuple[str, ...] = ()
@@ -43,9 +38,9 @@ def model_view(
     Args:
         outputs: The cell's outputs (nbformat 4).
         variables: Names of the model's variables after the cell.
-        dropped: Characters that the cell wrote beyond the limit for one cell.
+        dropped: How many characters the cell wrote beyond its limit.
         remarks: Our sentences about the cell, such as that it ran out of time.
-        head_only: Whether a long output keeps only its beginning; else its beginning and end.
+        head_only: Whether a long output loses its end, not its middle.
     """
     parts = []
     if text := "".join(_texts(outputs)).rstrip("\n"):
@@ -83,7 +78,7 @@ def _texts(outputs: Sequence[dict[str, Any]]) -> Iterable[str]:
 
 
 def _bundle_text(data: dict[str, Any]) -> str:
-    """Return a result's plain text, which is what every rich result also has."""
+    """Return the plain text of a mime bundle, else its Markdown, else its types."""
     if "text/plain" in data:
         return _joined(data["text/plain"])
     if "text/markdown" in data:
@@ -101,5 +96,5 @@ def _images(outputs: Sequence[dict[str, Any]]) -> Iterable[str]:
 
 
 def _joined(text: Any) -> str:
-    """Return a notebook's multiline text, which may be a list of lines, as one string."""
+    """Return nbformat's multiline text, a string or a list of strings, as one string."""
     return "".join(map(str, text)) if isinstance(text, list | tuple) else str(text)

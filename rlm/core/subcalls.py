@@ -1,11 +1,12 @@
-"""Answers the sub-calls of one run's cells: a single model call, a child run, or a host tool."""
+"""Answers the sub-calls of one run's cells: one model call, a child run, or a host tool."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
-from dataclasses import replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from rlm.backends.base import LMReply
@@ -24,32 +25,35 @@ from rlm.events import CallUsage, SubCallFinished, SubCallStarted
 from rlm_kernel.host.subcalls import CallAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from rlm.backends.base import ModelSpec
     from rlm.core.recorder import Span
-    from rlm.core.tools import Tool
     from rlm.core.tree import Tree
     from rlm.events import Message, SubCallKind
     from rlm_kernel.host.subcalls import Call
 
 CANCELLED = "The call was cancelled."
-"""The error of a call whose caller no longer waits."""
+"""The error of a call that the cell no longer waits for."""
 
 _NO_USAGE = CallUsage()
-_NO_REPLY = LMReply(text="", model="", usage=_NO_USAGE)
 
 
-class SubCalls:
+@dataclass(slots=True)
+class _Outcome:
+    """What `SubCallFinished` says of a call."""
+
+    response: Any = None
+    error: str | None = None
+    usage: CallUsage = _NO_USAGE
+    reasoning: str = ""
+
+
+class SubCallHandler:
     """The call handler of one run's kernel; a failure is an answer, never an exception.
 
-    Args:
-        tree: The run's tree.
-        spec: The run's context, question and model.
-        run_child: Runs a child to its answer.
-
     Attributes:
-        cell: The cell that runs, or ran last: it also gets the calls of threads it left behind.
+        cell: The cell that runs, or ran last: calls of threads that it left behind belong to it.
             Before the first cell it is the run itself, for calls of `setup_code`.
     """
 
@@ -109,42 +113,49 @@ class SubCalls:
         work: Awaitable[LMReply],
     ) -> CallAnswer:
         """Answer a query by the response and usage that `work` returns, and emit its events."""
-        recorder = self._tree.recorder
-        with recorder.span(under=self.cell):
-            recorder.emit(SubCallStarted, kind=kind, model=model.name, prompt=prompt)
-            began = time.perf_counter()
-            response, reply, problem = "", _NO_REPLY, None
+        with self._recorded(kind, model.name, prompt) as outcome:
             try:
                 reply = await work
-                response = reply.text
-            except asyncio.CancelledError:
-                problem = CANCELLED
-                raise
+                outcome.response, outcome.usage = reply.text, reply.usage
+                outcome.reasoning = reply.reasoning
             except (LimitExceededError, UnknownCostError, ReplayMissError) as error:
-                problem = str(error)
-                # A child's failing turns are the child's; any other limit is the whole tree's.
+                outcome.error = str(error)
+                # A child's failing turns end the child; any other limit ends the whole tree.
                 if not isinstance(error, ErrorThresholdExceededError):
                     self._tree.stop(error)
             except Exception as error:  # noqa: BLE001 - llm_query never raises, whatever happened
-                problem = str(error) or type(error).__name__
+                outcome.error = str(error) or type(error).__name__
                 if not isinstance(error, RLMError):
-                    problem = f"{type(error).__name__}: {problem}"
+                    outcome.error = f"{type(error).__name__}: {outcome.error}"
+        if outcome.usage is not _NO_USAGE:
+            self._check_limits()
+        return CallAnswer(value=outcome.response)
+
+    @contextmanager
+    def _recorded(self, kind: SubCallKind, model: str, prompt: Any) -> Iterator[_Outcome]:
+        """Emit the start and the end of a sub-call; the outcome is filled in between."""
+        recorder = self._tree.recorder
+        with recorder.span(under=self.cell):
+            recorder.emit(SubCallStarted, kind=kind, model=model, prompt=prompt)
+            began, outcome = time.perf_counter(), _Outcome()
+            try:
+                yield outcome
+            except asyncio.CancelledError:
+                outcome.error = CANCELLED
+                raise
             finally:
-                if problem is not None:
-                    response = f"Error: {problem}"
+                if outcome.error is not None and kind != "tool":
+                    outcome.response = f"Error: {outcome.error}"
                 recorder.emit(
                     SubCallFinished,
                     kind=kind,
-                    model=model.name,
-                    response=response,
-                    error=problem,
-                    usage=reply.usage,
+                    model=model,
+                    response=outcome.response,
+                    error=outcome.error,
+                    usage=outcome.usage,
                     duration=time.perf_counter() - began,
-                    reasoning=reply.reasoning,
+                    reasoning=outcome.reasoning,
                 )
-        if reply.usage is not _NO_USAGE:
-            self._check_limits()
-        return CallAnswer(value=response)
 
     async def _plain(self, prompt: Any, model: ModelSpec) -> LMReply:
         messages = as_messages(prompt)
@@ -170,41 +181,25 @@ class SubCalls:
         return LMReply(text=answer, model=model.name, usage=_NO_USAGE)
 
     async def _tool(self, call: Call) -> CallAnswer:
-        recorder = self._tree.recorder
-        name, tool = str(call.name), self._tools.get(str(call.name))
-        with recorder.span(under=self.cell):
-            recorder.emit(SubCallStarted, kind="tool", model=name, prompt=call.prompt)
-            began = time.perf_counter()
-            value, problem = None, None
+        name = str(call.name)
+        with self._recorded("tool", name, call.prompt) as outcome:
             try:
-                value, problem = await self._call_tool(tool, name, call.prompt)
-            except asyncio.CancelledError:
-                problem = CANCELLED
-                raise
+                outcome.response, outcome.error = await self._call_tool(name, call.prompt)
             except ToolFailedError as error:
-                problem = str(error)
+                outcome.error = str(error)
             except ReplayMissError as error:
-                problem = str(error)
+                outcome.error = str(error)
                 self._tree.stop(error)
-            finally:
-                recorder.emit(
-                    SubCallFinished,
-                    kind="tool",
-                    model=name,
-                    response=value,
-                    error=problem,
-                    usage=_NO_USAGE,
-                    duration=time.perf_counter() - began,
-                )
-        return CallAnswer(error=problem) if problem else CallAnswer(value=json.dumps(value))
+        if outcome.error:
+            return CallAnswer(error=outcome.error)
+        return CallAnswer(value=json.dumps(outcome.response))
 
-    async def _call_tool(
-        self, tool: Tool | None, name: str, prompt: dict[str, Any]
-    ) -> tuple[Any, str | None]:
+    async def _call_tool(self, name: str, prompt: dict[str, Any]) -> tuple[Any, str | None]:
         """Call a tool, or take its value and error from the log that is replayed."""
 
         async def call() -> Any:
-            return await call_tool(tool, name, prompt["args"], prompt.get("kwargs") or {})
+            tool, kwargs = self._tools.get(name), prompt.get("kwargs") or {}
+            return await call_tool(tool, name, prompt["args"], kwargs)
 
         if self._tree.replay is not None:
             return await self._tree.replay.tool(call)

@@ -12,7 +12,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlm.errors import ArgumentError, ConfigurationError
+from rlm.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,7 @@ RESERVED_NAMES = (
     "context",
     "history",
 )
-"""Names that a tool cannot have: the REPL puts its own back after every cell."""
+"""Names that a tool cannot have: after every cell the REPL puts these back."""
 
 _ALSO_TAKEN = re.compile(
     r"a(llm|rlm)_query(_batched)?|FINAL|FINAL_VAR|ToolError|(context|history)_\d+"
@@ -39,9 +39,9 @@ class Tool:
     """One entry of `custom_tools`.
 
     Attributes:
-        name: Its name in the REPL.
-        value: A callable of the host, or a value that becomes a variable.
-        description: What the model is told about it.
+        name: The tool's name in the REPL.
+        value: A function that the host calls, or a value that becomes a variable.
+        description: The line about it in the system prompt.
     """
 
     name: str
@@ -54,19 +54,12 @@ class Tool:
         return callable(self.value)
 
 
-def parse_tools(tools: Mapping[str, Any] | None, argument: str) -> tuple[Tool, ...]:
-    """Check and read `custom_tools` or `custom_sub_tools`, whose name is `argument`.
+def parse_tools(tools: Mapping[str, Any], argument: str) -> tuple[Tool, ...]:
+    """Read and check `custom_tools` or `custom_sub_tools`; `argument` is which of them.
 
     Raises:
-        ConfigurationError: A name is reserved or cannot be a variable's.
-        ArgumentError: It is not a dictionary.
+        ConfigurationError: A name is reserved, or cannot be the name of a variable.
     """
-    if tools is None:
-        return ()
-    if not isinstance(tools, dict):
-        raise ArgumentError(
-            f"{argument} must be a dict of name to tool, not {type(tools).__name__}."
-        )
     return tuple(_tool(name, entry, argument) for name, entry in tools.items())
 
 
@@ -79,10 +72,10 @@ def tools_section(tools: tuple[Tool, ...]) -> str:
 
 
 async def call_tool(tool: Tool | None, name: str, args: list[Any], kwargs: dict[str, Any]) -> Any:
-    """Call a tool, sync or async, on a new thread, and return its value, which is checked JSON.
+    """Call a tool, sync or async, on a new thread, and return its value after checking it is JSON.
 
     Raises:
-        ToolFailedError: It raised, or its value is not JSON; the message names the tool.
+        ToolFailedError: The tool raised, or its value is not JSON; the message names the tool.
     """
     if tool is None:
         raise ToolFailedError(f"There is no tool {name!r}.")
@@ -109,8 +102,8 @@ class ToolFailedError(Exception):
 async def on_host_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Call a user's function, sync or async, on a new thread with the caller's context variables.
 
-    The thread is not one of a pool: the function may itself wait for a completion, and a pool of
-    waiting threads would be a deadlock. A cancellation leaves the thread behind.
+    No thread pool: the function may itself wait for a completion, and a pool of waiting threads is
+    a deadlock. If the caller is cancelled, the thread goes on.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[Any] = loop.create_future()
@@ -135,7 +128,7 @@ async def on_host_thread(function: Callable[..., Any], *args: Any, **kwargs: Any
             value = context.run(call)
         except StopIteration as error:  # A future refuses to hold one.
             failure = RuntimeError(f"StopIteration: {error}")
-        except Exception as error:  # noqa: BLE001 - handed to whoever waits
+        except Exception as error:  # noqa: BLE001 - raised in the caller
             failure = error
         except BaseException as error:  # noqa: BLE001 - SystemExit must not end the engine's loop
             failure = RuntimeError(f"{type(error).__name__}: {error}")

@@ -7,14 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from rlm.backends.retry import RateLimiter
+from rlm.core.limits import Limits
+from rlm.core.model_calls import Models
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rlm.backends.base import ModelSpec
     from rlm.context import ContextInfo
     from rlm.core.config import RunConfig
-    from rlm.core.limits import Limits
-    from rlm.core.model_calls import Models
+    from rlm.core.model_calls import Clients
     from rlm.core.recorder import Recorder
     from rlm.core.replay_port import Replay
     from rlm.core.tools import Tool
@@ -28,13 +31,13 @@ class RunSpec:
 
     Attributes:
         context: The value that becomes `context`.
-        info: What the model is told about it.
+        info: What the model is told about the context.
         root_prompt: The question; None when the context holds it.
         depth: 0 for a root run, unless its `RLM` was made with another `depth`.
         model: The model that is asked turn by turn.
-        tools: The tools of its REPL.
-        sub_tools: The tools of its children's REPLs.
-        user_prologue: The user's message before the first turn.
+        tools: The tools in its REPL.
+        sub_tools: The tools in its children's REPLs.
+        user_prologue: A user message before the first turn.
     """
 
     context: Any
@@ -49,15 +52,15 @@ class RunSpec:
 
 @dataclass(slots=True, kw_only=True)
 class Tree:
-    """One `completion()` with everything below it.
+    """One `completion()` with all its child runs.
 
     Attributes:
         config: The configuration.
-        sandbox: Where its kernels live; set once it has been opened.
-        models: The models that it may ask.
-        limits: What it may spend.
-        recorder: Emits its events.
-        replay: The log that answers its calls; None when there is none.
+        models: Asks the models.
+        limits: What the tree may spend.
+        recorder: Emits the tree's events.
+        replay: The log that answers the tree's calls, if it is a replay, a resume or a fork.
+        sandbox: Where the tree's kernels live; set before the root run begins.
     """
 
     config: RunConfig
@@ -85,11 +88,11 @@ class Tree:
                 timer.cancel()
 
     def disarm(self) -> None:
-        """Make `stop` do nothing any more: the root run is over."""
+        """Make `stop` do nothing from now on: the root run is over."""
         self._root_task = None
 
     def stop(self, reason: LimitExceededError | UnknownCostError | ReplayMissError) -> None:
-        """End the whole tree, from anywhere in it: a limit is reached or blind, or a log ends."""
+        """End the whole tree, from any of its runs."""
         if self.limits.exceeded_by is None and self._root_task is not None:
             self.limits.exceeded_by = reason
             self._root_task.cancel()
@@ -105,14 +108,31 @@ class Tree:
         )
 
     def child_slots(self, depth: int) -> asyncio.Semaphore:
-        """Return the slots for children of one depth.
+        """Return the semaphore of one depth's children.
 
-        Each depth has `max_concurrent_subcalls` of them: a child waits for slots of the next
-        depth only, so nested children cannot lock each other out.
+        Each depth has `max_concurrent_subcalls` slots. A child waits only for slots of the next
+        depth, so nested children cannot lock each other out.
         """
-        slots = self._child_slots.get(depth)
-        if slots is None:
-            slots = self._child_slots[depth] = asyncio.Semaphore(
-                self.config.max_concurrent_subcalls
-            )
-        return slots
+        if depth not in self._child_slots:
+            self._child_slots[depth] = asyncio.Semaphore(self.config.max_concurrent_subcalls)
+        return self._child_slots[depth]
+
+
+def new_tree(config: RunConfig, clients: Clients, recorder: Recorder, *, started: float) -> Tree:
+    """Return a tree that has not spent anything; `started` is a time of `time.perf_counter`."""
+    limits = Limits(
+        max_budget=config.max_budget,
+        max_tokens=config.max_tokens,
+        max_timeout=config.max_timeout,
+        started=started,
+    )
+    models = Models(
+        root=config.root,
+        subs=config.subs,
+        prices=config.prices,
+        context_windows=config.context_window,
+        clients=clients,
+        limiter=RateLimiter(config.max_concurrent_queries),
+        limits=limits,
+    )
+    return Tree(config=config, models=models, limits=limits, recorder=recorder)

@@ -20,7 +20,7 @@ __all__ = ["ModelUsageSummary", "RLMChatCompletion", "UsageSummary"]
 
 @dataclass(slots=True)
 class RLMChatCompletion:
-    """The result of a completion: the answer and its usage.
+    """The result of a completion: the answer, its usage and its record.
 
     Attributes:
         root_model: Name of the root model.
@@ -30,7 +30,7 @@ class RLMChatCompletion:
         execution_time: Seconds.
         metadata: The reference's trajectory (`run_metadata`, `iterations`) when an
             `RLMLogger` was given.
-        error: Why this single call failed; None when it succeeded.
+        error: Why a single call failed; None when it succeeded.
         trajectory: The record of the tree; always there for a completion.
     """
 
@@ -110,7 +110,11 @@ class RLMChatCompletion:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> RLMChatCompletion:
-        """Read what `to_dict` wrote."""
+        """Read what `to_dict` wrote.
+
+        Args:
+            data: The reference's dictionary.
+        """
         return cls(
             root_model=data["root_model"],
             prompt=data["prompt"],

@@ -1,1 +1,1 @@
-"""The demo: a stand-in model behind a real HTTP API, asked about 10 MB of real input."""
+"""The demo: a run on 10 MB of real input with a stand-in model behind a real HTTP API."""

@@ -1,4 +1,4 @@
-"""A stand-in server's requests and responses, in the JSON of the OpenAI and Anthropic APIs.
+"""The stand-in server's requests and responses, in the JSON of the OpenAI and Anthropic APIs.
 
 Sources: OpenAI's chat completions reference, Anthropic's messages reference.
 """
@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 CHARACTERS_PER_TOKEN = 4
+
 PIECES = 4
-"""A streamed reply is cut into this many pieces at most: several, and cheap to read."""
+"""The most pieces of a streamed reply: several, but few, so that they are cheap to read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +24,11 @@ class LMRequest:
     """One request that a client sent.
 
     Attributes:
-        path: As requested, query included.
+        path: The path with its query.
         headers: Lower-case name to value.
         messages: The chat; a separate system prompt (Anthropic) comes first.
         model: The model asked for.
-        stream: Whether the reply is to be streamed.
+        stream: Whether the client asked for a stream.
         body: The parsed JSON body, unchanged.
     """
 
@@ -40,12 +41,12 @@ class LMRequest:
 
     @property
     def is_root(self) -> bool:
-        """Whether a run asks for its next turn: only those bring a system prompt."""
+        """Whether a run asks for its next turn: only such a request has a system prompt."""
         return bool(self.messages) and self.messages[0].get("role") in {"system", "developer"}
 
     @property
     def turn(self) -> int:
-        """The turn a run asks for, 1 for the first: one more than replies in the chat."""
+        """The number of the turn that a run asks for, from 1: the replies in the chat plus one."""
         return 1 + len([m for m in self.messages if m.get("role") == "assistant"])
 
     @property
@@ -56,19 +57,19 @@ class LMRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LMResponse:
-    """What the server answers, faults included.
+    """What the server answers, including faults.
 
     Attributes:
-        text: The reply; None is sent as null. With a `status` of 400 or more: the error's message.
+        text: The reply; None is sent as null. With a `status` of 400 or more, the error's message.
         status: The HTTP status.
-        headers: Sent beside our own, such as ``{"retry-after": "1"}``.
+        headers: Further headers, such as ``{"retry-after": "1"}``.
         usage: Tokens (in, out); None counts characters / 4.
-        report_usage: False leaves usage out, as some servers do.
+        report_usage: False leaves out the usage, as some servers do.
         cost: USD, sent as `usage.cost` (OpenRouter's field); None leaves it out.
-        raw: Sent verbatim as the body, instead of all that.
-        finish_reason: OpenAI's value; Anthropic's is derived from it.
+        raw: The body, sent verbatim instead of all that.
+        finish_reason: OpenAI's value; Anthropic's follows from it.
         error_code: The error's `code`, such as ``"context_length_exceeded"``.
-        cut_after: Close the connection after so many bytes of the body; 0: before the head.
+        cut_after: Bytes of the body after which the connection closes; 0: before the head.
         delay: Seconds to wait before the reply.
         pause: Seconds to wait between the pieces of a streamed reply.
     """
@@ -98,15 +99,11 @@ def message_text(message: Mapping[str, Any]) -> str:
 
 
 def parse(path: str, headers: dict[str, str], raw: bytes) -> LMRequest:
-    """Read a request's body.
-
-    Raises:
-        ValueError: The body is not a JSON object with a list of messages.
-    """
+    """Read a request's body, or raise a ValueError."""
     body = json.loads(raw)
     messages = body.get("messages") if isinstance(body, dict) else None
     if not isinstance(messages, list):
-        raise ValueError("the body must be a JSON object with a list of messages")  # noqa: TRY004 - one error for all that a client can get wrong
+        raise ValueError("the body must be a JSON object with a list of messages")  # noqa: TRY004 - one error for every mistake of a client
     if body.get("system"):
         messages = [{"role": "system", "content": body["system"]}, *messages]
     return LMRequest(
@@ -120,12 +117,12 @@ def parse(path: str, headers: dict[str, str], raw: bytes) -> LMRequest:
 
 
 def is_anthropic(path: str) -> bool:
-    """Whether a path is the messages API's."""
+    """Whether a path is that of the messages API."""
     return path.partition("?")[0].endswith("/messages")
 
 
 def render(request: LMRequest, response: LMResponse) -> tuple[str, list[bytes]]:
-    """Return a response's content type and its body in pieces (one, unless streamed)."""
+    """Return a response's content type, and its body: several pieces for a stream, else one."""
     if response.raw is not None:
         kind = "text/event-stream" if request.stream else "application/json"
         return kind, [response.raw]

@@ -1,7 +1,7 @@
-"""The demo's stand-in model: a fixed policy that reads its prompt, and nothing else.
+"""The demo's stand-in model: a fixed policy that reads only its prompt.
 
-It knows neither the input nor the answer. In each turn it decides by what the REPL printed last;
-what it says about a piece of text, it extracts from that text.
+It knows neither the input nor the answer. It chooses each turn by what the REPL printed last, and
+extracts what it says about a piece of text from that text.
 """
 
 from __future__ import annotations
@@ -110,12 +110,12 @@ answer["ready"] = True
 
 
 def reply(request: LMRequest) -> LMResponse:
-    """Answer one request: a turn of a run by what was printed last, a sub-call by its prompt."""
+    """Answer one request: a turn by what the REPL printed last, a sub-call by its prompt."""
     return LMResponse(text=next_turn(request) if request.is_root else read(request.prompt))
 
 
 def next_turn(request: LMRequest) -> str:
-    """Return the next turn of a run, its code included."""
+    """Return the reply to a run's next turn, with its code."""
     if request.turn == 1:
         return LOOK
     said = _since_last_reply(request)
@@ -127,7 +127,7 @@ def next_turn(request: LMRequest) -> str:
 
 
 def read(prompt: str) -> str:
-    """Do what a sub-call's prompt asks, on the text that it holds."""
+    """Do what a sub-call's prompt asks with the text in it."""
     task, _, text = prompt.partition("\n\n")
     if "Answer with a number." in task:
         return str(sum(1 for hit in _LANDMARK.finditer(text) if hit["statement"]))
@@ -143,7 +143,7 @@ _LANDMARK = re.compile(
 
 
 def _places(text: str) -> list[str]:
-    """Return `FILE :: CLASS.FUNCTION` of each statement, by the indentation of what is above it."""
+    """Return `FILE :: CLASS.FUNCTION` of each statement, found by indentation."""
     file = ""
     around: list[tuple[int, str]] = []
     places = []

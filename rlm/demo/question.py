@@ -1,4 +1,4 @@
-"""The demo's input, its question, and a plain count by other means to check the answer with."""
+"""The demo's input, its question, and an independent count that checks the answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ENOUGH = 10_000_000
-"""Characters of input that the demo wants at least."""
+"""The least characters of input for the demo."""
 
 STATEMENT = "raise NotImplementedError"
 
@@ -31,13 +31,13 @@ _CLOSING = re.compile(r"raises=([\d,]+); *files=([\d,]+); *most=`?([^;`\n]+)`?; 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    """What the question asks for.
+    """The four values that the question asks for.
 
     Attributes:
         raises: Lines that start with the statement.
         files: Files that have such a line.
-        most: The file that has most of them.
-        in_it: How many that file has.
+        most: The file with the most such lines.
+        in_it: The number of such lines in that file.
     """
 
     raises: int
@@ -47,15 +47,10 @@ class Count:
 
 
 def collect(enough: int = ENOUGH) -> dict[str, str]:
-    """Return the standard library's own sources as {path: text}, and packages' until it is enough.
+    """Return the sources of the standard library, then of packages, as {path: text}.
 
-    Tests are left out: many distributions do not ship them.
-
-    Args:
-        enough: Characters wanted at least.
-
-    Raises:
-        ConfigurationError: This machine has no sources, or too few.
+    It stops adding packages at `enough` characters. It leaves out tests, because many distributions
+    do not ship them.
     """
     library = Path(sysconfig.get_path("stdlib"))
     packages = Path(sysconfig.get_path("purelib"))
@@ -75,7 +70,7 @@ def collect(enough: int = ENOUGH) -> dict[str, str]:
 
 
 def count(sources: Mapping[str, str]) -> Count:
-    """Count the lines one by one: no model, no regular expression, none of the demo's code."""
+    """Count the lines one by one, without a model or any code of the demo's model."""
     found = {}
     for path, text in sources.items():
         number = sum(line.lstrip(" \t").startswith(STATEMENT) for line in text.split("\n"))
@@ -86,7 +81,7 @@ def count(sources: Mapping[str, str]) -> Count:
 
 
 def read_answer(text: str) -> Count | None:
-    """Return what an answer's closing line says; None when it has no such line."""
+    """Read the closing line of an answer; None if it has none."""
     closing = _CLOSING.findall(text)
     if not closing:
         return None
@@ -103,7 +98,7 @@ def _read(folder: Path, prefix: str) -> Iterator[tuple[str, str]]:
         try:
             yield prefix + inside.as_posix(), path.read_text(encoding="utf-8", errors="replace")
         except OSError:
-            continue  # a broken link or a file of another user: the count is over what was read
+            continue  # a broken link or another user's file, which the count leaves out too
 
 
 _LEFT_OUT = {"site-packages", "dist-packages", "test", "tests", "idle_test", "__pycache__"}

@@ -1,4 +1,4 @@
-"""Scripted replies: one per turn of a run, in order, and a function for its sub-calls."""
+"""Scripted replies: one per turn of a run, and a function for its sub-calls."""
 
 from __future__ import annotations
 
@@ -25,10 +25,9 @@ def script(
     """Return a reply function for a `StandInServer`.
 
     Args:
-        root: The replies to a run's turns (requests with a system prompt): a list, used in order
-            of arrival over all runs; or a function of the request, which can tell several runs
-            apart (`LMRequest.turn` is the turn asked for).
-        sub: The reply to every other request: a function of its last message's text.
+        root: The replies to turns (requests with a system prompt): a list, used in the order of
+            requests from all runs, or a function of the request, which can tell runs apart.
+        sub: Returns the reply to any other request, by the text of its last message.
     """
     numbers = itertools.count()
     lock = threading.Lock()

@@ -1,7 +1,7 @@
 """A stand-in for a model provider: a real HTTP server on loopback that speaks the provider's API.
 
-The demo's model answers through it, and so do those of the tests and
-benchmarks: the engine, its SDKs and the wire are the real ones.
+The models of the demo, the tests and the benchmarks answer through it, so that these use the real
+engine, SDKs and connections.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 __all__ = ["LMRequest", "LMResponse", "StandInServer", "script"]
 
 LONGEST_BODY = 1 << 30
-"""Bytes of a request's body at most; tornado's default is 100 MB."""
+"""The most bytes of a request's body; tornado's default is 100 MB."""
 
 
 class StandInServer:
     """Serves OpenAI's `/chat/completions` and Anthropic's `/messages`, plain and streamed.
 
     Args:
-        reply: Gives each request its response. Called on the server's thread, one at a time;
-            if it raises, the client gets a 400 that says so.
+        reply: Returns the response to a request. The server's thread calls it, one request at a
+            time; if it raises, the client gets a 400 with the error.
         latency: Seconds before every reply.
-        record: Whether `requests` is kept (benchmarks switch it off).
-        refuse_stream_options: Answer 400 to `stream_options`, as some compatible servers do.
+        record: Whether to keep `requests` (benchmarks do not).
+        refuse_stream_options: Whether to answer 400 to `stream_options`, as some servers do.
 
     Attributes:
-        requests: Every request that was parsed, in order of arrival.
+        requests: Every valid request, in order of arrival.
         port: The TCP port on 127.0.0.1; 0 before the start.
     """
 
@@ -86,7 +86,7 @@ class StandInServer:
         return self._http.open_connections
 
     def start(self) -> Self:
-        """Serve on a free port, in a thread; returns once the port accepts connections.
+        """Serve on a free port, in a thread; return as soon as the port accepts connections.
 
         Raises:
             OSError: No port could be bound.
@@ -105,7 +105,7 @@ class StandInServer:
         return self
 
     def close(self) -> None:
-        """Close every connection and end the thread; harmless when there is none."""
+        """Close every connection and end the thread, if the server was started."""
         if self._thread is None or self._loop is None or self._stop is None:
             return
         if self._thread.is_alive():
@@ -125,10 +125,8 @@ class StandInServer:
             sockets = bind_sockets(0, "127.0.0.1", backlog=1024)
         except OSError as failure:
             self._failure = failure
+            listening.set()
             return
-        finally:
-            if self._failure is not None:
-                listening.set()
         self._http.add_sockets(sockets)
         self.port = sockets[0].getsockname()[1]
         listening.set()
@@ -137,7 +135,7 @@ class StandInServer:
         await self._http.close_all_connections()  # `asyncio.run` cancels the answers under way
 
     def _serve_request(self, request: HTTPServerRequest) -> None:
-        """Answer one request; tornado reads the connection's next one when the answer is out."""
+        """Answer one request; tornado reads the connection's next one after the answer."""
         assert isinstance(request.connection, HTTP1Connection)
         headers = {name.lower(): value for name, value in request.headers.items()}
         answer = self._answer(request.uri or "", headers, request.body)
@@ -159,7 +157,7 @@ class StandInServer:
             return _failure(400, "Unrecognized argument: stream_options", anthropic=anthropic)
         try:
             reply = self._reply(request)
-        except Exception as problem:  # noqa: BLE001 - whatever it raises, the client must hear of it
+        except Exception as problem:  # noqa: BLE001 - the client gets any error
             text = f"The stand-in model raised {type(problem).__name__}: {problem}"
             return _failure(400, text, anthropic=anthropic)
         response = LMResponse(text=reply) if isinstance(reply, str) else reply
@@ -168,7 +166,7 @@ class StandInServer:
 
 
 class _CountingServer(HTTPServer):
-    """Knows how many connections are open, those that have sent nothing yet included."""
+    """Counts its open connections, including those without a request."""
 
     def initialize(self, *args: Any, **kwargs: Any) -> None:
         super().initialize(*args, **kwargs)
@@ -184,7 +182,7 @@ class _CountingServer(HTTPServer):
 
 
 class _Answer:
-    """A response and how to send it: late, in pieces with pauses, or cut short."""
+    """A response and how to send it: delayed, in pieces with pauses, or cut off."""
 
     __slots__ = ("_cut_after", "_delay", "_head", "_headers", "_pause", "_pieces")
 
@@ -202,7 +200,7 @@ class _Answer:
         self._pieces = pieces if response.pause else [b"".join(pieces)]
 
     async def send(self, connection: HTTP1Connection) -> None:
-        """Send it; ignore that the client has gone."""
+        """Send it, unless the client has closed the connection."""
         if self._delay:
             await asyncio.sleep(self._delay)
         with suppress(StreamClosedError):
@@ -217,7 +215,7 @@ class _Answer:
             connection.finish()
 
     async def _send_cut(self, connection: HTTP1Connection, size: int) -> None:
-        """Send so many bytes of the body, or not even the head, and close the connection."""
+        """Send `size` bytes of the body (0: not even the head), then close the connection."""
         if size:
             body = b"".join(self._pieces)
             await connection.write_headers(self._head, self._headers, body[:size])

@@ -1,19 +1,18 @@
 """A trajectory as Chrome trace events, for Perfetto (ui.perfetto.dev) and speedscope.
 
-A run is a process of the trace; its turns, model calls and cells stand in one thread, where
-they lie within each other. Sub-calls overlap, so each stands in the first lane (a thread)
-that is free. A counter shows how many sub-calls were under way.
+A run is a process of the trace. Its turns, model calls and cells nest, so they share one thread.
+Sub-calls overlap, so each gets the first lane (a thread) that is free. A counter shows how many
+sub-calls were running.
 
-The format: "Trace Event Format", Google, 2016. speedscope reads its complete events (``X``)
-only and passes over the others.
+The format: "Trace Event Format", Google, 2016. speedscope reads only its complete events (``X``).
 """
 
 from __future__ import annotations
 
 import heapq
-import json
 from typing import TYPE_CHECKING, Any
 
+from rlm.render.cell_text import text_of
 from rlm.render.outline import FOR_MACHINES, first_words
 from rlm.render.safe_text import one_line
 from rlm.trajectory.json_text import json_bytes
@@ -29,7 +28,7 @@ TEXT_LIMIT = 500
 """How many characters of a prompt, reply or block of code a trace holds."""
 
 _MAIN = 0
-"""The thread of what does not overlap."""
+"""The thread of turns, model calls and cells."""
 
 
 def trace_content(trajectory: Trajectory, _path: Path) -> bytes:
@@ -40,8 +39,8 @@ def trace_content(trajectory: Trajectory, _path: Path) -> bytes:
 def chrome_trace(trajectory: Trajectory) -> dict[str, Any]:
     """Return a trajectory in the trace format's object form.
 
-    Times are microseconds since the run began. What was still going on ends with the last event
-    and says so.
+    Times are microseconds since the run began. A node that is not finished ends with the last
+    event and is marked ``unfinished``.
     """
     root = trajectory.root
     events: list[dict[str, Any]] = []
@@ -60,7 +59,7 @@ def chrome_trace(trajectory: Trajectory) -> dict[str, Any]:
 
 
 class _RunTrace:
-    """Writes the events of one run, its children left out."""
+    """Writes the events of one run, without its children."""
 
     def __init__(self, run: RunNode, *, pid: int, origin: float, last: float) -> None:
         self._run = run
@@ -69,13 +68,13 @@ class _RunTrace:
         self._last = last
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Yield them, in no order of time: readers sort."""
+        """Yield the events; readers sort them by time."""
         run = self._run
         name = "run" if run.started.parent_id is None else "child"
         label = f"{name} {one_line(run.started.root_prompt or run.started.model, 60)}"
-        yield self._named("process_name", _MAIN, label)
-        yield self._numbered("process_sort_index", _MAIN, self._pid)
-        yield self._named("thread_name", _MAIN, "turns and cells")
+        yield self._about("process_name", _MAIN, name=label)
+        yield self._about("process_sort_index", _MAIN, sort_index=self._pid)
+        yield self._about("thread_name", _MAIN, name="turns and cells")
         finished = run.finished
         arguments = {
             "model": run.started.model,
@@ -104,7 +103,7 @@ class _RunTrace:
                 "finish_reason": reply.finish_reason,
                 **_usage(reply.usage),
             }
-            # The event comes with the reply; the call began its duration before that.
+            # The event has the time of the reply; the call began earlier.
             start = max(reply.time - reply.duration, since)
             yield self._complete(f"chat {reply.model}", "model", start, reply.time, arguments)
             since = reply.time
@@ -125,7 +124,7 @@ class _RunTrace:
         return self._complete(f"cell {name}", "cell", cell.started.time, end, arguments)
 
     def _lanes(self, calls: list[SubCallNode]) -> Iterator[dict[str, Any]]:
-        """Yield sub-calls, those that overlap in different lanes, and how many there were."""
+        """Yield the sub-calls, overlapping ones in different lanes, then the counter."""
         free: list[int] = []
         busy: list[tuple[float, int]] = []
         lanes = 0
@@ -140,8 +139,8 @@ class _RunTrace:
             else:
                 lanes += 1
                 lane = lanes
-                yield self._named("thread_name", lane, f"sub-calls, lane {lane}")
-                yield self._numbered("thread_sort_index", lane, lane)
+                yield self._about("thread_name", lane, name=f"sub-calls, lane {lane}")
+                yield self._about("thread_sort_index", lane, sort_index=lane)
             heapq.heappush(busy, (end, lane))
             yield self._call(call, lane, end)
             changes += [(begin, 1), (end, -1)]
@@ -150,7 +149,7 @@ class _RunTrace:
             running += change
             yield {
                 "ph": "C",
-                "name": "sub-calls under way",
+                "name": "running sub-calls",
                 "pid": self._pid,
                 "tid": _MAIN,
                 "ts": self._at(time),
@@ -161,8 +160,8 @@ class _RunTrace:
         finished = call.finished
         prompt, response = call.started.prompt, finished and finished.response
         arguments = {
-            "prompt": one_line(_text(prompt), TEXT_LIMIT),
-            "response": one_line(_text(response), TEXT_LIMIT),
+            "prompt": one_line(text_of(prompt), TEXT_LIMIT),
+            "response": one_line(text_of(response), TEXT_LIMIT),
             "error": finished and finished.error,
             **(_usage(finished.usage) if finished else {"unfinished": True}),
         }
@@ -171,7 +170,9 @@ class _RunTrace:
         return self._complete(name, category, call.started.time, end, arguments, tid=lane)
 
     def _notes(self, notes: list[Note]) -> Iterator[dict[str, Any]]:
-        for note in (note for note in notes if note.kind not in FOR_MACHINES):
+        for note in notes:
+            if note.kind in FOR_MACHINES:
+                continue
             yield {
                 "ph": "i",
                 "s": "p",
@@ -209,13 +210,8 @@ class _RunTrace:
             "args": arguments,
         }
 
-    def _named(self, what: str, tid: int, name: str) -> dict[str, Any]:
-        return self._about(what, tid, {"name": name})
-
-    def _numbered(self, what: str, tid: int, number: int) -> dict[str, Any]:
-        return self._about(what, tid, {"sort_index": number})
-
-    def _about(self, what: str, tid: int, arguments: dict[str, Any]) -> dict[str, Any]:
+    def _about(self, what: str, tid: int, **arguments: Any) -> dict[str, Any]:
+        """Return a metadata event: the name or place of a process or thread."""
         return {"ph": "M", "name": what, "pid": self._pid, "tid": tid, "ts": 0, "args": arguments}
 
     def _at(self, time: float) -> int:
@@ -228,9 +224,3 @@ def _usage(usage: CallUsage) -> dict[str, Any]:
         "output_tokens": usage.output_tokens,
         "cost": usage.cost,
     }
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=repr)

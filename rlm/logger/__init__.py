@@ -1,4 +1,4 @@
-"""Readers of a run's events: the JSONL log, the console, callbacks, and what delivers to them."""
+"""Readers of a run's events (logs, console, callbacks, OpenTelemetry), and their delivery."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CallbackReader", "ConsoleReader", "Delivery", "NotebookLog", "OTelReader", "RLMLogger"]
 
-# Loaded when asked for: `import rlm` takes this module along and must stay light.
+# Loaded on first use: `import rlm` imports this module and must stay light.
 _MODULES = {
     "CallbackReader": "rlm.logger.callbacks",
     "ConsoleReader": "rlm.logger.console",

@@ -24,8 +24,8 @@ _PREVIEW = 80
 class CallbackReader:
     """Calls functions at the beginning and end of turns and children, at every depth.
 
-    As in the reference, a *subcall* is a child run, which has a REPL (not a plain LM
-    call), its depth is the child's, and previews are 80 characters long.
+    As in the reference, a *subcall* is a child run, which has a REPL, and not a plain LM call; its
+    depth is the child's, and previews are 80 characters long.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class CallbackReader:
         on_iteration_start: Callable[[int, int], Any] | None = None,
         on_iteration_complete: Callable[[int, int, float], Any] | None = None,
     ) -> None:
-        """Take the callbacks; what one returns is ignored.
+        """Take the callbacks; their return values are ignored.
 
         Args:
             on_subcall_start: Called with (depth, model, prompt preview).

@@ -12,7 +12,7 @@ from rlm.render.outline import Line, cell_lines, note_lines, run_end, run_head, 
 from rlm.render.progress import running
 from rlm.render.safe_text import safe_text
 from rlm.render.view import STYLES
-from rlm.trajectory import CellNode, Forest, RunNode, TurnNode
+from rlm.trajectory import CellNode, Forest, Redaction, RunNode, TurnNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,9 +33,9 @@ _ANSWER_LIMIT = 20_000
 class ConsoleReader:
     """Prints what happened, line by line, and on a terminal also what is going on.
 
-    On a terminal, what is over scrolls by and stays; below it a few lines move until
-    the run ends. Elsewhere (a pipe, a notebook) there are only the lines. When runs go on
-    at once, each line begins with its run's number.
+    On a terminal, finished steps scroll by and stay; below them a few lines are drawn again and
+    again until the run ends. Elsewhere (a pipe, a notebook) there are only the lines of finished
+    steps. While several runs go on at once, each line begins with its run's number.
     """
 
     def __init__(self, console: Console | None = None, *, answer: bool = True) -> None:
@@ -43,11 +43,12 @@ class ConsoleReader:
 
         Args:
             console: Where to print; a new one on stderr when None.
-            answer: Whether to print how a run ended: its answer or error, and what it took.
+            answer: Whether to print how a run ended: its answer or error, its usage and time.
         """
         self._console = console
         self._answer = answer
         self._forest = Forest()
+        self._redaction = Redaction()  # What is printed in a notebook stays in its file.
         self._numbers: dict[str, int] = {}
         self._several = False
         self._live: Live | None = None
@@ -64,9 +65,10 @@ class ConsoleReader:
             event: Of any run; several runs may share the reader.
         """
         with self._lock:
+            event = self._redaction(event)
             tree = self._forest.add(event)
             root = None if tree is None else tree.root
-            # A child is printed with the cell that started it: children's lines never mix.
+            # Children are printed with the cell that started them, so their lines never mix.
             if tree is None or root is None or event.run_id != root.started.run_id:
                 return
             if isinstance(event, RunStarted):
@@ -87,7 +89,7 @@ class ConsoleReader:
             self._forest.share(tree)
 
     def close(self) -> None:
-        """Give the terminal back; safe to call again."""
+        """Remove the moving lines from the terminal; safe to call again."""
         with self._lock:
             live, self._live = self._live, None
             if live is not None and self._refresher is not None:
@@ -103,8 +105,8 @@ class ConsoleReader:
         if self._live is None and console.is_terminal:
             from rich.live import Live
 
-            # The streams stay the program's own: other threads print to them too. The thread
-            # is ours, because rich's own may outlive the display.
+            # We redirect no streams: other threads print to them, too. The thread is ours,
+            # because rich's may outlive the display.
             self._live = Live(
                 console=console,
                 get_renderable=self._moving,
@@ -158,18 +160,18 @@ class ConsoleReader:
     def _print(self, root: RunNode, lines: Iterable[Line]) -> None:
         from rich.text import Text
 
-        # In one go: the live display is drawn again after each print.
+        # One print for all lines: rich draws the live display again after each.
         text = Text("\n").join(self._text(root, line) for line in lines)
         self._the_console().print(text, soft_wrap=True)
 
     def _moving(self) -> RenderableType:
-        """Return the moving part: called by the live display's own thread, and after each print."""
+        """Return the moving lines: called by our refreshing thread, and after each print."""
         from rich.console import Group
 
         now = time.monotonic()
         if self._frame is not None and now - self._frame_time < 1 / REFRESH_PER_SECOND:
             return self._frame
-        # No lock: nodes only grow, and whoever prints holds the display's lock already.
+        # Without our lock: nodes only grow, and a thread that prints holds the display's lock.
         roots = [t.root for t in list(self._forest.trees.values()) if t.root is not None]
         room = max(3, (self._the_console().height - 2) // max(len(roots), 1))
         rows: list[Text] = []
@@ -198,7 +200,7 @@ class ConsoleReader:
         if self._console is None:
             from rich.console import Console
 
-            # In a notebook rich would publish HTML; we want plain lines there.
+            # In a notebook rich would publish HTML: we want plain lines.
             self._console = Console(stderr=True, force_jupyter=False, highlight=False)
         return self._console
 

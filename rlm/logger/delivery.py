@@ -1,6 +1,6 @@
 """Delivers a run's events to its readers: each has a queue and a thread, and no run waits for one.
 
-Secrets are taken out here: every event is masked once, for all readers.
+Every event is masked here, once for all readers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rlm.logger.reader_thread import ReaderThread, ThisProcess
-from rlm.redaction import Redaction
+from rlm.redaction import Redaction, hand_over
 from rlm.trajectory.forest import Forest
 
 if TYPE_CHECKING:
@@ -33,20 +33,22 @@ _log = logging.getLogger("rlm")
 class Reader(Protocol):
     """A consumer of events.
 
-    It may have three more methods. `close()` is called by whoever owns the reader. `on_tree(tree)`
-    is called before the first event of a root run, with the `Trajectory` into which the delivery
-    folds that run's events: read it, do not change it. It has at least every event that the reader
-    was given, and maybe some that wait for it. `on_context(run_id, value)` is called once a root
-    run, after its `RunStarted`, with its context as it travels to the kernel
-    (`rlm_kernel.context.value.ContextValue`): events hold none that is big. Its secrets
-    are not masked.
+    It may have three more methods:
+
+    - `close()`: the owner of the reader calls it.
+    - `on_tree(tree)`: called before the first event of a root run, with the `Trajectory` into which
+      the delivery folds that run's events. Read it, do not change it. It has every event that the
+      reader was given, and maybe some that still wait for it.
+    - `on_context(run_id, value)`: called once per root run, after its `RunStarted`, with the
+      context as it travels to the kernel (`rlm_kernel.context.value.ContextValue`), because events
+      hold no big one. Its secrets are not masked.
     """
 
     def on_event(self, event: Event) -> None:
         """Take one event, its secrets masked.
 
-        One `RLM` calls it in order, from one thread. Several that share a reader have a thread
-        each, but never call it at the same time.
+        One `RLM` calls it in order, from one thread. Several `RLM`s that share a reader have a
+        thread each, but never call it at the same time.
         """
         ...
 
@@ -55,13 +57,14 @@ class Delivery:
     """Hands each event to each reader, in order, on a thread per reader.
 
     Secrets are masked before any reader sees an event. A reader that raises is reported once
-    (logger `rlm`) and goes on receiving. A reader that is too slow loses events, which is reported
-    once, and the run goes on. Whoever makes a delivery closes it. In a forked child it goes on
-    with new threads.
+    (logger `rlm`) and still gets the further events. A reader that is too slow loses events, which
+    is reported once, and the run goes on. The maker of a delivery closes it. A forked child may go
+    on using it: it gets new threads.
 
     Attributes:
-        threads: The readers' threads, empty before the first event. They hold no reader that has
-            nothing to receive, so that whoever must end them need not keep the readers alive.
+        threads: The readers' threads, empty before the first event. A thread refers to its reader
+            only while something waits for it, so the code that ends the threads need not keep the
+            readers alive.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Delivery:
         """Prepare the delivery; threads start with the first event.
 
         Args:
-            readers: The readers. They stay their maker's: `close` does not close them.
+            readers: Readers that `close` does not close.
             owned: More readers, which `close` closes.
             queue_limit: How many events may wait for one reader.
             threads: An empty list to put the threads in.
@@ -108,11 +111,11 @@ class Delivery:
             self._masking.forget()
 
     def give_context(self, run_id: str, value: ContextValue) -> None:
-        """Queue a run's context for the readers that have `on_context`; as `emit` does an event.
+        """Queue a run's context for the readers that have `on_context`, as `emit` does an event.
 
         Args:
-            run_id: The run, which has begun.
-            value: Its context, with nothing masked.
+            run_id: The run, whose `RunStarted` was emitted.
+            value: Its context; nothing in it is masked.
         """
         if self._closed or self._forks != ThisProcess.forks:
             return
@@ -146,7 +149,7 @@ class Delivery:
         self._closed = True
         foreign = self._forks not in {None, ThisProcess.forks}
         threads, self.threads[:] = list(self.threads), []
-        if foreign:  # A fork copied them: they are the parent's to close.
+        if foreign:  # A fork copied them: the parent closes its threads and readers.
             return
         deadline = None if timeout is None else time.monotonic() + timeout
         stuck = {thread.key for thread in threads if not thread.close(deadline)}
@@ -155,7 +158,7 @@ class Delivery:
                 _close(reader)
 
     def forget(self) -> None:
-        """Close without waiting: what was emitted is still delivered, owned readers stay open."""
+        """Close without waiting: emitted events are still delivered, owned readers stay open."""
         self._closed = True
         if self._forks == ThisProcess.forks:
             end_threads(self.threads)
@@ -189,10 +192,10 @@ class _Shared:
     """An event on its way to several readers.
 
     Attributes:
-        event: As it happened, then masked.
-        new_tree: The tree that it begins, if one is folded.
+        event: As it happened; once `ready`, masked.
+        new_tree: The tree that it begins, if trees are folded.
         error: Why it could not be masked: no reader gets it then.
-        ready: Whether all this is known.
+        ready: Whether the other attributes are final.
     """
 
     event: Event
@@ -218,7 +221,7 @@ class _Context:
 class _Masking:
     """Masks each event once for all readers, and folds it once for those that want the tree.
 
-    The first reader's thread that needs an event does it, so that the engine's loop need not.
+    The first reader's thread that needs an event does this, not the engine's loop.
     """
 
     def __init__(self, *, fold: bool) -> None:
@@ -228,13 +231,13 @@ class _Masking:
         self._lock = threading.Lock()
 
     def expect(self, event: Event) -> _Shared:
-        """Take an event that will be asked for; before any thread can ask for it."""
+        """Take an event before any thread gets it."""
         shared = _Shared(event)
         self._waiting.append(shared)
         return shared
 
     def forget(self) -> None:
-        """Drop the event that came last: nobody will ask for it."""
+        """Drop the event that came last: no thread got it."""
         self._waiting.pop()
 
     def deliver(self, reader: Any, item: _Shared | _Context) -> None:
@@ -244,13 +247,13 @@ class _Masking:
             return
         if not item.ready:
             with self._lock:
-                while not item.ready:  # In order: what one reader dropped, another may have.
+                while not item.ready:  # In order, also events that this reader lost.
                     self._prepare(self._waiting.popleft())
         if item.error is not None:
             raise item.error
         if item.new_tree is not None and hasattr(reader, "on_tree"):
             reader.on_tree(item.new_tree)
-        reader.on_event(item.event)
+        hand_over(item.event, reader.on_event)
 
     def _prepare(self, shared: _Shared) -> None:
         try:

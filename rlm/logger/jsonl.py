@@ -15,13 +15,12 @@ from rlm.events import RunFinished, RunStarted, TurnFinished
 from rlm.formats.jsonl.write import (
     Prompts,
     iteration_entry,
-    iterations,
     log_line,
     logged_turns,
     metadata_entry,
     run_record,
 )
-from rlm.redaction import redacted_event
+from rlm.redaction import Redaction
 from rlm.trajectory.forest import Forest
 from rlm_kernel.host.process_hooks import after_fork_in_child
 
@@ -35,14 +34,14 @@ if TYPE_CHECKING:
 class RLMLogger:
     """Keeps what happened in the reference's format, in memory and, with `log_dir`, in a file.
 
-    A root run is a `metadata` line, then an `iteration` line for each turn, written
-    the moment the turn is over; children's runs are the `metadata` of their entry in
-    `rlm_calls`. Lines of runs that go on at once interleave, whole; `run_id` says
-    whose they are. The context is described, never copied.
+    A root run is a `metadata` line, then an `iteration` line for each turn, written as soon as
+    the turn is over; a child's run is the `metadata` of its entry in `rlm_calls`. Lines of runs
+    that go on at once alternate; each is whole, and its `run_id` names the run. The context is
+    described, never copied.
 
     Attributes:
         log_dir: The folder of the log file; None keeps the log in memory only.
-        log_file_path: The log file; it is made by the first line. None without `log_dir`.
+        log_file_path: The log file; the first line creates it. None without `log_dir`.
         prompts: What an iteration's `prompt` holds.
     """
 
@@ -53,7 +52,7 @@ class RLMLogger:
         prompts: Prompts = "full",
         redact: Callable[[str], str] | None = None,
     ) -> None:
-        """Name the file; it keeps its name for the logger's life.
+        """Name the file; the name never changes.
 
         Args:
             log_dir: The folder for the log file; made when it is missing.
@@ -76,10 +75,9 @@ class RLMLogger:
             raise ConfigurationError(
                 f"file_name must be a plain name, not {file_name!r}; folders go into log_dir."
             )
-        if redact is not None and not callable(redact):
-            raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
         self.prompts: Prompts = prompts
         self._redact = redact
+        self._redaction = Redaction(redact)
         self.log_dir = None if log_dir is None else os.fspath(log_dir)
         self.log_file_path: str | None = None
         if self.log_dir is not None:
@@ -97,8 +95,8 @@ class RLMLogger:
         Args:
             event: Of any run; several runs may share the logger.
         """
-        event = redacted_event(event, self._redact)
         with self._lock:
+            event = self._redaction(event)
             tree = self._forest.add(event)
             root = None if tree is None else tree.root
             if tree is None or root is None or event.run_id != root.started.run_id:
@@ -140,10 +138,10 @@ class RLMLogger:
         """How many iterations the run that began last has so far."""
         with self._lock:
             root = None if self._latest is None else self._latest.root
-            return 0 if root is None else len(iterations(root, prompts="delta"))
+            return 0 if root is None else len(logged_turns(root.turns))
 
     def close(self) -> None:
-        """Do nothing: every line is in the file once it is written."""
+        """Do nothing: every line is in the file already."""
 
     def _begin(self) -> None:
         """Begin with no run under way: a fork may have copied it in the middle of an event."""
@@ -163,8 +161,8 @@ class RLMLogger:
     def _write(self, line: bytes) -> None:
         if self.log_file_path is None:
             return
-        # Opened per line: nothing to close, and one append of a whole line never mixes with
-        # another process's.
+        # Opened for each line: nothing to close, and one append of a whole line never mixes with
+        # that of another process.
         with Path(self.log_file_path).open("ab") as file:
             file.write(line)
 

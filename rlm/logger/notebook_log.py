@@ -1,4 +1,4 @@
-"""The notebook that is written while its run goes on."""
+"""Writes a run's notebook while the run goes on."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from rlm.events import RunFinished, RunStarted
 from rlm.formats.notebook.sidecar import CONTEXT_SUFFIXES, may_be_kept, new_file, write_context
 from rlm.formats.notebook.write import restoring
 from rlm.formats.notebook.writer import NotebookWriter
-from rlm.redaction import Redaction, redacted_event
+from rlm.redaction import Redaction
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.forest import Forest
 from rlm_kernel.host.process_hooks import after_fork_in_child
@@ -37,30 +37,30 @@ ContextKept = Literal["inline", "file", "hash"]
 """What a log keeps of a context; see `NotebookLog`."""
 
 _INTERVAL = 0.25
-"""Seconds between two writes of one notebook at least."""
+"""The least seconds between two writes of a notebook."""
 
 _REST = 50
 """A write is followed by a pause of this many times its duration, so it takes 2 % at most."""
 
 _SLUG = 40
-"""Characters of the question that a notebook's name has at most."""
+"""How many characters of the question a notebook's name has."""
 
 _AFTER_FAILURE = 5.0
-"""Seconds between tries after the file system refused."""
+"""Seconds until the next try after the file system refused."""
 
 _log = logging.getLogger("rlm")
 
 
 @dataclass(slots=True, eq=False)
 class OpenNotebook:
-    """The notebook of one run under way.
+    """The notebook of one run that goes on.
 
     Attributes:
         writer: Makes its content.
         tree: The run's record.
-        name: Its file's, without the suffix.
-        path: Its file; None before it was written for the first time.
-        changed: Whether it has something that the file has not.
+        name: The file's name without the suffix.
+        path: The file; None before the first write.
+        changed: Whether it has something that the file lacks.
         about: Further entries of its metadata.
         restore: The source of the cell that restores its REPL.
     """
@@ -75,15 +75,14 @@ class OpenNotebook:
 
 
 class NotebookLog:
-    """Writes each run as a notebook of its own, while it goes on.
+    """Writes each run to its own notebook, while the run goes on.
 
-    The file is replaced as a whole, soon after each event but never so often that writing
-    takes more than a fiftieth of the time: whenever the process is killed, a valid notebook is
-    left that ends where the last write was. A file system that refuses is reported once
-    (logger `rlm`), and the run goes on.
+    It replaces the whole file soon after each event, but writing takes at most a fiftieth of the
+    time. Whenever the process is killed, a valid notebook is left that ends with the last write.
+    A file system that refuses is reported once (logger `rlm`), and the run goes on.
 
     Attributes:
-        folder: Where the notebooks are; made with the first.
+        folder: The notebooks' folder; the first notebook creates it.
         path: The notebook of the run that began last; None before its first write.
     """
 
@@ -98,27 +97,27 @@ class NotebookLog:
 
         Args:
             folder: For notebooks named ``{question}_{YYYY-MM-DD_HH-MM-SS}_{8 hex}.ipynb``.
-            context: What is kept of contexts: ``"inline"``: one of at most 64 KB is in the
-                notebook, of others the hash; ``"file"``: bigger text, JSON and bytes besides in a
-                file of the folder ``{notebook's name}.rlm``, so that the run can be played again;
-                ``"hash"``: never more than hash, type, length and the first 200 characters.
+            context: What is kept of contexts. ``"inline"``: the notebook holds one of at most
+                64 KB, and of a bigger one the hash. ``"file"``: bigger text, JSON and bytes also
+                go into a file of the folder ``{notebook's name}.rlm``, so that the run can be
+                replayed. ``"hash"``: only hash, type, length and the first 200 characters.
             redact: Called with every text before it is kept; returns what may be kept of it. Keys
                 and headers of the configuration are never kept anyway.
 
         Raises:
-            ConfigurationError: `context` is none of those, or `folder` is a file.
+            ConfigurationError: `context` is none of those, `redact` is not callable, or `folder`
+                is a file.
         """
         if context not in get_args(ContextKept):
             allowed = ", ".join(map(repr, get_args(ContextKept)))
             raise ConfigurationError(f"context must be one of {allowed}, not {context!r}.")
-        if redact is not None and not callable(redact):
-            raise ConfigurationError(f"redact must be callable, not {redact!r:.80}.")
         self.folder = Path(folder).absolute()
         if self.folder.exists() and not self.folder.is_dir():
             raise ConfigurationError(f"NotebookLog needs a folder: {str(folder)!r} is a file.")
         self.path: Path | None = None
         self._context = context
         self._redact = redact
+        self._redaction = Redaction(redact)
         self._begin()
         _alive.add(self)
 
@@ -129,8 +128,8 @@ class NotebookLog:
             event: Of any run; several runs may share the log.
         """
         with self._lock:
-            self._waiting.append(event)
-            # Taking many events at a time needs a third of the CPU time.
+            self._waiting.append(self._redaction(event))
+            # Many events at a time need a third of the CPU time.
             if isinstance(event, RunStarted | RunFinished):
                 self._catch_up()
             if self._timer is None and (self._waiting or self._changed()):
@@ -140,14 +139,14 @@ class NotebookLog:
         """Use the delivery's tree of a run that begins, unless this log's differs from it.
 
         Args:
-            tree: It grows with the run, and may be ahead of the events that came here.
+            tree: It grows with the run, and may be ahead of the events given to `on_event`.
         """
         if self._redact is None and self._context != "hash":
             with self._lock:
                 self._forest.share(tree)
 
     def on_context(self, run_id: str, value: ContextValue) -> None:
-        """Take a run's context, for the file beside its notebook.
+        """Take a run's context, for the file next to its notebook.
 
         Args:
             run_id: The run.
@@ -164,7 +163,7 @@ class NotebookLog:
                 return
             if value.form not in CONTEXT_SUFFIXES:
                 return
-            # Only events come with their secrets masked.
+            # The delivery masks events, but no context.
             if not may_be_kept(value, Redaction(self._redact)):
                 self._withheld(book.path)
                 return
@@ -176,7 +175,7 @@ class NotebookLog:
             book.changed = True
 
     def close(self) -> None:
-        """Write what waits to be written."""
+        """Write everything that is not written yet."""
         with self._lock:
             self._write_all()
 
@@ -184,19 +183,19 @@ class NotebookLog:
         return f"NotebookLog({str(self.folder)!r})"
 
     def _begin(self) -> None:
-        """Start with no run under way; also after a fork, which may have come amid an event."""
+        """Begin with no run under way: a fork may have copied it in the middle of an event."""
         self._lock = threading.RLock()
         self._forest = Forest()
         self._books: dict[int, OpenNotebook] = {}
         self._waiting: deque[Event] = deque()
         self._due = 0.0
         self._timer: threading.Timer | None = None
-        self._reported = self._told_of_context = False
+        self._reported = self._warned_of_context = False
 
     def _catch_up(self) -> None:
-        """Take the waiting events; write the notebook of a run that begins or ends at once."""
+        """Take the waiting events; write at once the notebook of a run that begins or ends."""
         while self._waiting:
-            event = redacted_event(self._waiting.popleft(), self._redact)
+            event = self._waiting.popleft()
             if self._context == "hash" and isinstance(event, RunStarted):
                 kept = {name: item for name, item in event.context.items() if name != "value"}
                 event = replace(event, context=kept)
@@ -229,11 +228,11 @@ class NotebookLog:
         self._timer = timer
         try:
             timer.start()
-        except RuntimeError:  # The interpreter ends: now or never.
+        except RuntimeError:  # The interpreter is ending: there is no later.
             self._write_all()
 
     def _write_all(self) -> None:
-        """Write every notebook that changed, and say when that may be done again."""
+        """Write every notebook that changed, and set the time of the next write."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -275,11 +274,11 @@ class NotebookLog:
         return True
 
     def _withheld(self, notebook: Path) -> None:
-        if not self._told_of_context:
-            self._told_of_context = True
+        if not self._warned_of_context:
+            self._warned_of_context = True
             _log.warning(
                 "The context of the run in %s is not kept: it holds a secret, or text that redact= "
-                "removes. To play that run again, give the context. This is said once.",
+                "removes. To play that run again, give the context. This warning comes once.",
                 notebook,
             )
 
@@ -288,7 +287,7 @@ class NotebookLog:
             self._reported = True
             _log.warning(
                 "The notebook of a run cannot be written to %s: %s. The run goes on; it is tried "
-                "again, and this is said once.",
+                "again, and this warning comes once.",
                 self.folder,
                 error.strerror or error,
             )

@@ -1,8 +1,8 @@
 """OpenTelemetry spans of runs, by the semantic conventions for generative AI.
 
 A run, root or child, is an ``invoke_agent`` span; a model call a ``chat`` span; a cell, a child's
-call and a host tool an ``execute_tool`` span. What the conventions have no name for begins with
-``rlm.``. Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/ (in development there).
+call and a host tool an ``execute_tool`` span. Attributes that the conventions do not name begin
+with ``rlm.``. Source: https://opentelemetry.io/docs/specs/semconv/gen-ai/ (in development there).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.errors import MissingPackageError
 from rlm.events import RunStarted
-from rlm.redaction import redacted_event
+from rlm.redaction import Redaction
 from rlm.render.outline import FOR_MACHINES
 from rlm.render.safe_text import one_line
 
@@ -42,7 +42,7 @@ AGENT = "rlm"
 """`gen_ai.agent.name` of every run."""
 
 _PROVIDERS = {"azure_openai": "azure.ai.openai", "gemini": "gcp.gemini"}
-"""Backends that the conventions call otherwise than we do."""
+"""Backends that have another name in the conventions."""
 
 _FAILED = frozenset({"limit", "error", "cancelled"})
 _TEXT_LIMIT = 300
@@ -50,7 +50,7 @@ _TEXT_LIMIT = 300
 
 @dataclass(slots=True, kw_only=True)
 class _Run:
-    """A run under way: its tree's root, its model's provider, and where it is."""
+    """A run that goes on: its tree's root, its model's provider, its turn and conversation."""
 
     root_id: str
     provider: str
@@ -71,10 +71,9 @@ class OTelReader:
     """Sends runs as spans to wherever OpenTelemetry is set up to export them.
 
     Prompts, replies, code and outputs are left out unless you ask for them. Spans have the times
-    of the events, so you can also send a run that is over. A live run's events arrive masked;
-    mask a trajectory first::
+    of the events, so you can also send a run that is over::
 
-        for event in redacted(trajectory).events:  # rlm.trajectory.redacted
+        for event in trajectory.events:
             reader.on_event(event)
     """
 
@@ -96,6 +95,7 @@ class OTelReader:
             redact: Called with every text before it is sent; returns what may be sent of it.
 
         Raises:
+            ConfigurationError: `redact` is not callable.
             MissingPackageError: OpenTelemetry is not installed.
         """
         try:
@@ -108,7 +108,7 @@ class OTelReader:
         self._tracer = trace.get_tracer("rlm", tracer_provider=tracer_provider)
         self._parent = context.get_current() if parent is None else parent
         self._content = content
-        self._redact = redact
+        self._redaction = Redaction(redact)
         self._runs: dict[str, _Run] = {}
         self._spans: dict[str, _Open] = {}
 
@@ -118,7 +118,7 @@ class OTelReader:
         Args:
             event: Of any run; several runs may share the reader.
         """
-        event = redacted_event(event, self._redact)
+        event = self._redaction(event)
         if isinstance(event, RunStarted):
             self._run_started(event)
         elif event.run_id in self._runs:
@@ -157,7 +157,7 @@ class OTelReader:
         self._open(event, run, "invoke_agent", AGENT, attributes)
 
     def _run_finished(self, event: RunFinished, run: _Run) -> None:
-        # What was going on when the run was stopped has no event that ends it.
+        # No event ends the nodes that were running when the run was stopped.
         root = run.root_id == event.run_id
         for node, each in reversed(list(self._spans.items())):
             mine = each.root_id == run.root_id if root else each.run_id == event.run_id
@@ -195,7 +195,7 @@ class OTelReader:
         if self._content:
             attributes["gen_ai.input.messages"] = _chat(run.messages)
             attributes["gen_ai.output.messages"] = _reply(event.text, event.finish_reason)
-        # The event comes with the reply; the call began its duration before that.
+        # The event has the time of the reply; the call began earlier.
         node = f"{event.id} reply"
         began = event.time - event.duration
         self._open(event, run, "chat", event.model, attributes, node=node, began=began)
@@ -216,7 +216,7 @@ class OTelReader:
     def _cell_output(self, event: CellOutput, _run: _Run) -> None:
         cell = self._spans.get(event.parent_id or "")
         if cell is not None and event.output.get("output_type") == "error":
-            # A class's name is the code's own text, like its message, but a short one.
+            # The model's code chooses a class's name, as it does the message, but it is short.
             name = one_line(str(event.output.get("ename") or "_OTHER"), 80)
             self._set(cell.span, {"error.type": name})
 
@@ -274,7 +274,7 @@ class OTelReader:
         node: str | None = None,
         began: float | None = None,
     ) -> None:
-        # A turn has no span: what happens in it stands under its run.
+        # A turn has no span: the spans of its calls and cells are children of the run's.
         above = self._spans.get(event.parent_id or "") or self._spans.get(event.run_id)
         context = self._parent if above is None else self._trace.set_span_in_context(above.span)
         kinds = self._trace.SpanKind
@@ -319,7 +319,7 @@ def _nanoseconds(seconds: float) -> int:
 
 
 def _usage(usage: CallUsage) -> dict[str, Any]:
-    """Return what one call took, as attributes; None is unknown."""
+    """Return one call's usage as attributes; None is unknown."""
     return {
         "gen_ai.usage.input_tokens": usage.input_tokens,
         "gen_ai.usage.output_tokens": usage.output_tokens,
@@ -328,7 +328,7 @@ def _usage(usage: CallUsage) -> dict[str, Any]:
 
 
 def _summary(usage: dict[str, Any]) -> dict[str, Any]:
-    """Return what a run with its descendants took, as attributes."""
+    """Return the usage of a run with its descendants as attributes."""
     summaries = usage.get("model_usage_summaries")
     models = list(summaries.values()) if isinstance(summaries, dict) else []
     found: dict[str, Any] = {"rlm.usage.cost": usage.get("total_cost")}
@@ -367,5 +367,5 @@ def _reply(text: Any, reason: str | None) -> str:
 
 
 def _to_json(value: Any) -> str:
-    """Return a value as JSON; what JSON cannot hold is named."""
+    """Return a value as JSON; a part that JSON cannot hold becomes its `repr`."""
     return json.dumps(value, ensure_ascii=False, default=repr)

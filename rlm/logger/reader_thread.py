@@ -23,20 +23,18 @@ T = TypeVar("T")
 
 
 class ReaderThread(Generic[R, T]):
-    """Hands items to one reader, one after the other; nothing that the reader raises ends it.
+    """Hands items to one reader, one after the other; no exception of the reader ends it.
 
     It keeps the reader alive only while items wait for it. The threads of several `RLM`s that share
     a reader never call it at the same time.
+
+    Args:
+        reader: The reader.
+        deliver: Hands an item to the reader; refers to no reader itself.
+        limit: How many items may wait; further ones are dropped.
     """
 
     def __init__(self, reader: R, deliver: Callable[[R, T], object], limit: int) -> None:
-        """Prepare the thread.
-
-        Args:
-            reader: Whose thread it is.
-            deliver: Hands an item to the reader; refers to no reader itself.
-            limit: How many items may wait; further ones are dropped.
-        """
         self.key = id(reader)
         self._name = type(reader).__name__
         self._deliver = deliver
@@ -54,7 +52,7 @@ class ReaderThread(Generic[R, T]):
         """Start the thread.
 
         Raises:
-            RuntimeError: The system, or an interpreter that ends, allows no more threads.
+            RuntimeError: The system allows no more threads, or the interpreter is ending.
         """
         self._thread.start()
 
@@ -74,8 +72,7 @@ class ReaderThread(Generic[R, T]):
     def flush(self, deadline: float | None) -> bool:
         """Wait until everything queued so far is delivered; return whether it is.
 
-        Args:
-            deadline: When to stop waiting (`time.monotonic`); None for no limit.
+        A deadline is a time of `time.monotonic`; None sets no limit.
         """
         if not self._undelivered:
             return True
@@ -86,14 +83,13 @@ class ReaderThread(Generic[R, T]):
         return reached.wait(None if deadline is None else max(deadline - time.monotonic(), 0.0))
 
     def end(self) -> None:
-        """End the thread after what is queued so far; waits for nothing and takes no lock."""
+        """End the thread after the items queued so far; waits for nothing and takes no lock."""
         self._queue.put(None)
 
     def close(self, deadline: float | None) -> bool:
         """Flush and end the thread; return whether everything was delivered.
 
-        Args:
-            deadline: When to give up on a slow reader: what still waits for it is dropped.
+        After the deadline, items that still wait are dropped.
         """
         delivered = self.flush(deadline)
         own = threading.current_thread() is self._thread
@@ -131,7 +127,7 @@ class ReaderThread(Generic[R, T]):
             self._report(
                 "raised",
                 f"failed on a {item} event: {type(error).__name__}: {error}. "
-                "It goes on receiving; this is said once",
+                "It still gets the further events; this warning comes once",
                 error,
             )
 
@@ -143,13 +139,13 @@ class ReaderThread(Generic[R, T]):
 
 
 class ThisProcess:
-    """What a forked child begins anew.
+    """What a forked child replaces.
 
     Attributes:
         forks: How many forks lie between this process and the first one.
         locks: A lock for each reader that has a thread. By id, because a reader need be neither
-            hashable nor weakly referable. Should another object get the id of a reader that is
-            gone, the two share a lock for a while, which does no harm.
+            hashable nor weakly referable. If another object gets the id of a deleted reader, the
+            two share a lock for a while, which does no harm.
     """
 
     forks: ClassVar[int] = 0
@@ -162,7 +158,7 @@ class ThisProcess:
 
     @classmethod
     def forked(cls) -> None:
-        """Forget the parent's locks, which threads that are not here may hold."""
+        """Forget the parent's locks: threads that this process does not have may hold them."""
         cls.forks += 1
         cls.locks = weakref.WeakValueDictionary()
 

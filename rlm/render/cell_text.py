@@ -1,7 +1,8 @@
-"""A cell's outputs as a terminal would have them."""
+"""Outputs and JSON values as plain text."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from rlm.render.safe_text import without_ansi
@@ -11,10 +12,9 @@ if TYPE_CHECKING:
 
 
 def streams(cell: CellNode) -> tuple[str, str]:
-    """Return (stdout, stderr) of a cell: values and displays in the one, tracebacks in the other.
+    """Return (stdout, stderr) of a cell: values and displays in stdout, tracebacks in stderr.
 
-    Args:
-        cell: Finished or not. Its outputs came from a sandbox: nothing of their shape is trusted.
+    The outputs came from a sandbox: they may have any shape.
     """
     stdout: list[str] = []
     stderr: list[str] = []
@@ -28,7 +28,7 @@ def streams(cell: CellNode) -> tuple[str, str]:
         else:
             stdout.append(_shown(output.get("data")))
     if cell.finished is not None and cell.finished.status in {"interrupted", "timeout", "died"}:
-        # The log has no other place for it, and a reader looks for errors here.
+        # A log has no other place for it, and people look for errors here.
         stderr.append(f"[cell {cell.finished.status}]\n")
     return "".join(stdout), "".join(stderr)
 
@@ -44,6 +44,15 @@ def traceback_text(output: dict[str, Any]) -> str:
     if not isinstance(lines, list | tuple) or not lines:
         lines = [f"{output.get('ename', 'Error')}: {output.get('evalue', '')}"]
     return "\n".join(map(str, lines))
+
+
+def text_of(value: Any, *, indent: int | None = None) -> str:
+    """Return a JSON value as text: a string is itself, None is empty, the rest is JSON."""
+    if isinstance(value, str):
+        return value
+    return (
+        "" if value is None else json.dumps(value, ensure_ascii=False, default=repr, indent=indent)
+    )
 
 
 def _shown(data: Any) -> str:

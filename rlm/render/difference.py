@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import difflib
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rlm.render.cell_text import streams
+from rlm.render.cell_text import streams, text_of
 from rlm.render.outline import usage_text
 from rlm.render.safe_text import one_line, safe_text
 from rlm.trajectory.codec import TrajectoryError
@@ -28,9 +27,7 @@ _LONGEST = 300
 def readable_difference(first: Trajectory, second: Trajectory) -> list[str]:
     """Return how two runs differ, as lines of text; none when they did the same.
 
-    Args:
-        first: A run.
-        second: Another; what it has and the first has not begins with ``+``.
+    Lines that only the second run has begin with ``+``.
 
     Raises:
         TrajectoryError: Their children are nested too deeply to be compared.
@@ -54,7 +51,7 @@ def _difference(first: Trajectory, second: Trajectory) -> list[str]:
             shown = True
             lines += ["", place, *found]
     if not shown:
-        # Nothing that people look at first differs: show the rest.
+        # Only less important things differ.
         lines += ["", *(one_line(each, 200) for each in comparison.differences)]
     return lines if lines[0] else lines[1:]
 
@@ -86,7 +83,7 @@ def _figures_of(run: RunNode | None) -> dict[str, str]:
 
 
 def _places(run: RunNode | None, above: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the places of a run with what stands there."""
+    """Yield each place of a run with its text."""
     if run is None:
         return
     yield f"{above}question", run.started.root_prompt or ""
@@ -118,8 +115,8 @@ def _calls(cell: CellNode) -> str:
 def _call(call: SubCallNode) -> str:
     answer = "…"
     if call.finished is not None:
-        answer = one_line(_text(call.finished.response), 100)
-    prompt = one_line(_text(call.started.prompt), 100)
+        answer = one_line(text_of(call.finished.response), 100)
+    prompt = one_line(text_of(call.started.prompt), 100)
     return f"{call.name} {call.started.model}: {prompt} -> {answer}"
 
 
@@ -128,7 +125,7 @@ def _asked(run: RunNode) -> str:
 
 
 def _changed_lines(first: str | None, second: str | None) -> Iterator[str]:
-    """Yield the lines removed and added; None is a place that a run does not have."""
+    """Yield the lines removed and added; None is a place that the run does not have."""
     ones, others = _lines(first), _lines(second)
     if ones == others:
         return
@@ -145,9 +142,3 @@ def _lines(text: str | None) -> list[str]:
         return []
     lines = masked(safe_text(text)).rstrip("\n").split("\n")[:_COMPARED]
     return [line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…" for line in lines]
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=repr)

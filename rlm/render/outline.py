@@ -20,10 +20,10 @@ Role = Literal["run", "turn", "prose", "code", "output", "error", "calls", "answ
 CODE_LINES = 14
 OUTPUT_LINES = 10
 DEEPEST = 60
-"""From this level on a child gets one line: nobody reads on for ever, and no stack goes so deep."""
+"""From this level on a child gets one line: nobody reads that far, and the stack has an end."""
 
 FOR_MACHINES = ("context", "log")
-"""Kinds of notes that no person needs: the context's hash, and what a log said besides."""
+"""Kinds of notes that no person needs: the context's hash, and further fields of a log."""
 
 CHILDREN_SHOWN = 4
 """How many children of one kind are shown turn by turn; the others share one line."""
@@ -65,10 +65,10 @@ def turn_lines(run: RunNode, level: int) -> Iterator[Line]:
 def run_head(run: RunNode, level: int = 0) -> Iterator[Line]:
     """Yield how a run begins: its model, its context, its question."""
     config = run.started.config
-    context = run.started.context.get("description") or run.started.context.get("type")
+    context = context_text(run)
     parts = [
         run.started.model,
-        f"context: {one_line(str(context), 100)}" if context else "",
+        f"context: {one_line(context, 100)}" if context else "",
         str(config.get("environment_type") or ""),
     ]
     yield Line(level, "run", one_line(" · ".join(filter(None, parts)), 160))
@@ -108,15 +108,12 @@ def cell_lines(cell: CellNode, level: int) -> Iterator[Line]:
 
 def call_lines(calls: Iterable[SubCallNode], level: int) -> Iterator[Line]:
     """Yield sub-calls, equal ones in one line, and each of a few children with its turns."""
-    groups: dict[tuple[str, str], list[SubCallNode]] = {}
-    for call in calls:
-        groups.setdefault((call.name, call.started.model), []).append(call)
-    for group in groups.values():
+    for group in grouped(calls):
         children = [call for call in group if call.child is not None]
         shown = children if len(children) <= CHILDREN_SHOWN and level < DEEPEST else []
         rest = [call for call in group if call not in shown] if shown else group
         if rest:
-            yield Line(level, "error" if all(map(_failed, rest)) else "calls", group_text(rest))
+            yield Line(level, "error" if all(map(failed, rest)) else "calls", group_text(rest))
         for call in shown:
             yield Line(level, "calls", f"{group_text([call])} “{one_line(_asked(call), 60)}”")
             if call.child is not None:
@@ -160,11 +157,30 @@ def summary(run: RunNode) -> str:
     return " · ".join(filter(None, parts))
 
 
+def context_text(run: RunNode) -> str:
+    """Return a run's context in a few words; empty when its record describes none."""
+    context = run.started.context
+    return str(context.get("description") or context.get("type") or "")
+
+
+def grouped(calls: Iterable[SubCallNode]) -> list[list[SubCallNode]]:
+    """Return sub-calls in groups: each has one function and one model."""
+    groups: dict[tuple[str, str], list[SubCallNode]] = {}
+    for call in calls:
+        groups.setdefault((call.name, call.started.model), []).append(call)
+    return list(groups.values())
+
+
+def failed(call: SubCallNode) -> bool:
+    """Return whether a sub-call ended in an error."""
+    return call.finished is not None and call.finished.error is not None
+
+
 def group_text(group: list[SubCallNode]) -> str:
-    """Return sub-calls that are alike as one line: ``llm_query x 16 · m · 0.8 s``."""
+    """Return one group of sub-calls as one line: ``llm_query x 16 · m · 0.8 s``."""
     first = group[0]
     done = [call.finished for call in group if call.finished is not None]
-    failed = [end.error for end in done if end.error is not None]
+    errors = [end.error for end in done if end.error is not None]
     pending = len(group) - len(done)
     usages = [end.usage for end in done]
     counted = [end.usage for end in done if end.error is None or end.usage.input_tokens]
@@ -185,9 +201,9 @@ def group_text(group: list[SubCallNode]) -> str:
         if first.child is not None
         else "",
     ]
-    if failed:
-        which = "failed" if len(group) == 1 else f"{len(failed):,} failed"
-        parts.append(f"{which}: {one_line(failed[0], 80)}")
+    if errors:
+        which = "failed" if len(group) == 1 else f"{len(errors):,} failed"
+        parts.append(f"{which}: {one_line(errors[0], 80)}")
     return " · ".join(filter(None, parts))
 
 
@@ -243,10 +259,6 @@ def usage_text(usage: UsageSummary) -> str:
 def _asked(call: SubCallNode) -> str:
     prompt = call.started.prompt
     return prompt if isinstance(prompt, str) else repr(prompt)
-
-
-def _failed(call: SubCallNode) -> bool:
-    return call.finished is not None and call.finished.error is not None
 
 
 def _count(number: int, noun: str) -> str:

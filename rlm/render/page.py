@@ -1,4 +1,4 @@
-"""The page and the fragment: the question, the answer and why it ended, then the tree."""
+"""A run as a page or a fragment of HTML: question, answer, how it ended, then the tree."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING
 
-from rlm.render.outline import cost_text, summary
+from rlm.render.outline import context_text, cost_text, summary
 from rlm.render.page_tree import TreeWriter
 from rlm.render.safe_text import one_line
 from rlm.render.style import Look, style_sheet
@@ -119,7 +119,7 @@ def _about(root: RunNode, writer: TreeWriter) -> Iterator[str]:
     config = root.started.config
     started = datetime.fromtimestamp(root.started.time, UTC).astimezone()
     rows = [
-        ("context", root.started.context.get("description") or root.started.context.get("type")),
+        ("context", context_text(root)),
         ("environment", config.get("environment_type")),
         ("backend", config.get("backend")),
         ("started", f"{started:%Y-%m-%d %H:%M:%S %z}"),

@@ -1,4 +1,4 @@
-"""A cell's outputs as HTML. They came from a sandbox: nothing of their shape is trusted."""
+"""A cell's outputs as HTML. They came from a sandbox and may have any shape."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def outputs_html(cell: CellNode, look: Look, budget: TextBudget) -> Iterator[str
 
 
 def _merged(outputs: list[dict[str, Any]]) -> Iterator[tuple[str, Any]]:
-    """Yield (stdout, stderr or data; content), a stream's neighbouring pieces as one."""
+    """Yield (stdout, stderr, error or data; content), neighbouring pieces of a stream as one."""
     name, texts = "", list[str]()
     for output in outputs:
         kind = output.get("output_type")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from rlm.render.cell_text import text_of
 from rlm.render.outline import (
     FOR_MACHINES,
     amounts,
+    failed,
     first_words,
     group_text,
+    grouped,
     run_head,
     seconds,
     turn_head,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from rlm.trajectory import CellNode, RunNode, SubCallNode, TurnNode
 
 DEEPEST = 24
-"""How many runs may stand in each other; a deeper child is only named."""
+"""How many runs may be nested; of a deeper child only the head is shown."""
 
 _VARIABLES_SHOWN = 60
 _GROUPS_SHOWN = 60
@@ -87,13 +89,13 @@ class TreeWriter:
         yield "</details>"
 
     def quiet(self, text: str) -> str:
-        """Return text that stands back, as HTML."""
+        """Return text in a fainter colour, as HTML."""
         return f"<span{self.look.attributes['quiet']}>{escape(one_line(text, 300))}</span>"
 
     def _turn(self, turn: TurnNode, depth: int) -> Iterator[str]:
         number, *figures = next(iter(turn_head(turn, 0))).text.split(" · ")
         if turn.finished is not None and turn.cells and turn.reply is not None:
-            # The first figure is the model's time; what the cells took is most of it.
+            # The first figure is the model's time; the turn's is longer by that of its cells.
             figures[:1] = [f"{seconds(turn.finished.duration)}, the model {figures[0]}"]
         if calls := len(turn.sub_calls):
             figures.append(f"{calls:,} sub-call{'' if calls == 1 else 's'}")
@@ -115,7 +117,7 @@ class TreeWriter:
                 title = self.quiet("the summary that replaced the conversation so far")
                 yield from self.folded(title, [self._markdown(reply.text, "prose")])
         if turn.reply is not None:
-            # With its code, as the model wrote it: the cells are what was made of it.
+            # With its code, as the model wrote it; the cells have what was executed.
             title = self.quiet("the model's reply")
             parts = [self._markdown(turn.reply.text, "prose")]
             yield from self.folded(title, parts, is_open=not turn.cells)
@@ -149,15 +151,14 @@ class TreeWriter:
         yield from self.folded(title, [self._pre("text", "\n".join(lines))])
 
     def _calls(self, calls: Iterable[SubCallNode], depth: int) -> Iterator[str]:
-        groups: dict[tuple[str, str], list[SubCallNode]] = {}
-        for call in calls:
-            groups.setdefault((call.name, call.started.model), []).append(call)
-        for group in list(groups.values())[:_GROUPS_SHOWN]:
+        groups = grouped(calls)
+        for group in groups[:_GROUPS_SHOWN]:
             if len(group) == 1:
                 yield from self._call(group[0], depth)
                 continue
-            failed = any(map(_failed, group))
-            title = escape(group_text(group)) + (self._bad("failed") if failed else "")
+            title = escape(group_text(group))
+            if any(map(failed, group)):
+                title += self._bad("failed")
             yield from self.folded(title, self._group(group, depth))
         if len(groups) > _GROUPS_SHOWN:
             more = len(groups) - _GROUPS_SHOWN
@@ -165,8 +166,8 @@ class TreeWriter:
 
     def _group(self, group: list[SubCallNode], depth: int) -> Iterator[str]:
         granted = self.budget.calls(len(group))
-        # Failures are what one looks for: they are shown before others.
-        by_interest = sorted(group, key=_failed, reverse=True)
+        # People look for failures: these are the first to be chosen.
+        by_interest = sorted(group, key=failed, reverse=True)
         chosen = {id(call) for call in by_interest[:granted]}
         shown = [call for call in group if id(call) in chosen]
         for call in shown:
@@ -187,7 +188,7 @@ class TreeWriter:
             took = amounts(usage.input_tokens, usage.output_tokens, usage.cost)
             parts += [seconds(finished.duration), took]
         title = f"{self.quiet(' · '.join(filter(None, parts)))} {escape(_asked(call))}"
-        if _failed(call):
+        if failed(call):
             title += self._bad("failed")
         yield from self.folded(title, self._call_body(call, depth))
 
@@ -198,7 +199,7 @@ class TreeWriter:
             yield from self._child(call.child, depth + 1)
         finished = call.finished
         if finished is not None and (call.child is None or call.child.answer is None):
-            role = "error" if finished.error is not None else "code"
+            role = "error" if failed(call) else "code"
             yield self._pre(role, _as_text(finished.response), _CALL_SHARE)
 
     def _child(self, run: RunNode, depth: int) -> Iterator[str]:
@@ -229,15 +230,9 @@ class TreeWriter:
         return f" <span{self.look.attributes['bad']}>{escape(word)}</span>"
 
 
-def _failed(call: SubCallNode) -> bool:
-    return call.finished is not None and call.finished.error is not None
-
-
 def _asked(call: SubCallNode) -> str:
     return f"“{one_line(_as_text(call.started.prompt)[:400], 80)}”"
 
 
 def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=repr, indent=2)
+    return "null" if value is None else text_of(value, indent=2)

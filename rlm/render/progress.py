@@ -12,6 +12,7 @@ from rlm.render.outline import (
     dollars,
     first_words,
     group_text,
+    grouped,
     seconds,
 )
 from rlm.render.safe_text import one_line
@@ -19,14 +20,14 @@ from rlm.render.safe_text import one_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rlm.trajectory import CellNode, RunNode, SubCallNode
+    from rlm.trajectory import CellNode, RunNode
 
 CHILDREN_SHOWN = 6
 """How many running children get a line each."""
 
 
 def running(run: RunNode, *, now: float | None = None) -> Iterator[Line]:
-    """Yield what a run waits for, and how far it is (`now`: seconds since the epoch)."""
+    """Yield what a run is waiting for, and how far it is (`now`: seconds since the epoch)."""
     now = time.time() if now is None else now
     yield Line(0, "turn", _state(run, now))
     for cell in _running_cells(run):
@@ -58,10 +59,7 @@ def _running_cells(run: RunNode) -> list[CellNode]:
 
 
 def _calls(cell: CellNode, now: float) -> Iterator[Line]:
-    groups: dict[tuple[str, str], list[SubCallNode]] = {}
-    for call in list(cell.sub_calls):
-        groups.setdefault((call.name, call.started.model), []).append(call)
-    for group in groups.values():
+    for group in grouped(list(cell.sub_calls)):  # A copy: the run goes on in another thread.
         yield Line(1, "calls", group_text(group))
         alive = [call.child for call in group if call.child is not None and call.child.pending]
         for child in alive[:CHILDREN_SHOWN]:
@@ -71,7 +69,7 @@ def _calls(cell: CellNode, now: float) -> Iterator[Line]:
 
 
 def _totals(run: RunNode, now: float) -> str:
-    """Return what the tree took so far, beside its limits."""
+    """Return what the tree took so far, and its limits."""
     limits = run.started.config.get("limits")
     limits = limits if isinstance(limits, dict) else {}
     usage = run.usage

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import nh3
 
 HTML_LIMIT = 200_000
-"""How many characters of HTML are parsed; of a longer one only its length is said."""
+"""How many characters of HTML are parsed; of a longer text only the length is shown."""
 
 SVG_LIMIT = 1_000_000
 """How many characters of SVG are parsed."""
@@ -56,7 +56,7 @@ _TEXT_ATTRIBUTES = {
     "td": {"colspan", "rowspan"},
     "th": {"colspan", "rowspan", "scope"},
 }
-# What colours and sets text. Nothing that could put something over what stands around it.
+# What colours and sets text, and nothing that could cover the rest of the page.
 _TEXT_STYLES = _words(
     "background-color border border-bottom border-collapse border-color border-left border-right "
     "border-spacing border-style border-top border-width color font-family font-style font-weight "
@@ -67,8 +67,8 @@ _DRAWING_TAGS = _words(
     "circle clipPath defs desc ellipse g line linearGradient path polygon polyline "
     "radialGradient rect stop svg text title tspan use"
 )
-# What others may refer to: shapes that hold nothing, so that no drawing of ten lines repeats
-# itself a billion times.
+# Only these may be referred to: shapes without content, so that a drawing of ten lines cannot
+# repeat itself a billion times.
 _REFERRED_TAGS = _words(
     "circle clipPath ellipse line linearGradient path polygon polyline radialGradient rect"
 )
@@ -91,7 +91,7 @@ _REMOVED_WITH_CONTENT = _words(
     "embed frame frameset iframe math noembed noframes noscript object plaintext script style "
     "template textarea title xmp"
 )
-# In a style: anything that fetches, computes, or spells a name so that we do not see it.
+# In a style: whatever fetches, computes, or hides a name by escapes.
 _ACTIVE_STYLE = re.compile(
     r"url|image|expression|import|var|env|attr|binding|behavior|[\\@]", re.IGNORECASE
 )
@@ -106,19 +106,17 @@ _ADDRESS = re.compile(r"(?:https?://|mailto:)[^\s<>\"'`\\\x00-\x20]+", re.IGNORE
 _IMAGE = re.compile(r'<img((?: [\w:-]+="[^"]*")*)>')
 _SOURCE = re.compile(r' src="([^"]*)"')
 _PICTURE = re.compile(r"data:image/(?:png|jpeg|gif);base64,[A-Za-z0-9+/=\s]*")
-# A formula may reach out of itself, as a link; renderers pass over what is preformatted.
+# A formula may be a link or load something; renderers skip formulas in preformatted text.
 _TEX_OR_CODE = re.compile(rf"<(pre|code)[ >].*?</\1>|{TEX.pattern}", re.DOTALL)
 _SIGNATURES = {"image/png": b"\x89PNG\r\n\x1a\n", "image/jpeg": b"\xff\xd8\xff"}
 
 
 def safe_html(html: str) -> str:
-    """Return HTML that shows what a program displayed, and does nothing else.
+    """Return a program's HTML as a well-formed fragment that only shows something.
 
-    Tables (a DataFrame's too), lists, headings, text and its colours survive; links to http(s)
-    and mailto addresses stay links; remote images are shown as their address.
-
-    Returns:
-        A well-formed fragment. HTML that is too long or too deep to be parsed is only named.
+    Tables (also a DataFrame's), lists, headings, text and its colours stay; links to http(s) and
+    mailto addresses stay links; remote images are shown as their address. HTML that is too long or
+    too deep to be parsed is only named.
     """
     if trouble := _too_much(html, HTML_LIMIT):
         return _named(f"HTML {trouble}")
@@ -129,10 +127,10 @@ def safe_html(html: str) -> str:
 
 
 def svg_image(svg: str) -> str:
-    """Return an SVG drawing as an ``<img>``, where nothing in it can act.
+    """Return an SVG drawing as an ``<img>``, in which browsers run and load nothing.
 
     It is sanitised first: no script, animation, style sheet, foreign object or reference to
-    anything outside of it. Then it is an image, in which browsers run and load nothing.
+    anything outside it.
     """
     if trouble := _too_much(svg, SVG_LIMIT):
         return _named(f"an SVG drawing {trouble}")
@@ -142,7 +140,7 @@ def svg_image(svg: str) -> str:
         return _named("an SVG drawing without an svg element is not shown")
     if _NESTED_CLIPS.search(cleaned):
         return _named("an SVG drawing of nested clips is not shown")
-    # HTML knows one entity that XML does not, and leaves the name spaces out.
+    # From HTML to XML: one entity that XML does not know, and the name spaces.
     drawing = cleaned[start + 4 : end + 6].replace("&nbsp;", "&#160;")
     names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     data = base64.b64encode(f"<svg {names}{drawing}".encode()).decode()
@@ -165,14 +163,14 @@ def picture(mime: str, data: str) -> str:
 
 
 def without_tex(html: str) -> str:
-    """Return HTML in which no formula is a link or loads something, however a page renders it."""
+    """Return HTML in which no formula is a link or loads something, whatever renders it."""
     if "\\" not in html:
         return html
     return _TEX_OR_CODE.sub(lambda found: found[0] if found[1] else f"\\{NOTHING}", html)
 
 
 def web_address(address: str) -> bool:
-    """Whether an address is one that a link may have: http, https or mailto, and nothing odd."""
+    """Whether a link may have this address: http, https or mailto, without odd characters."""
     return bool(_ADDRESS.fullmatch(address))
 
 
@@ -181,11 +179,11 @@ def _named(what: str) -> str:
 
 
 def _too_much(markup: str, limit: int) -> str:
-    """Say what makes markup too much for a parser; empty when nothing does."""
+    """Return why markup is too much for a parser; empty when it is not."""
     if len(markup) > limit:
         return f"of {len(markup):,} characters is not shown"
-    # Parsing takes time with the square of the depth, and every level needs a tag of these;
-    # inside a drawing, where cells may stand in cells, every tag counts.
+    # Parsing takes time with the square of the depth, and each level needs a tag of these. In a
+    # drawing, where table cells nest, every tag counts.
     tags = _ANY_TAG if _FOREIGN.search(markup) else _NESTING_TAG
     count = sum(1 for _ in tags.finditer(markup))
     return f"of {count:,} elements is not shown" if count > TAG_LIMIT else ""

@@ -1,9 +1,8 @@
 r"""Models' Markdown made harmless for pages that trust what we publish.
 
-JupyterLab treats a cell's own output as trusted: HTML in Markdown is evaluated,
-scripts included. Renderers also disagree about where code ends, so nothing here
-relies on one of them: fenced code is written anew with a fence that no
-renderer can misread, and everything else is harmless whether taken for code or not.
+JupyterLab trusts a cell's own output: it evaluates HTML in Markdown, scripts included. Renderers
+also disagree about where code ends, so nothing here relies on one of them: fenced code gets a new
+fence that no renderer can misread, and everything else is harmless as code and as prose.
 """
 
 from __future__ import annotations
@@ -12,30 +11,29 @@ import re
 
 from rlm.render.safe_text import safe_text
 
-# Possessive repeats: a hostile text must not make a search go back and forth for hours.
+# Possessive repeats: a hostile text must not make a search backtrack for hours.
 _FENCE = re.compile(r"^[ ]*+(`{3,}+|~{3,}+)[ ]*+([\w+#.-]*+)[^`\n]*+$")
 _CODE_SPAN = re.compile(r"(?<![`\\])(`+)(?!`)(.+?)(?<!`)\1(?!`)")
 _IMAGE = re.compile(r"!\[([^\[\]]*+)\]\(\s*+<?+([^\s()<>]*+)>?+[^()]*+\)")
-# What follows a link's text, unless it is an address of a kind that we keep, with at most a
-# title: no spaces, quotes, escapes or entities, parentheses only in pairs.
+# The end of a link's text, unless an address that we keep follows, with at most a title: no
+# spaces, quotes, escapes or entities, parentheses only in pairs.
 _ADDRESS = r"(?:https?://|mailto:)(?:[^\s()<>\"'\\&]|&(?![#\w]*;)|\([^\s()<>\"'\\&]*\))*"
 _LINK_END = re.compile(rf"\]\((?!{_ADDRESS}(?:[ ]\"[^\"<>\\&]*\")?\))")
 _DEFINITION = re.compile(r"\]:(?!\s+(?:https?://|mailto:)[^\s<>\"'\\]*\s*$)", re.MULTILINE)
-# TeX that reaches out of the formula: links, attributes, packages, and ways to spell them.
+# TeX that acts outside the formula: links, attributes, packages, and ways to spell them.
 TEX = re.compile(
     r"\\(?=href|url|html|class|cssId|style|data|require|includegraphics|csname|unicode|def\b|let\b)"
 )
-# An entity may be any character: also one that makes text read other than it is.
+# An entity may be any character, also one that reorders or hides text.
 _HIDING = re.compile(r"&(?=#|[lr]lm;)")
 NOTHING = "\u2060"  # word joiner: invisible, and "<" followed by it begins no tag
 
 
 def safe_markdown(text: str) -> str:
-    """Return Markdown that shows what a model wrote, and does nothing else.
+    """Return a model's text as Markdown that only shows it.
 
-    Raw HTML is escaped, images are shown as their address, and only links to http(s) and
-    mailto addresses stay links. Escape sequences and invisible controls are treated as in
-    `safe_text`.
+    Raw HTML is escaped, images are shown as their address, and only links to http(s) and mailto
+    addresses stay links. Escape sequences and invisible controls are treated as by `safe_text`.
     """
     written: list[str] = []
     prose: list[str] = []
@@ -71,7 +69,7 @@ def fenced(code: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall("`+", code)), default=0)
     fence = "`" * max(3, longest + 1)
     tag = re.sub(r"[^A-Za-z0-9+#.-]", "", language)
-    # A notebook would draw it: that is one more interpreter for a model's text.
+    # JupyterLab draws mermaid's code, with one more interpreter of a model's text.
     tag = "" if tag.lower() == "mermaid" else tag
     return f"{fence}{tag}\n{code}\n{fence}"
 
@@ -83,12 +81,12 @@ def plain_as_markdown(text: str) -> str:
 
 
 def _prose(text: str) -> str:
-    """Return Markdown without fences of ours, made harmless line by line."""
+    """Return Markdown outside our fences, made harmless line by line."""
     return "\n".join(_line(line) for line in text.split("\n"))
 
 
 def _line(line: str) -> str:
-    # Four spaces may be code, where an entity would be shown as it is spelled.
+    # After four spaces it may be code, in which entities are not decoded.
     if line.startswith("    "):
         return _inert(line)
     written: list[str] = []
@@ -106,7 +104,7 @@ def _inline(text: str) -> str:
 
 
 def _inert(text: str) -> str:
-    """Return what is probably code, harmless also where a renderer takes it for prose."""
+    """Return text that is probably code, harmless also where a renderer takes it for prose."""
     text = text.replace("<", f"<{NOTHING}").replace("![", f"!{NOTHING}[")
     text = _HIDING.sub(f"&{NOTHING}", text)
     return _harmless(text.replace("](", f"]{NOTHING}(").replace("]:", f"]{NOTHING}:"))

@@ -1,8 +1,7 @@
 """Models' and programs' text made harmless for terminals.
 
-What a model writes, and what its code prints, is hostile: it may hold escape
-sequences that move the cursor, retitle the window or answer for the user,
-and bidirectional controls that make text read differently than it is.
+What a model writes and what its code prints is hostile: it may hold escape sequences that move the
+cursor, retitle the window or answer for the user, and bidirectional controls that reorder text.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ _ANSI = re.compile(
     re.VERBOSE,
 )
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-# Shown escaped, not dropped: bidirectional controls, invisible tag characters, which hide
-# text from people, and lone surrogates, which no terminal can be sent.
+# Shown escaped, not dropped: bidirectional controls, invisible tag characters, which hide text
+# from people, and lone surrogates, which no encoding for a terminal has.
 _INVISIBLE = re.compile(
     "[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -35,9 +34,9 @@ def without_ansi(text: str) -> str:
 def safe_text(text: str) -> str:
     r"""Return text that a terminal shows as it is, line by line.
 
-    Escape sequences and control characters are dropped, tabs become spaces, a line that
-    was overwritten after a carriage return shows its last state, as a terminal would, and
-    invisible characters that change how text reads are shown as ``\u202e``.
+    Escape sequences and control characters are dropped, tabs become spaces, a line with carriage
+    returns shows its last state, as in a terminal, and invisible characters that reorder or hide
+    text are spelled out, as ``\u202e``.
     """
     if _HARMLESS.fullmatch(text):
         return text
@@ -49,9 +48,9 @@ def safe_text(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    r"""Return text without control characters, invisible ones spelled out as ``\u202e``.
+    r"""Return text without control characters, and invisible ones spelled out, as ``\u202e``.
 
-    Line ends and tabs stay what they are.
+    Line ends and tabs stay.
     """
     if text.isascii() and _HARMLESS.fullmatch(text):
         return text
@@ -62,21 +61,19 @@ def visible(text: str) -> str:
 def one_line(text: str, limit: int = 100) -> str:
     """Return the beginning of a text on one line, safe for a terminal.
 
-    Args:
-        text: From anywhere, of any length.
-        limit: The most characters to return; the last is an ellipsis when text was cut.
+    It has at most `limit` characters; the last one is an ellipsis when text was cut.
     """
-    # Only so much of a long text is looked at: it may be a whole context.
+    # The rest is not even read: the text may be a whole context.
     line = " ".join(safe_text(text[: limit * 8]).split())
     return line if len(line) <= limit and len(text) <= limit * 8 else line[: limit - 1] + "…"
 
 
 def some_lines(text: str, *, lines: int, limit: int = 160) -> list[str]:
-    """Return the first and last lines of a text, safe for a terminal, long ones cut.
+    """Return the first and last lines of a text, safe for a terminal, long lines cut.
 
     Args:
-        text: From anywhere, of any length.
-        lines: The most lines to return, three or more; one of them says how many are left out.
+        text: Of any length.
+        lines: The most lines to return, three or more; one of them counts those left out.
         limit: The most characters of a line.
     """
     text = text.rstrip("\n")
@@ -96,12 +93,9 @@ def some_lines(text: str, *, lines: int, limit: int = 160) -> list[str]:
 
 
 def truncate(text: str, limit: int, *, head_only: bool = False) -> str:
-    """Return at most `limit` characters of the text, with the number of those left out.
+    """Return at most `limit` characters of the text, and the number of those left out.
 
-    Args:
-        text: Any text.
-        limit: Characters to keep.
-        head_only: Whether only the beginning is kept; else as much of the end.
+    With `head_only` these are the first ones; else half are the first and half the last.
     """
     left_out = len(text) - limit
     if left_out <= 0:

@@ -1,13 +1,13 @@
 """The style of the HTML: inline in a notebook, a style sheet on a page.
 
-JupyterLab strips style sheets and `var()` from a notebook that is not trusted, so a
-fragment's styles stand in its elements, and its colours are inherited or of a middle
-lightness, to be read on a light theme and on a dark one.
+JupyterLab strips style sheets and `var()` from a notebook that is not trusted. So a fragment has
+its styles in its elements, and its colours are inherited or of a middle lightness, which is legible
+on a light theme and on a dark one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 from rlm.render.text_html import code_css
@@ -80,11 +80,11 @@ class Look:
 
     Attributes:
         classes: Whether they are classes of a style sheet, and not styles of the element.
-        attributes: Role to the text that follows a tag's name.
+        attributes: By role, the text that follows a tag's name.
     """
 
     classes: bool
-    attributes: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, str]
 
     @classmethod
     def inline(cls) -> Look:

@@ -1,4 +1,4 @@
-"""How much text of a run the HTML holds: long texts are cut with a note, and all together."""
+"""How much text of a run the HTML holds: each text, and all texts together, have a limit."""
 
 from __future__ import annotations
 
@@ -9,28 +9,21 @@ _CALLS_WHEN_FULL = 5
 class TextBudget:
     """Counts the characters left for texts, and the sub-calls that are shown one by one.
 
-    Each text is cut to the share of one text; once nothing is left, to very little.
+    Once no characters are left, texts are cut to a few words. Of `each`, a text may have a `share`.
+
+    Args:
+        total: Characters of all texts together.
+        each: Characters of one text.
+        calls: Sub-calls of all groups together; later groups show few.
     """
 
     def __init__(self, *, total: int, each: int, calls: int) -> None:
-        """Take the limits.
-
-        Args:
-            total: Characters of all texts together.
-            each: Characters of one text.
-            calls: Sub-calls; groups that come later have little left.
-        """
         self._left = total
         self._each = each
         self._calls_left = calls
 
     def head(self, text: str, share: float = 1.0) -> tuple[str, str]:
-        """Return the beginning of a text, and a note on what is left out; empty when nothing is.
-
-        Args:
-            text: Of any length.
-            share: Which part of what a text may take this one may.
-        """
+        """Return the beginning of a text, and a note on the rest; empty when there is none."""
         limit = self._limit(share)
         self._left -= min(len(text), limit)
         if len(text) <= limit:
@@ -38,7 +31,7 @@ class TextBudget:
         return text[:limit], f"… {len(text) - limit:,} more characters"
 
     def ends(self, text: str, share: float = 1.0) -> str:
-        """Return a text, of a long one its beginning and end, with a note between them."""
+        """Return a text; of a long one the beginning and the end, with a note between them."""
         limit = self._limit(share)
         self._left -= min(len(text), limit)
         if len(text) <= limit:
@@ -48,7 +41,7 @@ class TextBudget:
         return f"{text[: limit - tail]}\n… {left_out:,} more characters …\n{text[-tail:]}"
 
     def holds(self, text: str) -> bool:
-        """Return whether a text that cannot be cut fits, and count it if so."""
+        """Return whether a text that cannot be cut fits; if so, count it."""
         if len(text) > self._left:
             return False
         self._left -= len(text)

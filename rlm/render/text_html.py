@@ -1,7 +1,7 @@
-"""Models' and programs' text as HTML that we make: nothing of theirs is markup in it.
+"""Models' and programs' text as HTML in which all markup is ours.
 
-Plain text, terminal text with its colours, Markdown, and highlighted code. Colours are of a
-middle lightness, so that they can be read on white and on black.
+Plain text, terminal text with its colours, Markdown, and highlighted code. Colours have a middle
+lightness, so that they are legible on white and on black.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CODE_COLORS = {
     "Comment": "italic #7c7c7c",
     "Error": "#cf4f4f",
 }
-"""What pygments colours how."""
+"""The colour of each pygments token."""
 
 _TERMINAL = ("#7c7c7c", "#cf4f4f", "#2b874a", "#a07714", "#2a80c5", "#9b59d0", "#16899b", "#7c7c7c")
 """The eight colours of a terminal."""
@@ -48,7 +48,7 @@ _LONGEST_LINE = 5_000
 _LANGUAGES = frozenset(
     ("bash", "diff", "html", "javascript", "js", "json", "py", "pycon", "python", "sh", "sql")
 )
-"""What is highlighted: a model chooses the language, and not every lexer takes hostile text."""
+"""What is highlighted: a model chooses the language, and not every lexer is safe with its text."""
 
 
 def text_html(text: str) -> str:
@@ -57,7 +57,7 @@ def text_html(text: str) -> str:
 
 
 def terminal_html(text: str) -> str:
-    """Return what a program wrote for a terminal: its colours as spans, other sequences dropped."""
+    """Return terminal output as HTML: its colours as spans, other escape sequences dropped."""
     if "\x1b[" not in text:
         return text_html(text)
     # What stands before a carriage return was overwritten.
@@ -75,12 +75,9 @@ def terminal_html(text: str) -> str:
 
 
 def code_html(code: str, language: str = "python", *, classes: bool = False) -> str:
-    """Return highlighted code, for a ``<pre>``.
+    """Return highlighted code, for a ``<pre>``; other languages than `_LANGUAGES` are plain text.
 
-    Args:
-        code: Anything.
-        language: As pygments names it; only those that models write often are highlighted.
-        classes: Whether colours are pygments' classes (see `code_css`) and not inline styles.
+    With `classes`, colours are pygments' classes (see `code_css`) and not inline styles.
     """
     from pygments import highlight
 
@@ -92,7 +89,7 @@ def code_html(code: str, language: str = "python", *, classes: bool = False) -> 
 
 
 def code_css(style: str, selector: str) -> str:
-    """Return the style sheet for what `code_html(..., classes=True)` wrote."""
+    """Return the style sheet for the HTML of `code_html(..., classes=True)`."""
     from pygments.formatters import HtmlFormatter
 
     sheet: str = HtmlFormatter(style=style, classprefix="k-").get_style_defs(selector)
@@ -105,8 +102,8 @@ def markdown_html(text: str, *, classes: bool = False) -> str:
 
     Only links to http(s) and mailto addresses are links.
     """
-    # An entity of a model's may name what its text may not hold.
-    return without_tex(visible(_markdown(classes=classes).render(safe_text(text))))
+    # An entity may name a character that `safe_text` would have removed.
+    return without_tex(visible(_markdown().render(safe_text(text), {"classes": classes})))
 
 
 @cache
@@ -128,7 +125,8 @@ def _formatter(*, classes: bool) -> HtmlFormatter[str]:
 
 
 @cache
-def _markdown(*, classes: bool) -> MarkdownIt:
+def _markdown() -> MarkdownIt:
+    """Return the parser; `env["classes"]` says how its blocks of code are coloured."""
     from markdown_it import MarkdownIt
 
     parser = MarkdownIt("commonmark", {"html": False, "highlight": None})
@@ -137,11 +135,11 @@ def _markdown(*, classes: bool) -> MarkdownIt:
     parser.add_render_rule("image", _image)
     parser.add_render_rule("link_open", _link)
     for rule in ("fence", "code_block"):
-        parser.add_render_rule(rule, _classed_block if classes else _styled_block)
+        parser.add_render_rule(rule, _block)
     return parser
 
 
-# The first argument of each rule is what markdown-it binds it to: its renderer.
+# markdown-it binds each rule to its renderer, the first argument.
 
 
 def _image(
@@ -159,27 +157,18 @@ def _link(
     return renderer.renderToken(tokens, index, options, env)
 
 
-def _styled_block(
-    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, _env: Any
+def _block(
+    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, env: Any
 ) -> str:
-    return _block(tokens[index], classes=False)
-
-
-def _classed_block(
-    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, _env: Any
-) -> str:
-    return _block(tokens[index], classes=True)
-
-
-def _block(token: Token, *, classes: bool) -> str:
+    token = tokens[index]
     language = (token.info.split() or [""])[0].lower()
     language = "python" if language == "repl" else language
-    code = code_html(token.content.rstrip("\n"), language, classes=classes)
+    code = code_html(token.content.rstrip("\n"), language, classes=env["classes"])
     return f"<pre><code>{code}</code></pre>\n"
 
 
 class _TerminalStyle:
-    """What the sequences so far (ECMA-48, "select graphic rendition") make text look like."""
+    """The style after the sequences so far (ECMA-48, "select graphic rendition")."""
 
     def __init__(self) -> None:
         self._color = ""
@@ -192,7 +181,7 @@ class _TerminalStyle:
         return f'<span style="{css}">{shown}</span>' if shown and css else shown
 
     def take(self, parameters: str) -> None:
-        """Follow one sequence."""
+        """Apply one sequence."""
         numbers = [int(each) if each else 0 for each in re.split("[;:]", parameters)]
         while numbers:
             number = numbers.pop(0)
@@ -219,7 +208,7 @@ _COLORS = {
 
 
 def _extended(numbers: list[int]) -> str:
-    """Take the parameters of an extended colour away and return it; those too dark are none."""
+    """Remove an extended colour's parameters from the list and return the colour."""
     kind = numbers.pop(0) if numbers else 0
     if kind == 5 and numbers:  # noqa: PLR2004 - as the standard numbers them
         number = numbers.pop(0)
@@ -239,7 +228,7 @@ def _extended(numbers: list[int]) -> str:
 
 
 def _readable(red: int, green: int, blue: int) -> str:
-    """Return a colour moved to the middle lightness that is read on white and on black."""
+    """Return a colour with a middle lightness, which is legible on white and on black."""
     lightness = 0.3 * red + 0.59 * green + 0.11 * blue
     if lightness < 1:
         return _TERMINAL[0]

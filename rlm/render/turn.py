@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
-from rlm.render.cell_text import streams
-from rlm.render.outline import (
-    Line,
-    group_text,
-    note_lines,
-    outline,
-    seconds,
-    turn_head,
-)
+from rlm.render.cell_text import streams, text_of
+from rlm.render.outline import Line, failed, group_text, note_lines, outline, seconds, turn_head
 from rlm.render.safe_text import safe_text
 
 if TYPE_CHECKING:
@@ -23,14 +16,16 @@ if TYPE_CHECKING:
     from rlm.trajectory import CellNode, SubCallNode, TurnNode
 
 
+_as_text = partial(text_of, indent=2)
+
+
 def whole_turn(turn: TurnNode) -> Iterator[Line]:
     """Yield the lines of a turn with nothing cut."""
-    head = next(iter(turn_head(turn, 0)))
-    yield head
+    yield next(iter(turn_head(turn, 0)))
     kept = turn.started.kept
     yield Line(1, "turn", f"what the model was sent{f', after {kept:,} messages' if kept else ''}")
     for message in turn.started.messages:
-        yield from _block(2, "prose", f"{message.get('role')}: {text_of(message.get('content'))}")
+        yield from _block(2, "prose", f"{message.get('role')}: {_as_text(message.get('content'))}")
     for reply in turn.replies:
         what = "its reply" if reply.purpose == "turn" else "its summary of the conversation"
         yield Line(1, "turn", f"{what}, after {seconds(reply.duration)}")
@@ -42,7 +37,7 @@ def whole_turn(turn: TurnNode) -> Iterator[Line]:
         yield from _cell(cell)
     yield from note_lines(turn.notes, 1)
     if turn.finished is not None and turn.finished.final_answer is not None:
-        yield Line(1, "turn", "the answer it brought")
+        yield Line(1, "turn", "its answer")
         yield from _block(2, "answer", turn.finished.final_answer)
 
 
@@ -64,21 +59,13 @@ def _cell(cell: CellNode) -> Iterator[Line]:
 
 
 def _call(call: SubCallNode) -> Iterator[Line]:
-    finished = call.finished
-    failed = finished is not None and finished.error is not None
-    yield Line(2, "error" if failed else "calls", group_text([call]))
-    yield from _block(3, "prose", text_of(call.started.prompt))
+    yield Line(2, "error" if failed(call) else "calls", group_text([call]))
+    yield from _block(3, "prose", _as_text(call.started.prompt))
     if call.child is not None:
         yield from outline(call.child, 3)
-    elif finished is not None:
-        yield from _block(3, "error" if failed else "answer", text_of(finished.response))
-
-
-def text_of(value: Any) -> str:
-    """Return a JSON value as text; a text is itself."""
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=repr, indent=2)
+    elif call.finished is not None:
+        role: Role = "error" if failed(call) else "answer"
+        yield from _block(3, role, _as_text(call.finished.response))
 
 
 def _block(level: int, role: Role, text: str) -> Iterator[Line]:

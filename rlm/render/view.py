@@ -39,11 +39,8 @@ def show(trajectory: Trajectory) -> None:
     """Show a trajectory where the user is.
 
     In a notebook that is the viewer, when `anywidget` is installed (the extra `notebook`), and
-    beneath it one line that opens to the same in HTML: the viewer is gone when the notebook is
-    opened again, the HTML is not. Elsewhere it is a tree, printed.
-
-    Args:
-        trajectory: Finished or not.
+    below it one line that opens to the same in HTML: the viewer is gone when the notebook is
+    opened again, the HTML is not. Elsewhere it prints a tree.
     """
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is None or getattr(shell, "kernel", None) is None:
@@ -62,13 +59,11 @@ def show(trajectory: Trajectory) -> None:
 def as_output(trajectory: Trajectory, *, folded: bool = False) -> dict[str, str]:
     """Return a trajectory as a mime bundle that needs no widget and runs nothing.
 
-    Args:
-        trajectory: Finished or not.
-        folded: Whether it is one line that opens to all of it.
+    With `folded` it is one line that opens to the whole.
     """
     from rlm.render.page import fragment
 
-    trajectory = redacted(trajectory)  # It stays in a file: the notebook.
+    trajectory = redacted(trajectory)  # The notebook's file keeps it.
     line = "no run yet" if trajectory.root is None else summary(trajectory.root)
     html = fragment(trajectory)
     if folded:
@@ -106,7 +101,7 @@ def as_text(trajectory: Trajectory) -> str:
 
 
 def answer_as_markdown(answer: str, trajectory: Trajectory | None = None) -> str:
-    """Return an answer as Markdown with a line on what it took, for a result's Markdown repr."""
+    """Return an answer as Markdown, and below it the run's summary: a result's Markdown repr."""
     answer = Redaction().text(answer)
     if trajectory is None or trajectory.root is None:
         return safe_markdown(answer)

@@ -1,1 +1,1 @@
-"""Replays runs: a log answers a run's calls, all of them or up to the turn where it goes live."""
+"""Replays runs: a log answers all of a run's calls, or those before the first live turn."""

@@ -1,4 +1,4 @@
-"""From what a log says of a run's configuration back to the arguments of `RLM`."""
+"""Turns a recorded run's configuration back into arguments of `RLM`."""
 
 from __future__ import annotations
 
@@ -8,28 +8,20 @@ from typing import TYPE_CHECKING, Any
 from rlm.core.environments import ENVIRONMENTS
 from rlm.errors import ConfigurationError, ReplayWarning, RLMError
 from rlm.replay.from_log import left_out, refuse_addresses, taken_arguments
-from rlm.run_options import RunOption, logged_in
+from rlm.run_options import logged_in
 from rlm.trajectory import TrajectoryError
+from rlm.trajectory.models_asked import settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from rlm.trajectory import RunNode
 
-_MASKED = ("***",)
+_MASKED = "***"
 
 
 def recorded_arguments(root: RunNode, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of `RLM` with which a run was made, as far as its log has them.
-
-    Args:
-        root: The log's root run.
-        changes: What the user gives now; tools are looked up there.
-
-    Raises:
-        TrajectoryError: The log's configuration was damaged.
-        ConfigurationError: The run had variables as tools, which no log holds.
-    """
+    """Return a recorded run's arguments, as far as its log has them; tools come from `changes`."""
     try:
         return _recorded(root, changes)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -42,7 +34,7 @@ def recorded_arguments(root: RunNode, changes: Mapping[str, Any]) -> dict[str, A
 
 def _recorded(root: RunNode, changes: Mapping[str, Any]) -> dict[str, Any]:
     config = root.started.config
-    settings = _mapping(config.get("settings"))
+    settings = settings_of(root)
     limits = _mapping(config.get("limits"))
     found: dict[str, Any] = {
         "backend": str(config.get("backend") or "openai"),
@@ -54,9 +46,13 @@ def _recorded(root: RunNode, changes: Mapping[str, Any]) -> dict[str, Any]:
         "environment_kwargs": _unmasked(config.get("environment_kwargs")),
         "depth": root.started.depth,
         **{name: config[name] for name in ("max_depth", "max_iterations") if config.get(name)},
-        **{n: limits[n] for n in _names(logged_in("limits")) if limits.get(n) is not None},
+        **{
+            row.name: limits[row.name]
+            for row in logged_in("limits")
+            if limits.get(row.name) is not None
+        },
         "python_fences": False,  # Older logs, which do not say it, meant this.
-        **{n: settings[n] for n in _names(logged_in("settings")) if n in settings},
+        **{row.name: settings[row.name] for row in logged_in("settings") if row.name in settings},
         **{
             name: _unmasked(settings[name])
             for name in ("sampling_args", "sub_sampling_args")
@@ -83,19 +79,10 @@ def _recorded(root: RunNode, changes: Mapping[str, Any]) -> dict[str, Any]:
 def with_changes(
     recorded: dict[str, Any], changes: Mapping[str, Any], model: str | None, *, asks: bool
 ) -> dict[str, Any]:
-    """Return the arguments of a log's run with what the user changes.
+    """Return a log's arguments with the user's changes, and warn about what the log may not decide.
 
-    Of the keys of the same backend and of the same environment only those change that are given;
-    another backend or environment takes none of the log's own.
-
-    Args:
-        recorded: What `recorded_arguments` returned.
-        changes: What the user gives.
-        model: The root model's name, when it is to be another.
-        asks: Whether a model may be asked.
-
-    Raises:
-        ConfigurationError: A key would be sent to an address that only the log names.
+    If backend and environment stay the same, the user's keys replace the log's one by one. Another
+    backend or environment takes none of the log's keys. `asks` says whether a model may be asked.
     """
     recorded = _of_same_backends(recorded, changes)
     if asks:
@@ -129,7 +116,7 @@ def with_changes(
 
 
 def _of_same_backends(recorded: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the log's arguments without the keywords of backends that are to be others now."""
+    """Return the log's arguments without the keywords of backends that the user replaces."""
     kept = dict(recorded)
     if changes.get("backend", recorded["backend"]) != recorded["backend"]:
         name = recorded["backend_kwargs"].get("model_name")
@@ -141,12 +128,8 @@ def _of_same_backends(recorded: dict[str, Any], changes: Mapping[str, Any]) -> d
     return kept
 
 
-def _names(rows: tuple[RunOption, ...]) -> Iterator[str]:
-    return (row.name for row in rows)
-
-
 def _tools(recorded: Any, given: Mapping[str, Any], argument: str) -> dict[str, Any]:
-    """Return a run's tools; a function that is not given is there, and can only be replayed."""
+    """Return a run's tools; a function that the user does not give can only be replayed."""
     tools: dict[str, Any] = {}
     missing = []
     for entry in recorded if isinstance(recorded, list) else ():
@@ -162,7 +145,7 @@ def _tools(recorded: Any, given: Mapping[str, Any], argument: str) -> dict[str, 
         tools[name] = {"tool": tool, "description": description}
     if missing:
         raise ConfigurationError(
-            f"The run had variables as tools, which no log holds: {', '.join(missing)}. "
+            f"The run had variables as tools, and a log does not hold those: {', '.join(missing)}. "
             f"Give them: {argument}={{{missing[0]!r}: ...}}."
         )
     return tools
@@ -171,7 +154,7 @@ def _tools(recorded: Any, given: Mapping[str, Any], argument: str) -> dict[str, 
 def _not_given(name: str, argument: str) -> Any:
     def tool(*_: Any, **__: Any) -> Any:
         raise RuntimeError(
-            f"the log has no such call of {name}, and the function itself was not given: "
+            f"the log has no such call of {name}, and you did not give the function itself: "
             f"{argument}={{{name!r}: ...}}"
         )
 
@@ -187,7 +170,7 @@ def _backend_kwargs(value: Any) -> dict[str, Any]:
 
 
 def _unmasked(kwargs: Any) -> dict[str, Any]:
-    """Return keywords without what the log hides or could not hold."""
+    """Return keywords without those that the log masks or could not hold."""
     return {name: value for name, value in _mapping(kwargs).items() if not _is_masked(value)}
 
 
@@ -195,7 +178,7 @@ def _is_masked(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_is_masked, value.values()))
     if isinstance(value, str):
-        return value in _MASKED or (value.startswith("<") and value.endswith(">"))
+        return value == _MASKED or (value.startswith("<") and value.endswith(">"))
     return False
 
 

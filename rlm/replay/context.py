@@ -1,4 +1,4 @@
-"""Finds the context of a recorded run: in the log if it is small, else given and checked."""
+"""Finds the context of a recorded run: in the log or beside it, or as given and checked."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from rlm.context import ContextInfo
     from rlm.trajectory import RunNode
 
-_SAME = "Give the very same text, bytes or value; an edited file is another."
+_SAME = "Give exactly the same text, bytes or value: an edited file is another context."
 
 _ADVICE = {
-    "json": "A file is read as JSON; what was made of it otherwise is given as the value itself.",
+    "json": "A file is read as JSON. If you made the value in another way, give the value itself.",
     "pickle": (
-        "It was pickled: give the object itself; another version of its library may pickle it "
+        "It was pickled: give the object itself. Another version of its library may pickle it "
         "differently."
     ),
 }
 
 _UNSAID = (None, "", 0, "unknown")
-"""Values that the reference's log has where it does not describe a context."""
+"""Values in the reference's log that do not describe a context."""
 
 _BEGINNING = 60
 """Characters of a context that a message shows."""
@@ -45,21 +45,14 @@ _LINE = 1000
 """Characters of a description that a message shows."""
 
 _BEFORE = 20
-"""Characters before a difference that a message shows."""
+"""Characters that a message shows before a difference."""
 
 
 def context_of(run: RunNode, given: Any, log: Path | None = None) -> tuple[Any, ContextInfo]:
     """Return a recorded run's context, and its description as the model saw it.
 
-    Args:
-        run: The recorded run.
-        given: The context; `NOT_GIVEN` takes the log's own. A `Path` is read in the form that the
-            context had: text, bytes, or JSON.
-        log: The log's file: the context may be in a file beside it.
-
-    Raises:
-        ContextError: The log does not hold its context, and none was given.
-        ContextMismatchError: Another context was given.
+    `NOT_GIVEN` means the context in the log, or in a file beside it. A `Path` is read in the form
+    that the context had: text, bytes, or JSON.
     """
     about = run.context
     if given is NOT_GIVEN:
@@ -80,7 +73,7 @@ def context_of(run: RunNode, given: Any, log: Path | None = None) -> tuple[Any, 
 
 
 def _beside(file: Path, form: str) -> Any:
-    """Return the context from the file beside the log; the bytes of a damaged file."""
+    """Return the context from the file beside the log; of a damaged file its bytes."""
     try:
         return load(str(file), form)
     except (ValueError, RecursionError):
@@ -88,7 +81,7 @@ def _beside(file: Path, form: str) -> Any:
 
 
 def _inline(about: dict[str, Any]) -> Any:
-    """Return the context that is in the log itself."""
+    """Return the context in the log."""
     if "value" not in about:
         raise ContextError(_asked_for(about))
     value = about["value"]
@@ -97,11 +90,11 @@ def _inline(about: dict[str, Any]) -> Any:
     try:
         return b64decode(value, validate=True)
     except (TypeError, ValueError, binascii.Error) as error:
-        raise ContextError(f"The log's own context is no Base64 text: {error}.") from error
+        raise ContextError(f"The context in the log is not Base64 text: {error}.") from error
 
 
 def _asked_for(about: Mapping[str, Any]) -> str:
-    """Return the error text for a context that the log does not hold, and how to give it."""
+    """Return the message for a context that the log does not hold: what it was, how to give it."""
     preview, digest, form = about.get("preview"), about.get("sha256"), form_of(about)
     what = f"It was {_named(about)}"
     what += f"; it begins {_beginning(preview)}" if preview else ""
@@ -114,8 +107,8 @@ def _asked_for(about: Mapping[str, Any]) -> str:
     name = re.search(r"the (?:file|text files of the folder) '([^'\\]+)'(?!\.)", _named(about))
     file = name[1] if name else "FILE" + CONTEXT_SUFFIXES.get(form, "")
     return (
-        "The log does not hold its context: it was longer than 64 KB, has a secret in it, was to "
-        "be kept out, or this kind of log holds none (.jsonl). "
+        "The log does not hold its context: it was longer than 64 KB, contains a secret, was left "
+        "out on purpose, or this kind of log holds none (.jsonl). "
         f"{what}.\nGive it: context=Path({file!r}), or the value; on the command line: "
         f"--context {shlex.quote(file)}"
     )
@@ -126,14 +119,14 @@ def _is_recorded(about: Mapping[str, Any], value: Any) -> bool:
     expected = about.get("sha256")
     if expected is not None:
         return hash_context(context_value(value)).sha256 == str(expected)
-    # Killed before it was hashed, or the reference's own log.
+    # The run was killed before the hash was known, or the log is the reference's.
     now = describe(value)
     known = {name: about.get(name) for name in ("type", "length", "preview")}
     return all(what in (*_UNSAID, getattr(now, name)) for name, what in known.items())
 
 
 def _mismatch(about: Mapping[str, Any], value: Any, origin: str) -> ContextMismatchError:
-    """Return the error for a value that is not the run's context."""
+    """Return the error for a value that is not the recorded context."""
     now, expected = describe(value, origin), about.get("sha256")
     text = (
         f"The context given is not the one that the run was about: it is {now.description}, and "
@@ -147,7 +140,7 @@ def _mismatch(about: Mapping[str, Any], value: Any, origin: str) -> ContextMisma
     found = hash_context(context_value(value)).sha256
     advice, recorded = _ADVICE.get(form_of(about), _SAME), _line(str(expected))
     return ContextMismatchError(
-        f"{text} Its SHA-256 is {found}, and {recorded} was recorded.\n{advice}",
+        f"{text} Its SHA-256 is {found}; the recorded one is {recorded}.\n{advice}",
         expected=str(expected),
         found=found,
     )
@@ -156,19 +149,19 @@ def _mismatch(about: Mapping[str, Any], value: Any, origin: str) -> ContextMisma
 def _difference(recorded: str, now: str) -> str:
     """Say where the beginnings of two contexts differ."""
     if recorded == now:
-        return "Both begin alike."
+        return "Both begin with the same text."
     pairs = zip(recorded, now, strict=False)
     shared = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(recorded), len(now)))
     start = max(shared - _BEFORE, 0)
-    return f"Given is {_beginning(now[start:])} where {_beginning(recorded[start:])} was recorded."
+    return f"It has {_beginning(now[start:])} where the run's had {_beginning(recorded[start:])}."
 
 
 def _named(about: Mapping[str, Any]) -> str:
-    return _line(about.get("description")) or "a value of which it says nothing"
+    return _line(about.get("description")) or "a value that the log does not describe"
 
 
 def _line(text: object) -> str:
-    """Return a log's text for a message: the log may be hostile."""
+    """Return a log's text, shortened and printable, for a message: the log may be hostile."""
     shown = text[:_LINE] if isinstance(text, str) else ""
     return "".join(c if c.isprintable() else "?" for c in shown)
 

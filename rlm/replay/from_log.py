@@ -1,4 +1,4 @@
-"""What a new run takes from a log, by the table of run options: a log may be anybody's."""
+"""Decides what a new run takes from a log, by the table of run options: a log may be hostile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ADDRESS = re.compile(
     r"url|endpoint|api_base|host|proxy|location|region|fallbacks|model_list", re.IGNORECASE
 )
-"""Names that say where a key is sent, also of fields that the table does not know."""
+"""Names of fields that decide where a key is sent, for fields that are not in the table."""
 
 _KEYED: dict[str, Place] = {
     "backend_kwargs": BACKEND,
@@ -32,11 +32,11 @@ _KEYED: dict[str, Place] = {
     "sampling_args": SAMPLING,
     "sub_sampling_args": SAMPLING,
 }
-"""The arguments whose keys are rows of the table."""
+"""The arguments whose keys are rows of the table, and the place of those rows."""
 
 
 def taken_keys(kwargs: Mapping[str, Any], place: Place, *, asks: bool = True) -> dict[str, Any]:
-    """Return the keys of a log that a new run takes; addresses only where no model is asked."""
+    """Return the log's keys that a new run takes; addresses only if it asks no model."""
     return {
         name: taken_keys(value, SAMPLING, asks=asks)
         if (place, name) == (BACKEND, "sampling_args")
@@ -48,7 +48,7 @@ def taken_keys(kwargs: Mapping[str, Any], place: Place, *, asks: bool = True) ->
 
 
 def is_taken(row: RunOption, value: Any) -> bool:
-    """Whether a new run takes a log's value of an option."""
+    """Whether a new run takes an option's value from a log."""
     if row.from_log != "only lower":
         return row.from_log == "taken"
     if value is None or row.default is None:  # None is no limit.
@@ -65,7 +65,7 @@ def _amount(value: Any) -> float:
 
 
 def taken_arguments(recorded: Mapping[str, Any], *, asks: bool) -> dict[str, Any]:
-    """Return the log's arguments without what the table says has to be given again."""
+    """Return the log's arguments without those that the user has to give again."""
     found = {name: value for name, value in recorded.items() if is_taken(option(name), value)}
     for name, place in _KEYED.items():
         if name in found:
@@ -79,7 +79,7 @@ def taken_arguments(recorded: Mapping[str, Any], *, asks: bool) -> dict[str, Any
 def left_out(
     recorded: Mapping[str, Any], changes: Mapping[str, Any], *, asks: bool, same_environment: bool
 ) -> Iterator[str]:
-    """Yield what the log says, the new run does not take, and the user does not give."""
+    """Yield the log's arguments and keys that the run does not take and the user does not give."""
     yield from (
         name
         for name, value in recorded.items()
@@ -97,25 +97,21 @@ def left_out(
 
 
 def addresses(kwargs: Mapping[str, Any]) -> set[str]:
-    """Return which of a log's `backend_kwargs` say where a key is sent."""
+    """Return the names of a log's `backend_kwargs` that decide where a key is sent."""
     found = {name for name in kwargs if _is_address(name)}
     if any(_is_address(name) for name in kwargs.get("sampling_args") or ()):
-        found.add("sampling_args")  # litellm takes addresses there as well
+        found.add("sampling_args")  # litellm takes addresses there too
     return found
 
 
 def refuse_addresses(recorded: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Refuse to send a key to where only the log says that it goes.
-
-    Raises:
-        ConfigurationError: The log names an address, and the user does not.
-    """
+    """Refuse to send a key to an address that only the log names."""
     named = [("backend_kwargs", recorded["backend_kwargs"], changes.get("backend_kwargs") or {})]
     if "other_backend_kwargs" not in changes:
         others = recorded.get("other_backend_kwargs", ())
         named += [(f"other_backend_kwargs[{i}]", kwargs, {}) for i, kwargs in enumerate(others)]
     for argument, kwargs, given in list(named):
-        if "sampling_args" not in given:  # litellm takes addresses there as well
+        if "sampling_args" not in given:  # litellm takes addresses there too
             named.append((f"{argument}['sampling_args']", kwargs.get("sampling_args") or {}, {}))
     for argument in ("sampling_args", "sub_sampling_args"):
         if argument not in changes:
@@ -124,13 +120,13 @@ def refuse_addresses(recorded: dict[str, Any], changes: Mapping[str, Any]) -> No
         for name, value in kwargs.items():
             if _is_address(name) and name not in given:
                 raise ConfigurationError(
-                    f"The log says that models are asked at {name}={value!r}. Your key would be "
-                    f"sent there; if that is right, say so: {_said(argument, name, value)}."
+                    f"The log asks models at {name}={value!r}. Your key would be sent there; if "
+                    f"that is right, say so: {_spelled(argument, name, value)}."
                 )
 
 
-def _said(argument: str, name: str, value: Any) -> str:
-    """Return how the user gives an address; backends beside the root's have no flag."""
+def _spelled(argument: str, name: str, value: Any) -> str:
+    """Return how the user gives an address; only the root's backend has a flag for it."""
     if argument == "backend_kwargs" and spelled(name, BACKEND).startswith("--"):
         return assigned(name, str(value), BACKEND)
     return f"{argument}={{{name!r}: {value!r}}}"

@@ -1,4 +1,4 @@
-"""Finds the run, turn, cell and sub-call of a log that match those of the run going on."""
+"""Finds the run, turn, cell and sub-call of a log that match those of the live run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,10 @@ Container = CellNode | RunNode
 
 
 class RecordedRuns:
-    """Finds the node of a log that matches a node of the run going on.
+    """Finds the node of a log (below `root`) that matches a node of the live run.
 
-    A root run matches the root run, a turn or a cell the one of the same number, and a child the
-    child that an equal call of the same cell started.
-
-    Args:
-        root: The log's root run.
-        live: The record of the run going on.
+    The root run matches the root run. A turn or cell matches the one with the same number. A child
+    matches the child that an equal call of the same cell started.
     """
 
     def __init__(self, root: RunNode, live: Trajectory) -> None:
@@ -37,7 +33,7 @@ class RecordedRuns:
         self._everywhere: RecordedCalls | None = None
 
     def run(self, node: RunNode) -> RunNode | None:
-        """Return the recorded run of a run; None when the log has none."""
+        """Return the recorded run that matches; None if there is none."""
         if node.started.parent_id is None:
             return self._root
         above = self._live.node(node.started.parent_id)
@@ -47,23 +43,20 @@ class RecordedRuns:
         return match.outcome.child if match is not None else None
 
     def turn(self, node: TurnNode) -> TurnNode | None:
-        """Return the recorded turn of a turn; None when the log has none."""
+        """Return the recorded turn that matches; None if there is none."""
         live = self._live.node(node.started.run_id)
         run = self.run(live) if isinstance(live, RunNode) else None
         turns = run.turns if run is not None else ()
         return next((t for t in turns if t.started.number == node.started.number), None)
 
     def cell(self, node: CellNode) -> CellNode | None:
-        """Return the recorded cell of a cell; None when the log has none."""
+        """Return the recorded cell that matches; None if there is none."""
         above = self._live.node(node.started.parent_id or "")
         turn = self.turn(above) if isinstance(above, TurnNode) else None
         return None if turn is None else cell_numbered(turn, node.started.number)
 
     def match(self, call: SubCallNode) -> RecordedCall | None:
-        """Return the recorded call that equals a sub-call; None when none is left.
-
-        Repeated calls about one sub-call return the same.
-        """
+        """Return the recorded call that equals a sub-call; None if none is left."""
         key = call.started.id
         if key not in self._matched:
             calls = self.calls_beside(call)
@@ -71,7 +64,7 @@ class RecordedRuns:
         return self._matched[key]
 
     def use(self, call: SubCallNode, match: RecordedCall) -> None:
-        """Answer a sub-call by a recorded call that is not equal, or stands elsewhere."""
+        """Answer a sub-call with a recorded call that is not equal or from another cell."""
         self._matched[call.started.id] = match
         self._used.add(id(match))
 
@@ -91,7 +84,7 @@ class RecordedRuns:
         return self._places[key]
 
     def everywhere(self) -> RecordedCalls:
-        """Return the calls of the whole log, for taking a reply from anywhere."""
+        """Return the calls of the whole log."""
         if self._everywhere is None:
             places: list[Container] = []
             for run in self._root.walk():
@@ -102,7 +95,7 @@ class RecordedRuns:
 
     def _taken(self, calls: RecordedCalls, call: SubCallNode) -> RecordedCall | None:
         started = call.started
-        # A call that named another model went there in the run that was forked too
+        # A call that names a model asked the same model in the forked run.
         before = self._models_before if started.model == self._default else []
         for model in (started.model, *before):
             found = calls.take(started.kind, model, started.prompt)
@@ -146,12 +139,12 @@ class RecordedRuns:
 
 
 def cell_numbered(turn: TurnNode, number: int) -> CellNode | None:
-    """Return a turn's cell of this number; None when it has none."""
+    """Return a turn's cell by its number; None if there is none."""
     return next((cell for cell in turn.cells if cell.started.number == number), None)
 
 
 def where(node: Node, live: Trajectory) -> str:
-    """Return the name of a place in the run going on: ``"turn 2, cell 1"``."""
+    """Return the name of a place in the live run: ``"turn 2, cell 1"``."""
     if isinstance(node, CellNode):
         above = live.node(node.started.parent_id or "")
         turn = f"turn {above.started.number}, " if isinstance(above, TurnNode) else ""

@@ -1,7 +1,8 @@
-"""`RLM.from_notebook`: the arguments of an `RLM` that replays, resumes or forks a log."""
+"""Makes the arguments of an `RLM` that replays, resumes or forks a log (`RLM.from_notebook`)."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from dataclasses import replace as replaced
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from rlm.replay.recorded_end import finished_turns
 from rlm.run_options import DOOR
 from rlm.run_options.spelling import assigned
 from rlm.trajectory import TrajectoryError, load
-from rlm.trajectory.models_asked import models_before, models_met
+from rlm.trajectory.models_asked import models_before, models_met, settings_of
 
 if TYPE_CHECKING:
     from rlm.core.model_calls import Models
@@ -25,42 +26,23 @@ if TYPE_CHECKING:
     from rlm.trajectory import RunNode, Trajectory
 
 
-class RecordedCompletions:
-    """The logs that answer the completions of one `RLM`.
-
-    Args:
-        plan: What to take from the logs.
-    """
-
-    def __init__(self, plan: ReplayPlan) -> None:
-        self._plan = plan
-
-    @property
-    def may_ask(self) -> bool:
-        """Whether a model may be asked at all, so that a key is needed."""
-        return self._plan.may_ask
-
-    @property
-    def forked_from(self) -> dict[str, Any] | None:
-        """The run that is left, the turn, and the run's default model; None for a pure replay."""
-        return self._plan.forked_from
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RecordedCompletions(ReplayPlan):
+    """The logs that answer the completions of one `RLM` (the `ReplaySource` of the engine)."""
 
     def replay(self, number: int, models: Models, recorder: Recorder) -> ReplayClient | None:
-        """Return what answers one completion; None when the logs are used up.
-
-        Raises:
-            ConfigurationError: The logs are used up, and no model may be asked.
-        """
-        plan, logs = self._plan, len(self._plan.trajectories)
+        """Return what answers one completion; None after the last log, if a model may be asked."""
+        logs = len(self.trajectories)
         if number >= logs:
-            if plan.may_ask:
+            if self.may_ask:
                 return None
             raise ConfigurationError(
-                f"The {logs} logs of this persistent RLM have been replayed; leave replay=True "
-                "away to go on with the model."
+                f"This persistent RLM has replayed all of its {logs} logs. To go on with the "
+                "model, leave out replay=True."
             )
+        plan = self
         if number < logs - 1:
-            plan = replaced(plan, live_from=None, messages=(), context=NOT_GIVEN)
+            plan = replaced(self, live_from=None, messages=(), context=NOT_GIVEN)
         return ReplayClient(plan, number, models, recorder)
 
 
@@ -79,7 +61,7 @@ def reopened_arguments(
 
     The parameters are those of `RLM.from_notebook`, which calls this.
     """
-    paths = path if isinstance(path, list | tuple) else [path]
+    paths = list(path) if isinstance(path, list | tuple) else [path]
     logs = tuple(map(_log, paths))
     if not logs:
         raise ArgumentError("path names no log.")
@@ -91,12 +73,12 @@ def reopened_arguments(
     if replay and (turn is not None or messages is not None):
         raise ArgumentError(
             "A replay takes everything from the log; turn and messages are for a run that goes on "
-            "from a turn: leave replay=True away."
+            "from a turn: leave out replay=True."
         )
     if replay and on_miss != "live" and (model is not None or "backend" in changes):
         raise ArgumentError(
-            "A replay asks no model, so it takes no other one. Name the turn from which the model "
-            "is to be asked (turn), or have it asked what the log has no reply to (on_miss='live')."
+            "A replay asks no model, so it takes no other one. Give the first turn that asks the "
+            "model (turn=...), or have the model answer what the log does not (on_miss='live')."
         )
     recorded = recorded_arguments(root, changes)
     asks = not replay or chosen == "live"
@@ -106,7 +88,7 @@ def reopened_arguments(
     if not replay:
         limit = arguments.get("max_iterations", 30)
         live_from = _first_live_turn(last, turn, edits, limit)
-    plan = ReplayPlan(
+    source = RecordedCompletions(
         trajectories=logs,
         files=tuple(Path(each) if isinstance(each, str | Path) else None for each in paths),
         root=ModelSpec(name=root.started.model, backend=recorded["backend"], backend_kwargs={}),
@@ -118,7 +100,7 @@ def reopened_arguments(
         keep_system_prompt=not {"custom_system_prompt", "orchestrator"} & changes.keys(),
         context=context,
     )
-    return {**arguments, "replay": RecordedCompletions(plan)}
+    return {**arguments, "replay": source}
 
 
 def _log(path: str | Path | Trajectory) -> Trajectory:
@@ -127,21 +109,17 @@ def _log(path: str | Path | Trajectory) -> Trajectory:
 
 def _root(trajectory: Trajectory, path: object) -> RunNode:
     if trajectory.root is None:
-        raise TrajectoryError(f"{path} holds no run: its log has no beginning.")
+        raise TrajectoryError(f"{path} holds no run: the start of its log is missing.")
     return trajectory.root
 
 
 def _first_live_turn(
     root: RunNode, turn: int | None, edits: dict[str, str], max_iterations: int
 ) -> int:
-    """Return the first turn that is not answered from the log.
-
-    Raises:
-        ConfigurationError: The log does not reach so far.
-    """
+    """Return the first turn that the log does not answer; refuse one that it does not reach."""
     whole = [t.started.number for t in finished_turns(root)]
     answered = root.finished is not None and root.finished.status == "answered"
-    # The turn that demanded the answer is dropped when there are turns left.
+    # With a higher limit of turns, the turn that demanded the answer is asked anew.
     reach = [number for number in whole if number <= max_iterations]
     if len(reach) == len(whole) - 1 and whole[-1] == max_iterations + 1:
         reach = whole
@@ -155,7 +133,7 @@ def _first_live_turn(
     if not 1 <= turn <= max(furthest, 1):
         end = f"the run answered in turn {last}" if answered else f"its last whole turn is {last}"
         raise ConfigurationError(
-            f"{assigned('turn', str(turn), DOOR)}: the log can be left from turn 1 to turn "
+            f"{assigned('turn', str(turn), DOOR)}: the run can go on from turn 1 to turn "
             f"{max(furthest, 1)}, because {end}."
         )
     return turn
@@ -171,18 +149,17 @@ def _edited_turns(root: RunNode, edits: dict[str, str]) -> list[int]:
 
 
 def _edits(path: str | Path) -> dict[str, str]:
-    """Return the cells of a notebook that a person has changed, by the recorded cell's id."""
+    """Return the code of the cells that a person edited in a notebook, by the cell's id."""
     if Path(path).suffix.lower() != ".ipynb":
         return {}
-    from rlm.formats.notebook import read_notebook_file
+    from rlm.formats.notebook.read import read_notebook_file
 
     return {cell.id: cell.code for cell in read_notebook_file(Path(path)).edited}
 
 
 def _subs(root: RunNode, recorded: dict[str, Any]) -> tuple[ModelSpec, ...]:
-    """Return the models that sub-calls could go to; for an older log those that it mentions."""
-    settings = root.started.config.get("settings")
-    names = settings.get("models") if isinstance(settings, dict) else None
+    """Return the models that sub-calls could ask; from an older log, those that they did ask."""
+    names = settings_of(root).get("models")
     if not isinstance(names, list) or not names:
         names = [*models_met(root), root.started.model]
     names = [*names, *models_before(root)]

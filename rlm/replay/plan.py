@@ -1,4 +1,4 @@
-"""What a run takes from the log of an earlier one, and from which turn it is live."""
+"""What a run takes from the log of an earlier one, and which turn is the first live one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OnMiss = Literal["error", "live", "nearest"]
 
 ON_MISS: tuple[OnMiss, ...] = ("error", "live", "nearest")
-"""What to do about a call that the log has no reply to: end the run with an error that says what
+"""What to do about a call without a recorded reply: end the run with an error that says what
 differs, ask the model, or take the reply to the most similar prompt."""
 
 
@@ -25,16 +25,16 @@ class ReplayPlan:
     """How the completions of one `RLM` are answered from logs.
 
     Attributes:
-        trajectories: The logs; for a persistent RLM one for each completion, in order.
-        files: The file of each; None for a log that was given as a trajectory.
+        trajectories: The logs; for a persistent RLM one per completion, in order.
+        files: The file of each log; None for a log given as a trajectory.
         root: The model that the first log's root run asked.
-        subs: The models that its sub-calls could go to, the default first.
-        on_miss: What to do about a call that the log has no reply to.
-        live_from: The first turn of the root run that is not answered from the log; None: all are.
+        subs: The models that its sub-calls could ask, the default first.
+        on_miss: What to do about a call without a recorded reply.
+        live_from: The root run's first turn that asks the model; None: the log answers every turn.
         messages: Messages to add before that turn.
-        edits: Recorded cells whose code was edited since: cell id to new code.
-        keep_system_prompt: Whether runs open with the log's own system prompt.
-        context: The context that was given instead of the log's; `NOT_GIVEN` without one.
+        edits: The new code of edited cells, by the recorded cell's id.
+        keep_system_prompt: Whether runs start with the log's system prompt.
+        context: The context given in place of the log's; `NOT_GIVEN` without one.
     """
 
     trajectories: tuple[Trajectory, ...]
@@ -50,17 +50,17 @@ class ReplayPlan:
 
     @property
     def may_ask(self) -> bool:
-        """Whether a model may be asked at all, so that a key is needed."""
+        """Whether a model may be asked, which needs a key."""
         return self.on_miss == "live" or self.live_from is not None
 
     @property
     def strict(self) -> bool:
-        """Whether the log answers every turn: the run is no fork."""
+        """Whether the log answers every turn, so that the run is no fork."""
         return self.live_from is None
 
     @property
     def forked_from(self) -> dict[str, Any] | None:
-        """The run that is left, the turn, and the run's default model; None for a pure replay."""
+        """The forked run, the turn, and the run's default model; None for a pure replay."""
         if self.live_from is None:
             return None
         root = root_of(self.trajectories[-1])
@@ -68,6 +68,6 @@ class ReplayPlan:
 
 
 def root_of(trajectory: Trajectory) -> RunNode:
-    """Return the root run of a log that is known to have one."""
+    """Return the root run of a log that has one."""
     assert trajectory.root is not None
     return trajectory.root

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from rlm.trajectory import Node
     from rlm_kernel.recorded_calls import RecordedCall
 
-_ADVICE = "on_miss='live' asks the model then, on_miss='nearest' takes the nearest recorded reply."
+_ADVICE = (
+    "on_miss='live' asks the model instead, on_miss='nearest' takes the reply to the most similar "
+    "prompt."
+)
 _SHOWN_DIFFERENCES = 3
 
 _LIMIT_PATIENCE = 2.0
@@ -37,22 +40,12 @@ _LIMIT_PATIENCE = 2.0
 
 
 class ReplayClient:
-    """Answers a tree's calls from a log, in the models' place, for one completion.
+    """Answers a tree's calls from a log in place of the models, for one completion.
 
-    Args:
-        plan: What to take from the logs.
-        number: The index of the log.
-        models: The tree's models. Until the first live turn the log's models replace them.
-        recorder: The record of the run that is going on.
+    It replaces the clients of `models` and, up to the first live turn, the models themselves.
     """
 
-    def __init__(
-        self,
-        plan: ReplayPlan,
-        number: int,
-        models: Models,
-        recorder: Recorder,
-    ) -> None:
+    def __init__(self, plan: ReplayPlan, number: int, models: Models, recorder: Recorder) -> None:
         self._plan = plan
         self._log = plan.files[number]
         self._root = root_of(plan.trajectories[number])
@@ -75,34 +68,24 @@ class ReplayClient:
         return self._root.started.root_prompt
 
     def context(self, given: Any) -> tuple[Any, ContextInfo]:
-        """Return the recorded context, from the log or as given, and its description.
-
-        Raises:
-            ContextError: The log does not hold the context, and it was not given.
-            ContextMismatchError: Another context was given.
-        """
+        """Return the recorded context, from the log or as given, and its description."""
         given = self._plan.context if given is NOT_GIVEN else given
         return context_of(self._root, given, self._log)
 
     @property
     def _caches(self) -> bool:
-        """Whether the log only saves calls: then what failed in it is asked again."""
+        """Whether the log is only a cache, so that calls that failed in it are repeated."""
         return self._plan.strict and self._plan.on_miss == "live"
 
-    # In the place of the tree's clients
+    # In place of the tree's clients
 
     def prepare(self, spec: ModelSpec) -> None:
-        """Start making the client of a run that will go live."""
+        """Start making the client for the live turns, if there will be any."""
         if self._plan.live_from is not None:
             self._clients.prepare(self._live_model(spec))
 
     async def get(self, spec: ModelSpec, messages: Sequence[Message]) -> LMClient:
-        """Return what answers this call: the log, or a model's client.
-
-        Raises:
-            ReplayMissError: The log has no reply, and no model may be asked.
-            RLMError: The call failed when it was recorded.
-        """
+        """Return the client that answers the current call: a recorded reply, or a model's."""
         if self._live:
             return await self._clients.get(spec, messages)
         node, answer = self._node_here(), None
@@ -112,10 +95,10 @@ class ReplayClient:
             answer = self._turn(node, messages)
         return answer or await self._clients.get(self._live_model(spec), messages)
 
-    # What the engine asks besides
+    # The rest of `core.replay_port`
 
     def system_prompt(self) -> str | None:
-        """Return the recorded system prompt of the run that is about to begin."""
+        """Return the recorded system prompt of the run that starts here."""
         if not self._plan.keep_system_prompt:
             return None
         run = self._recorded_run_here()
@@ -125,7 +108,7 @@ class ReplayClient:
         return content if isinstance(content, str) else None
 
     def begin_turn(self, number: int, spec: ModelSpec) -> tuple[ModelSpec, tuple[Message, ...]]:
-        """Return the model that a turn of the current run asks, and messages to add before it."""
+        """Return the model that a turn of the current run asks, and the messages to add first."""
         span = self._recorder.here()
         if span is None or span.parent_id is not None:
             return spec, ()
@@ -136,7 +119,7 @@ class ReplayClient:
         return (self._root_model if self._live else self._plan.root), ()
 
     def code(self, number: int) -> str | None:
-        """Return the recorded code of the turn's cell of this number; None: the reply's own."""
+        """Return the recorded or edited code of the turn's cell; None for the reply's own code."""
         node = self._node_here()
         if not isinstance(node, TurnNode) or node.started.id not in self._played:
             return None
@@ -145,7 +128,7 @@ class ReplayClient:
         return None if cell is None else self._plan.edits.get(cell.started.id, cell.started.code)
 
     def compare_cell(self) -> None:
-        """Note how the output of the current cell differs from the recorded one."""
+        """Emit a note if the output of the current cell differs from the recorded one."""
         node = self._node_here()
         if not isinstance(node, CellNode) or node.started.parent_id not in self._played:
             return
@@ -168,11 +151,7 @@ class ReplayClient:
             )
 
     async def tool(self, call: Callable[[], Awaitable[Any]]) -> tuple[Any, str | None]:
-        """Return a tool's recorded value and error; `call` calls the tool itself.
-
-        Raises:
-            ReplayMissError: The log has no such call, and the tool must not be called.
-        """
+        """Return a tool's recorded value and error; await `call` if the tool may be called."""
         node = self._node_here()
         match = self._match(node) if isinstance(node, SubCallNode) and not self._live else None
         if match is None or node is None:
@@ -181,7 +160,7 @@ class ReplayClient:
         if self._asks_again(match.outcome):
             return await call(), None
         if finished is None or was_cancelled(match.outcome):
-            raise self._missing(node, "the log has it, but not what it returned")
+            raise self._missing(node, "the log has the call, but not its result")
         return finished.response, finished.error
 
     # Matching
@@ -206,11 +185,7 @@ class ReplayClient:
         return RecordedReply.of_call(recorded)
 
     def _match(self, node: SubCallNode) -> RecordedCall | None:
-        """Return the recorded call that answers a sub-call; None when it is made live.
-
-        Raises:
-            ReplayMissError: There is none.
-        """
+        """Return the recorded call that answers a sub-call; None if a model answers it."""
         match = self._runs.match(node)
         if match is not None:
             return match
@@ -230,7 +205,7 @@ class ReplayClient:
         raise self._missing(node, calls_there.why_not(started.kind, started.model, started.prompt))
 
     def _turn(self, node: TurnNode, messages: Sequence[Message]) -> LMClient | None:
-        """Return the recorded reply to a turn; None when the model is asked."""
+        """Return the recorded reply to a turn; None if the model is to be asked."""
         live = self._record.node(node.started.run_id)
         run = self._runs.run(live) if isinstance(live, RunNode) else None
         if run is None and isinstance(live, RunNode):
@@ -259,7 +234,7 @@ class ReplayClient:
         return RecordedReply.of_turn(reply)
 
     def _after_the_end(self, node: TurnNode, run: RunNode | None) -> LMClient | None:
-        """Raise the error that ended the recorded run; without one, go live or miss."""
+        """Raise the error that ended the recorded run; without one, ask the model or miss."""
         end = recorded_end(run) if run is not None else None
         if end is not None and not self._caches:
             raise end
@@ -267,16 +242,16 @@ class ReplayClient:
             return None
         raise self._missing(
             node,
-            "the log ends before this reply. Leave replay=True away to go on with the model",
+            "the log ends before this reply. To go on with the model, leave out replay=True",
         )
 
     def _prompt_changed(
         self, run: RunNode, turn: TurnNode, messages: Sequence[Message]
     ) -> str | None:
-        """Say how a prompt differs from the recorded one, as far as that matters.
+        """Return how a prompt differs from the recorded one; None if it does not.
 
-        After a run's opening come the log's own replies and the cells' output, which is compared
-        cell by cell. Only when models answer what the log lacks must they be equal too.
+        Compares only the messages before the first turn: then follow the log's own replies, and
+        outputs that `compare_cell` compares. If the log is a cache, all messages must be equal.
         """
         if not self._plan.strict or messages[-1].get("content") == SUMMARY_REQUEST:
             return None
@@ -287,27 +262,23 @@ class ReplayClient:
         for one, two in zip(recorded, now, strict=False):
             if masked_value(one) != masked_value(two):
                 return _difference(one, two)
-        return None if len(recorded) == len(now) else "its prompt has another number of messages"
+        return (
+            None if len(recorded) == len(now) else "its prompt has a different number of messages"
+        )
 
     def _asks_again(self, recorded: SubCallNode) -> bool:
-        """Whether to repeat a call that failed or was stopped."""
+        """Whether to repeat this call, because it failed or was stopped."""
         return self._caches and (recorded.finished is None or recorded.finished.error is not None)
 
     def _cell_went_on(self, recorded: SubCallNode) -> bool:
-        """Whether the cell, or its time limit, cancelled the call."""
-        place = self._cell_of(recorded)
+        """Whether the call was cancelled by its own cell, or by the cell's time limit."""
+        cells = (cell for run in self._root.walk() for cell in run.cells)
+        place = next((c for c in cells if c.started.id == recorded.started.parent_id), None)
         status = place.finished.status if place is not None and place.finished else None
         return status in {"ok", "error", "timeout"}
 
-    def _cell_of(self, recorded: SubCallNode) -> CellNode | None:
-        for run in self._root.walk():
-            for cell in run.cells:
-                if cell.started.id == recorded.started.parent_id:
-                    return cell
-        return None
-
     def _recorded_run_here(self) -> RunNode | None:
-        """Return the recorded run that is about to begin here."""
+        """Return the recorded run that matches the one that starts here."""
         if self._recorder.here() is None:
             return self._root
         node = self._node_here()
@@ -318,7 +289,7 @@ class ReplayClient:
         return child
 
     def _live_model(self, spec: ModelSpec) -> ModelSpec:
-        """Return the model to ask in the place of one of the log's."""
+        """Return the model to ask in place of a recorded one."""
         if spec is self._plan.root:
             return self._root_model
         named = (sub for sub in self._sub_models if sub.name == spec.name)

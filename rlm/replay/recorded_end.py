@@ -1,4 +1,4 @@
-"""How far a recorded run got, and how it ended."""
+"""Tells how far a recorded run got, and how it ended."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rlm import errors
 from rlm.core.subcalls import CANCELLED
 from rlm.errors import LimitExceededError, RLMError
 from rlm.reply_parser import CUT, ReplyReader
+from rlm.trajectory.models_asked import settings_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ def was_cancelled(call: SubCallNode) -> bool:
 
 
 def recorded_end(run: RunNode) -> RLMError | None:
-    """Return the error that ended a recorded run, rebuilt; None when it ended without one."""
+    """Rebuild the error that ended a recorded run; None if it ended without one."""
     if run.finished is None or run.finished.error is None or run.finished.status == "cancelled":
         return None
     name, message = run.finished.error.get("type", ""), run.finished.error.get("message", "")
@@ -36,17 +37,17 @@ def recorded_end(run: RunNode) -> RLMError | None:
 
 
 def _limit_error(kind: type[LimitExceededError], message: str, run: RunNode) -> LimitExceededError:
-    """Return a limit's error, with the figures from the limit's note."""
+    """Rebuild a limit's error, with the figures from the limit's note."""
     figures = next((dict(note.data) for note in run.notes if note.kind == "limit"), {})
     make: Callable[..., LimitExceededError] = kind
     try:
         return make(**figures, message=message)
-    except TypeError:  # An edited log, or a limit that this version does not have.
+    except TypeError:  # An edited log, or a limit of another version.
         return LimitExceededError(message)
 
 
 def finished_turns(run: RunNode) -> list[TurnNode]:
-    """Return the leading turns of a run that have a reply and whose cells all ran to their end."""
+    """Return the first turns of a run, up to the last one with a reply and only finished cells."""
     turns = list(run.turns)
     while turns and not _is_whole(turns[-1], run):
         turns.pop()
@@ -68,8 +69,7 @@ def _is_whole(turn: TurnNode, run: RunNode) -> bool:
 
 def _blocks(turn: TurnNode, run: RunNode) -> int:
     """Return how many blocks of a turn's reply were to be run."""
-    settings = run.started.config.get("settings")
-    fences = settings.get("python_fences", False) if isinstance(settings, dict) else False
+    fences = settings_of(run).get("python_fences", False)
     reader = ReplyReader("auto" if fences == "auto" else bool(fences))
     for each in run.turns:
         if each.reply is None:

@@ -1,4 +1,4 @@
-"""Clients that need no network: each gives one recorded reply."""
+"""Clients that return one recorded reply each, without a network."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 class RecordedCallError(RLMError):
-    """A call failed when it was recorded; the text is what the cell received."""
+    """A call failed when it was recorded; the message is the text that the cell received."""
 
 
 class RecordedReply:
-    """Gives the reply to one call, or fails with `error` as the call did; with the log's usage."""
+    """Returns one recorded reply with its usage, or fails with the recorded error."""
 
     backend = "replay"
     reports_cost = True
@@ -49,7 +49,7 @@ class RecordedReply:
 
     @classmethod
     def of_call(cls, call: SubCallNode) -> RecordedReply:
-        """Return the client for a plain sub-call that is over."""
+        """Return the client for a plain sub-call that finished."""
         finished = call.finished
         assert finished is not None
         text = finished.response if isinstance(finished.response, str) else ""
@@ -64,11 +64,7 @@ class RecordedReply:
     async def complete(
         self, messages: Sequence[Message], *, model: str | None = None, stream: bool = False
     ) -> LMReply:
-        """Return the recorded reply.
-
-        Raises:
-            RecordedCallError: The call failed when it was recorded.
-        """
+        """Return the recorded reply, or raise the recorded error."""
         del messages, model, stream
         if self._error is not None:
             raise RecordedCallError(self._error)
@@ -79,9 +75,9 @@ class RecordedReply:
 
 
 class PendingReply(RecordedReply):
-    """Waits for what cancelled the call when it was recorded: its own cell, or a limit.
+    """Waits until its cell or a limit cancels the call, as when it was recorded.
 
-    It fails after `patience` seconds instead; None waits without limit.
+    After `patience` seconds it fails instead; None waits without limit.
     """
 
     def __init__(self, patience: float | None) -> None:

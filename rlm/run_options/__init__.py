@@ -1,7 +1,8 @@
 """The table of run options: every argument, key and flag that shapes a run, one row each.
 
-`RLM`'s arguments and their checks, the flags of `rlm` and `%%rlm`, docs/options.md, and what a run
-takes from a log are made of it; `tests/unit/test_run_options.py` holds it complete.
+It is the source of `RLM`'s arguments and their checks, of the flags of `rlm` and `%%rlm`, of
+docs/options.md, and of what a run takes from a log. `tests/unit/test_run_options.py` keeps it
+complete.
 """
 
 from rlm.run_options.option import (

@@ -1,4 +1,4 @@
-"""The rows for the arguments of `RLM` that say who is asked, where code runs, and how much."""
+"""The rows for the arguments of `RLM` about models, environments and limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ARGUMENTS: tuple[RunOption, ...] = (
     RunOption(
         "backend_kwargs",
         "dict[str, Any] | None",
-        "what the backend's client takes: model_name, api_key, base_url and more",
+        "keywords of the backend's client: model_name, api_key, base_url and more",
         from_log="taken",
         trait="backend_kwargs",
     ),
@@ -39,7 +39,7 @@ ARGUMENTS: tuple[RunOption, ...] = (
         "environment",
         "str",
         "where the model's code runs: local, docker or modal; local is a process of this "
-        "user and no boundary against hostile code",
+        "user, and no security boundary against hostile code",
         default="local",
         metavar="NAME",
         from_log="taken",
@@ -64,7 +64,7 @@ ARGUMENTS: tuple[RunOption, ...] = (
     RunOption(
         "depth",
         "int",
-        "where in a tree this RLM stands; 0 is its root",
+        "this RLM's depth in a tree; 0 is the root",
         default=0,
         from_log="taken",
     ),
@@ -82,7 +82,7 @@ ARGUMENTS: tuple[RunOption, ...] = (
     RunOption(
         "max_iterations",
         "int",
-        "turns, after which the model is asked for its final answer",
+        "turns, after which the model must give its final answer",
         default=30,
         minimum=1,
         metavar="N",
@@ -101,7 +101,7 @@ ARGUMENTS: tuple[RunOption, ...] = (
     RunOption(
         "other_backend_kwargs",
         "list[dict[str, Any]] | None",
-        "what the clients of other_backends take, in the same order",
+        "keywords of the clients of other_backends, in the same order",
         from_log="taken",
     ),
     RunOption(
@@ -128,7 +128,7 @@ ARGUMENTS: tuple[RunOption, ...] = (
         trait="budget",
         doors={
             "run": _LIMIT,
-            "replay": Flag(group="live", help="money, the log's included"),
+            "replay": Flag(group="live", help="USD, including the log's"),
             "magic": _LIMIT,
         },
     ),
@@ -142,7 +142,11 @@ ARGUMENTS: tuple[RunOption, ...] = (
         from_log="taken",
         logged="limits",
         trait="timeout",
-        doors={"run": _LIMIT, "replay": Flag(group="live", help="time, from now"), "magic": _LIMIT},
+        doors={
+            "run": _LIMIT,
+            "replay": Flag(group="live", help="seconds from now on"),
+            "magic": _LIMIT,
+        },
     ),
     RunOption(
         "max_tokens",
@@ -156,14 +160,14 @@ ARGUMENTS: tuple[RunOption, ...] = (
         trait="tokens",
         doors={
             "run": _LIMIT,
-            "replay": Flag(group="live", help="tokens, the log's included"),
+            "replay": Flag(group="live", help="tokens, including the log's"),
             "magic": _LIMIT,
         },
     ),
     RunOption(
         "max_errors",
         "int | None",
-        "failing turns in a row that end a run",
+        "failing turns in a row after which the run ends",
         minimum=1,
         metavar="N",
         from_log="taken",

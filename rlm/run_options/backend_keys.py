@@ -5,19 +5,17 @@ from __future__ import annotations
 from rlm.run_options.option import BACKEND, SAMPLING, Flag, FromLog, RunOption
 
 ANY_KEY = "*"
-"""The row of keys that have none."""
+"""The name of the row for keys that have no row."""
 
 
 def _key(
     name: str, kind: str, meaning: str, from_log: FromLog = "given again", *, address: bool = False
 ) -> RunOption:
-    return RunOption(
-        name=name, place=BACKEND, type=kind, help=meaning, from_log=from_log, address=address
-    )
+    return RunOption(name, kind, meaning, place=BACKEND, from_log=from_log, address=address)
 
 
 def _sampling(name: str, kind: str, meaning: str) -> RunOption:
-    return RunOption(name=name, place=SAMPLING, type=kind, help=meaning, from_log="taken")
+    return RunOption(name, kind, meaning, place=SAMPLING, from_log="taken")
 
 
 BACKEND_KEYS: tuple[RunOption, ...] = (
@@ -57,22 +55,22 @@ BACKEND_KEYS: tuple[RunOption, ...] = (
     _key("max_retries", "int", "how often a failed request is sent again", "taken"),
     _key("max_tokens", "int | None", "the longest reply of a Claude model, in tokens", "taken"),
     _key("sampling_args", "dict[str, Any] | None", "fields of every request", "taken"),
-    # Who pays, and what runs: names, no secrets.
+    # Names of accounts, providers and versions: no secrets.
     _key("organization", "str | None", "the account's organisation", "taken"),
     _key("project", "str | None", "the account's project", "taken"),
     _key("provider", "str | None", "Portkey: the provider behind it", "taken"),
     _key("metadata", "dict[str, str] | str | None", "Portkey: labels of requests", "taken"),
     _key("trace_id", "str | None", "Portkey: the trace of requests", "taken"),
-    _key("api_version", "str | None", "the version of the API", "taken"),
+    _key("api_version", "str | None", "the API's version", "taken"),
     _key("azure_deployment", "str | None", "the deployment of the model", "taken"),
     _key("custom_llm_provider", "str | None", "LiteLLM: the provider", "taken"),
     _key("drop_params", "bool | None", "LiteLLM: leave out fields a model does not take", "taken"),
     _key("vertex_project", "str | None", "the Google Cloud project", "taken"),
-    # Where requests, and so keys, go.
+    # Addresses: where requests go, and keys with them.
     _key("api_base", "str | None", "LiteLLM: the API's address", address=True),
     _key("azure_endpoint", "str | None", "the resource's address", address=True),
     _key("websocket_base_url", "str | None", "the address of the realtime API", address=True),
-    _key("data_residency", "str | None", "the part of the world that answers", address=True),
+    _key("data_residency", "str | None", "the region that answers", address=True),
     _key("aws_region_name", "str | None", "the AWS region", address=True),
     _key("vertex_location", "str | None", "the Google Cloud region", address=True),
     # Keys, headers, clients and local files with credentials.
@@ -83,7 +81,7 @@ BACKEND_KEYS: tuple[RunOption, ...] = (
     _key("virtual_key", "str | None", "Portkey: the name of a stored key"),
     _key("azure_ad_token", "str | None", "a token of Entra ID"),
     _key("azure_ad_token_provider", "Callable[[], str] | None", "called for such a token"),
-    _key("workload_identity", "Any", "the identity that stands for a key"),
+    _key("workload_identity", "Any", "an identity in place of a key"),
     _key("credentials", "Any", "Anthropic: credentials in place of a key"),
     _key("config", "Any", "Portkey: a gateway config; Anthropic: a client config"),
     _key("profile", "str | None", "Anthropic: the profile that holds credentials"),
@@ -96,7 +94,7 @@ BACKEND_KEYS: tuple[RunOption, ...] = (
     _key("default_headers", "dict[str, str] | None", "headers of every request"),
     _key("default_query", "dict[str, str] | None", "query parameters of every request"),
     _key("http_client", "Any", "an HTTP client in place of ours"),
-    _key("middleware", "Any", "Anthropic: what sees every request"),
+    _key("middleware", "Any", "Anthropic: called with every request"),
     _key("open_telemetry", "Any", "Anthropic: the SDK's traces"),
 )
 
@@ -105,10 +103,10 @@ SAMPLING_KEYS: tuple[RunOption, ...] = (
     _sampling("top_p", "float", "the share of likely words to choose from"),
     _sampling("max_tokens", "int", "the longest reply, in tokens"),
     _sampling("max_completion_tokens", "int", "the longest reply, reasoning included, in tokens"),
-    _sampling("seed", "int", "the seed of the choice, where the provider has one"),
+    _sampling("seed", "int", "the random seed, where the provider has one"),
     _sampling("stop", "str | list[str]", "text that ends a reply"),
-    _sampling("presence_penalty", "float", "less of the words that were used"),
-    _sampling("frequency_penalty", "float", "less of the words that were used often"),
+    _sampling("presence_penalty", "float", "how much to avoid words already used"),
+    _sampling("frequency_penalty", "float", "how much to avoid words already used often"),
     _sampling("reasoning_effort", "str", "how long a reasoning model thinks"),
     _sampling(ANY_KEY, "Any", "any other field of the provider's request"),
 )

@@ -1,8 +1,15 @@
-"""The rows for the arguments of `RLM` that say how the loop works, and who watches it."""
+"""The rows for the arguments of `RLM` about the loop, its tools and its readers."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from rlm.run_options.option import RunOption
+
+
+def _setting(name: str, kind: str, meaning: str, **bounds: Any) -> RunOption:
+    return RunOption(name, kind, meaning, from_log="taken", logged="settings", **bounds)
+
 
 BEHAVIOUR: tuple[RunOption, ...] = (
     RunOption("custom_system_prompt", "str | None", "a system prompt in place of ours"),
@@ -23,41 +30,33 @@ BEHAVIOUR: tuple[RunOption, ...] = (
         "the tools of children; None: the same, {}: none",
         from_log="taken",
     ),
-    RunOption(
+    _setting(
         "compaction",
         "bool",
         "have the model sum up a conversation that grows too long",
         default=False,
-        from_log="taken",
-        logged="settings",
     ),
-    RunOption(
+    _setting(
         "compaction_threshold_pct",
         "float",
-        "the part of the model's window that is too long",
+        "the share of the model's window that is too long",
         default=0.85,
         above=True,
         maximum=1,
-        from_log="taken",
-        logged="settings",
     ),
-    RunOption(
+    _setting(
         "max_concurrent_subcalls",
         "int",
         "children at once, at each depth",
         default=16,
         minimum=1,
-        from_log="taken",
-        logged="settings",
     ),
-    RunOption(
+    _setting(
         "max_concurrent_queries",
         "int",
         "plain LM calls at once, in the whole tree",
         default=64,
         minimum=1,
-        from_log="taken",
-        logged="settings",
     ),
     RunOption(
         "on_subcall_start",
@@ -91,74 +90,58 @@ BEHAVIOUR: tuple[RunOption, ...] = (
         "fields of every request of a sub-call",
         from_log="taken",
     ),
-    RunOption(
+    _setting(
         "orchestrator",
         "bool",
         "give the system prompt a part on delegating work",
         default=True,
-        from_log="taken",
-        logged="settings",
     ),
-    RunOption(
+    _setting(
         "user_prologue",
         "str | None",
         "a user message before the first turn",
-        from_log="taken",
-        logged="settings",
     ),
-    RunOption(
+    _setting(
         "context_window",
         "dict[str, int] | None",
-        "model to tokens, where ours is unknown or wrong",
-        from_log="taken",
-        logged="settings",
+        "model to tokens, where ours is missing or wrong",
     ),
-    RunOption(
+    _setting(
         "cell_timeout",
         "float | None",
-        "seconds that one cell may take; None: any",
+        "seconds that a cell may run; None: no limit",
         default=600.0,
         above=True,
-        from_log="taken",
-        logged="settings",
     ),
-    RunOption(
+    _setting(
         "max_restarts",
         "int",
-        "how often a run's lost kernel is replaced",
+        "how often a run may replace a lost kernel",
         default=3,
-        from_log="taken",
-        logged="settings",
     ),
     RunOption(
         "approve",
         "Callable[[str, int], Any] | None",
         "called with a cell's code and the turn's number before the cell runs",
     ),
-    RunOption(
+    _setting(
         "head_only",
         "bool",
-        "show a long output without its end, as the reference does",
+        "show only the beginning of a long output, as the reference does",
         default=False,
-        from_log="taken",
-        logged="settings",
     ),
-    RunOption(
+    _setting(
         "show_images",
         "bool",
         "send images that a cell displays to the root model",
         default=False,
-        from_log="taken",
-        logged="settings",
     ),
-    RunOption(
+    _setting(
         "python_fences",
         "PythonFences",
-        "run ```python blocks when a reply has no ```repl block: True, False, or 'auto': only "
-        "until the model has written a repl block",
+        'run ```python blocks when a reply has no ```repl block; "auto": only until the model has '
+        "written a ```repl block",
         default="auto",
-        from_log="taken",
-        logged="settings",
     ),
-    RunOption("replay", "ReplaySource | None", "what from_notebook plays again"),
+    RunOption("replay", "ReplaySource | None", "the log that from_notebook replays"),
 )

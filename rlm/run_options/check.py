@@ -1,4 +1,4 @@
-"""Checks of `RLM`'s arguments by their types and bounds in the table."""
+"""Checks `RLM`'s arguments against their types and bounds in the table."""
 
 from __future__ import annotations
 
@@ -22,15 +22,7 @@ _CLASSES: dict[str, tuple[type, ...]] = {
 
 
 def check_arguments(arguments: Mapping[str, Any]) -> None:
-    """Check the types and bounds of arguments.
-
-    Args:
-        arguments: By their names in the table.
-
-    Raises:
-        ConfigurationError: A number is out of bounds.
-        ArgumentError: A value is of the wrong type.
-    """
+    """Check the types and bounds of arguments."""
     for name, value in arguments.items():
         row = option(name)
         if row.kind in {"int", "float"}:
@@ -45,12 +37,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
 
 
 def check_count(name: str, value: Any, *, minimum: int = 1) -> None:
-    """Check a whole number that a dict holds.
-
-    Raises:
-        ConfigurationError: It is too small.
-        ArgumentError: It is no whole number.
-    """
+    """Check a whole number inside an argument."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise ArgumentError(f"{name} must be a whole number, not {value!r}.")
     if value < minimum:
@@ -58,7 +45,7 @@ def check_count(name: str, value: Any, *, minimum: int = 1) -> None:
 
 
 def _check_number(row: RunOption, value: Any) -> None:
-    """Check a number against its row; NaN is never one."""
+    """Check a number against its row; refuse NaN."""
     if value is None and row.optional:
         return
     name = spelled(row.name)

@@ -1,35 +1,55 @@
-"""The rows for what only the command or the magic takes: none is an argument of `RLM`."""
+"""The rows for options of the command or the magic alone, which are no arguments of `RLM`."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from rlm.run_options.option import DOOR, Flag, RunOption
+
+if TYPE_CHECKING:
+    from rlm.run_options.option import Door
 
 _OUTPUT = Flag(group="output")
 _LIVE = Flag(group="live")
 _WHAT = Flag(group="what")
+_HOW = Flag(group="how")
+
+
+def _option(
+    name: str, kind: str, meaning: str, *, doors: dict[Door, Flag], **more: Any
+) -> RunOption:
+    return RunOption(name, kind, meaning, place=DOOR, doors=doors, **more)
+
+
+def _switch(name: str, meaning: str, doors: dict[Door, Flag]) -> RunOption:
+    return _option(name, "bool", meaning, default=False, doors=doors)
+
+
+def _environment(name: str, meaning: str) -> RunOption:
+    flag = Flag(group="environment")
+    return _option(name, "Any", meaning, sets="environment", doors={"magic": flag})
+
 
 DOOR_OPTIONS: tuple[RunOption, ...] = (
-    RunOption(
+    _option(
         "context",
         "str | None",
-        "what it is about: a file, a folder's text files, or stdin (-); without it the "
-        "question is all there is",
-        place=DOOR,
+        "the context: a file, a folder's text files, or stdin (-); without it there is "
+        "only the question",
         metavar="FILE|DIR|-",
         doors={
             "run": Flag(),
             "replay": Flag(
                 metavar="FILE|DIR",
-                help="what the run was about, when the log does not hold it: text, JSON or "
-                "bytes, as it was given; its hash must match",
+                help="the run's context, if the log does not hold it: text, JSON or bytes, as "
+                "it was given; its hash must match",
             ),
         },
     ),
-    RunOption(
+    _option(
         "sub_model",
         "str | None",
         "another model of the same backend, for sub-calls",
-        place=DOOR,
         metavar="NAME",
         trait="sub_model",
         doors={
@@ -40,126 +60,76 @@ DOOR_OPTIONS: tuple[RunOption, ...] = (
             "magic": Flag(group="model", short="-s"),
         },
     ),
-    RunOption(
+    _option(
         "price_in",
         "price",
         "price of 1M input tokens of --model",
-        place=DOOR,
         metavar="USD",
         doors={"run": Flag(group="limits")},
     ),
-    RunOption(
+    _option(
         "price_out",
         "price",
         "price of 1M output tokens of --model",
-        place=DOOR,
         metavar="USD",
         doors={"run": Flag(group="limits")},
     ),
     # A recorded run.
-    RunOption(
+    _option(
         "on_miss",
         "str | None",
-        "what to do about a call that the log has no reply to: error (end, and say what "
+        "what to do about a call without a recorded reply: error (end, and say what "
         "differs), live (ask the model), nearest (take the reply to the most similar prompt)",
-        place=DOOR,
         metavar="WHAT",
         choices=("error", "live", "nearest"),
         doors={"replay": Flag()},
     ),
-    RunOption(
+    _option(
         "turn",
         "int | None",
-        "the first turn that the model is asked",
-        place=DOOR,
+        "the first turn that asks the model",
         metavar="N",
         doors={"replay": _LIVE},
     ),
-    RunOption(
-        "resume",
-        "bool",
-        "go on from the last whole turn",
-        place=DOOR,
-        default=False,
-        doors={"replay": _LIVE},
-    ),
-    RunOption(
+    _switch("resume", "go on from the last whole turn", {"replay": _LIVE}),
+    _option(
         "message",
         "str | None",
-        "what the model is told before that turn",
-        place=DOOR,
+        "a message to the model before that turn",
         metavar="TEXT",
         doors={"replay": _LIVE},
     ),
-    RunOption(
+    _option(
         "run",
         "int | None",
-        "which run, of a .jsonl log of several",
-        place=DOOR,
+        "which run, if a .jsonl log holds several",
         metavar="N",
         doors={"replay": Flag(group="common")},
     ),
     # The notebook.
-    RunOption(
+    _option(
         "var",
         "name",
-        "a variable of the notebook: the context. Given again: a dict of all of them",
-        place=DOOR,
+        "a variable of the notebook to use as the context; several become a dict",
         metavar="NAME",
         doors={"magic": Flag(group="what", short="-v")},
     ),
-    RunOption(
+    _option(
         "out",
         "name",
-        "the variable to put the result in",
-        place=DOOR,
+        "the variable for the result",
         metavar="NAME",
         doors={"magic": Flag(group="what", short="-o")},
     ),
-    RunOption(
-        "local",
-        help="a process of yours: no boundary",
-        place=DOOR,
-        sets="environment",
-        doors={"magic": Flag(group="environment")},
-    ),
-    RunOption(
-        "docker",
-        help="a container without network",
-        place=DOOR,
-        sets="environment",
-        doors={"magic": Flag(group="environment")},
-    ),
-    RunOption(
-        "modal",
-        help="a Modal sandbox",
-        place=DOOR,
-        sets="environment",
-        doors={"magic": Flag(group="environment")},
-    ),
-    RunOption(
-        "bg",
-        "bool",
-        "return at once; the value is the run's handle",
-        place=DOOR,
-        default=False,
-        doors={"magic": Flag(group="how")},
-    ),
-    RunOption(
-        "step",
-        "bool",
-        "ask before each cell of the model's: run, edit, stop",
-        place=DOOR,
-        default=False,
-        doors={"magic": Flag(group="how")},
-    ),
-    # What becomes of the run.
-    RunOption(
+    _environment("local", "a process of this user: no security boundary"),
+    _environment("docker", "a container without network"),
+    _environment("modal", "a Modal sandbox"),
+    _switch("bg", "return at once; the value is the run's handle", {"magic": _HOW}),
+    _switch("step", "ask before each of the model's cells: run, edit or stop", {"magic": _HOW}),
+    # Output and files.
+    _switch(
         "quiet",
-        "bool",
         "print nothing but the answer, and errors",
-        place=DOOR,
-        default=False,
         doors={
             "run": Flag(group="loudness"),
             "replay": Flag(group="loudness"),
@@ -167,19 +137,15 @@ DOOR_OPTIONS: tuple[RunOption, ...] = (
             "magic": Flag(group="what", help="show nothing (as does a ; ending the line)"),
         },
     ),
-    RunOption(
+    _switch(
         "json",
-        "bool",
         "print one JSON object: answer, status, model, turns, usage, time",
-        place=DOOR,
-        default=False,
         doors={"run": _OUTPUT, "replay": _OUTPUT},
     ),
-    RunOption(
+    _option(
         "save",
         "str | None",
         "save the run: .json or .ipynb (everything), .jsonl (a log), .html or .trace.json",
-        place=DOOR,
         metavar="PATH",
         doors={
             "run": _OUTPUT,
@@ -190,32 +156,25 @@ DOOR_OPTIONS: tuple[RunOption, ...] = (
             "magic": _WHAT,
         },
     ),
-    RunOption(
+    _option(
         "log_dir",
         "str | None",
         "write a .jsonl log there, line by line",
-        place=DOOR,
         metavar="DIR",
         doors={
             "run": _OUTPUT,
             "replay": _OUTPUT,
-            "demo": Flag(help="where the log goes (default: runs)"),
+            "demo": Flag(help="the folder of the log (default: runs)"),
         },
     ),
-    RunOption(
+    _switch(
         "dry_run",
-        "bool",
-        "say what would be done (sizes, model, limits); no call, no kernel",
-        place=DOOR,
-        default=False,
+        "say what a run would do (sizes, model, limits), without any call or kernel",
         doors={"run": _OUTPUT},
     ),
-    RunOption(
+    _switch(
         "debug",
-        "bool",
         "show tracebacks",
-        place=DOOR,
-        default=False,
         doors={"run": _OUTPUT, "replay": Flag(group="common"), "demo": Flag(), "build": Flag()},
     ),
 )

@@ -1,4 +1,4 @@
-"""The rows for the keys of `environment_kwargs`; docs/environments.md says more about each."""
+"""The rows for the keys of `environment_kwargs`; see docs/environments.md for more on each."""
 
 from __future__ import annotations
 
@@ -12,14 +12,7 @@ _CONTAINER = Flag(group="environment")
 def _key(
     name: str, kind: str, meaning: str, from_log: FromLog = "given again", default: Any = None
 ) -> RunOption:
-    return RunOption(
-        name=name,
-        place=ENVIRONMENT,
-        type=kind,
-        help=meaning,
-        from_log=from_log,
-        default=default,
-    )
+    return RunOption(name, kind, meaning, place=ENVIRONMENT, from_log=from_log, default=default)
 
 
 ENVIRONMENT_KEYS: tuple[RunOption, ...] = (
@@ -32,21 +25,21 @@ ENVIRONMENT_KEYS: tuple[RunOption, ...] = (
     RunOption(
         "image",
         "str | None",
-        "the image that a container or Modal sandbox is made of",
+        "the image of the container or Modal sandbox",
         place=ENVIRONMENT,
         metavar="NAME",
         from_log="taken",
         trait="image",
         doors={
             "run": _CONTAINER,
-            "build": Flag(help="the image it is made of (default: python:3.11-slim)"),
+            "build": Flag(help="the image to start from (default: python:3.11-slim)"),
             "magic": _CONTAINER,
         },
     ),
     RunOption(
         "packages",
         "list[str] | None",
-        "a package that pip installs into it; may be given again",
+        "a package that pip installs into the image; may be repeated",
         place=ENVIRONMENT,
         flag="package",
         metavar="REQUIREMENT",
@@ -54,7 +47,7 @@ ENVIRONMENT_KEYS: tuple[RunOption, ...] = (
         doors={"run": _CONTAINER, "build": Flag()},
     ),
     _key("volumes", "dict[str, Any] | None", "folders or volumes to mount"),
-    _key("workdir", "str | None", "the folder in which cells start", "taken"),
+    _key("workdir", "str | None", "the working directory of cells", "taken"),
     # Docker.
     RunOption(
         "build_network",
@@ -101,5 +94,7 @@ ENVIRONMENT_KEYS: tuple[RunOption, ...] = (
     _key("secrets", "list | None", "secrets that every cell can read"),
     _key("name", "str | None", "the sandbox's name"),
     _key("tags", "dict[str, str] | None", "tags of the sandbox"),
-    _key("reconnect_timeout", "float", "seconds without Modal until it is given up", default=60.0),
+    _key(
+        "reconnect_timeout", "float", "seconds to wait for a lost connection to Modal", default=60.0
+    ),
 )

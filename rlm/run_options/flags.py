@@ -1,4 +1,4 @@
-"""Flags of a command or magic, made of the table's rows."""
+"""Makes the flags of a command or magic from the table's rows."""
 
 from __future__ import annotations
 
@@ -18,13 +18,7 @@ if TYPE_CHECKING:
 
 
 def add_flags(parser: Any, door: Door, group: str = "") -> None:
-    """Add a door's flags to a parser, or to one of its groups.
-
-    Args:
-        parser: What `argparse` calls a parser, group or exclusive group.
-        door: Where the flags are given.
-        group: Which of the door's flags; in the table's order.
-    """
+    """Add a group of a door's flags to a parser or to an argument group, in the table's order."""
     for row in OPTIONS:
         flag = row.doors.get(door)
         if flag is not None and flag.group == group:
@@ -32,7 +26,7 @@ def add_flags(parser: Any, door: Door, group: str = "") -> None:
 
 
 def given(options: argparse.Namespace, door: Door) -> dict[str, Any]:
-    """Return the arguments of `RLM` that a door's flags give as they are: numbers and names."""
+    """Return the arguments of `RLM` that are flags of a door: numbers and names."""
     return {
         row.name: getattr(options, row.dest)
         for row in OPTIONS
@@ -54,7 +48,7 @@ def _add(parser: Any, row: RunOption, flag: Flag, door: Door) -> None:
             settings |= {"action": "append"}
         if (parse := _PARSE.get(row.kind)) is not None:
             settings |= {"type": parse}
-    # Elsewhere the default is what was recorded, or a trait of the magics.
+    # The defaults of other doors are the recorded values, or traits of the magics.
     if door == "run" and not flag.help:
         if row.environ:
             settings["default"] = os.environ.get(row.environ) or row.default
@@ -67,14 +61,14 @@ def _add(parser: Any, row: RunOption, flag: Flag, door: Door) -> None:
 
 
 def whole(text: str) -> int:
-    """Read a count, such as ``--max-depth 2``."""
+    """Parse a count, such as ``--max-depth 2``."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)
 
 
 def positive(text: str) -> float:
-    """Read an amount that is more than nothing, such as ``--budget 0.5``."""
+    """Parse an amount above 0, such as ``--budget 0.5``."""
     number = _number(text)
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of more than 0")
@@ -107,4 +101,4 @@ _PARSE: dict[str, Callable[[str], Any]] = {
     "price": _price,
     "name": _name,
 }
-"""How the text of a flag is read, by the row's kind; what is not here stays text."""
+"""How to parse a flag's text, by the row's kind; any other kind stays text."""

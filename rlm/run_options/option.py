@@ -1,4 +1,4 @@
-"""What a row of the table of run options says."""
+"""A row of the table of run options."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Door = Literal["run", "replay", "demo", "build", "magic"]
 """Where flags are given: `rlm run`, `rlm replay`, `rlm demo`, `rlm kernel build`, and `%%rlm`."""
 
 FromLog = Literal["taken", "only lower", "given again"]
-"""What a run that is made of a log does with the log's value.
+"""What a run from a log does with the log's value, because a log may be hostile.
 
-`taken`: it uses it. `only lower`: it uses it unless it is above the default. `given again`: it
-ignores it, and the user gives the value once more where the run needs it. A log may be anybody's.
+`taken`: uses it. `only lower`: uses it unless it is above the default. `given again`: ignores it;
+if the run needs a value, the user gives it again.
 """
 
 Logged = Literal["", "config", "limits", "settings"]
-"""Where `RunStarted.config` holds an argument as it is; empty: nowhere, or in another form."""
+"""Where `RunStarted.config` holds an argument unchanged; empty: nowhere, or in another form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +32,10 @@ class Flag:
     """How one door offers an option.
 
     Attributes:
-        group: The heading under which its help lists it.
+        group: The heading in the door's help.
         short: A one-letter spelling, such as ``-m``.
-        help: What is said there instead of the row's `help`.
-        metavar: What stands there instead of the row's `metavar`.
+        help: Replaces the row's `help`.
+        metavar: Replaces the row's `metavar`.
     """
 
     group: str = ""
@@ -46,28 +46,28 @@ class Flag:
 
 @dataclass(frozen=True, slots=True)
 class RunOption:
-    """One row: something that a user can say about a run.
+    """One row: an option of a run.
 
     Attributes:
-        name: The argument of `RLM`, the key of a dict, or what a door calls it.
-        type: As in a signature; of flags also ``price`` and ``name``.
-        help: What it means, in the form of a help text: no capital, no full stop.
-        place: What takes it: `RLM` itself, the dict that is one of its arguments, or `door`: only
-            the command or the magic.
-        default: What counts when it is not given.
-        from_log: What a run that is made of a log does with the log's value.
+        name: The argument of `RLM`, the key of a dict, or the door's name for it.
+        type: As in a signature; for flags also ``price`` and ``name``.
+        help: What it means, as a help text: no capital, no full stop.
+        place: Where it is given: to `RLM`, in a dict that is an argument of `RLM`, or to a `door`
+            alone (the command or the magic).
+        default: The value if it is not given.
+        from_log: What a run from a log does with the log's value.
         logged: Where a log holds it.
-        address: Whether it says where requests, and so keys, go.
+        address: Whether it decides where requests, and keys with them, go.
         minimum: The smallest number allowed.
         above: Whether the number must be above `minimum`.
         maximum: The largest number allowed.
-        flag: The flag's name without dashes; empty: the name.
-        metavar: What stands for its value in help texts.
-        doors: Where it is a flag.
+        flag: The flag's name without dashes; empty: the option's name.
+        metavar: The placeholder for its value in help texts.
+        doors: The doors that have a flag for it.
         environ: The environment variable that is its flag's default.
         choices: The only values allowed.
-        sets: A switch that gives another option its own name as the value.
-        trait: The trait of `RLMMagics` that is its default in the notebook; empty: none.
+        sets: For a switch: the option that it sets to its own name.
+        trait: The trait of `RLMMagics` that holds its default in a notebook; empty: none.
     """
 
     name: str

@@ -18,10 +18,10 @@ HEAD = """\
 Written by `make docs` from the table of run options; a test keeps it in step. `RLM` checks its
 arguments by this table, and `rlm` and `%%rlm` make their flags of it.
 
-*From a log* says what a run that is made of a recorded one (a replay, a resume, a fork) does with
-the recorded value, because a log may be anybody's: `taken`: it uses it; `only lower`: it uses it
-unless it is above the default; `given again`: it ignores it, and you give the value once more where
-the run needs it. An argument that holds other options is taken key by key.
+*From a log* says what a replay, resume or fork does with the recorded value, because a log may come
+from a stranger: `taken`: it uses it; `only lower`: it uses it unless it is above the default;
+`given again`: it ignores it, and you give the value again if the run needs it. An argument that
+holds other options is taken key by key.
 """
 
 SECTIONS: dict[Place, tuple[str, str]] = {
@@ -29,7 +29,7 @@ SECTIONS: dict[Place, tuple[str, str]] = {
     BACKEND: ("Keys of `backend_kwargs`", "key"),
     SAMPLING: ("Keys of `sampling_args` and `sub_sampling_args`", "key"),
     ENVIRONMENT: ("Keys of `environment_kwargs`", "key"),
-    DOOR: ("Of the command and the magic alone", "flag"),
+    DOOR: ("Only for the command and the magic", "flag"),
 }
 
 

@@ -1,4 +1,4 @@
-"""How errors name an option: as the door spells it through which the user came."""
+"""Spells an option in errors as the user does: as an argument, a flag or a trait."""
 
 from __future__ import annotations
 
@@ -31,11 +31,7 @@ _door: ContextVar[Door | None] = ContextVar("rlm_door", default=None)
 
 @contextmanager
 def through(door: Door | None) -> Iterator[None]:
-    """Have errors that are raised within name options as a door does; without one, as `RLM` does.
-
-    Args:
-        door: Where the user gave the options; None: as arguments.
-    """
+    """Make errors raised in the `with` block spell options as a door does; None: as `RLM` does."""
     token = _door.set(door)
     try:
         yield
@@ -57,13 +53,7 @@ def spelled(name: str, place: Place = ARGUMENT) -> str:
 
 
 def assigned(name: str, value: str, place: Place = ARGUMENT) -> str:
-    """Return how the user gives an option a value: ``max_budget=1.0``, ``--budget 1.0``.
-
-    Args:
-        name: The argument or key.
-        value: As it is written there.
-        place: What takes it.
-    """
+    """Return how the user gives an option a value: ``max_budget=1.0``, ``--budget 1.0``."""
     called = spelled(name, place)
     if called.startswith("--"):
         return f"{called} {value}"
@@ -74,7 +64,7 @@ def assigned(name: str, value: str, place: Place = ARGUMENT) -> str:
 
 
 def how_to_allow_more(error: LimitExceededError) -> str:
-    """Return the advice to raise the limit that ended a run, in the door's words."""
+    """Return the advice to raise the limit that ended a run, as the user spells it."""
     name = next((name for kind, name in _LIMITS.items() if isinstance(error, kind)), None)
     if name is None:
         return ""

@@ -1,4 +1,4 @@
-"""All rows, and looking one up."""
+"""All rows, and functions to look one up."""
 
 from __future__ import annotations
 
@@ -22,20 +22,16 @@ _BY_NAME = {(row.place, row.name): row for row in OPTIONS}
 
 
 def option(name: str, place: Place = ARGUMENT) -> RunOption:
-    """Return the row of an argument or key.
-
-    Raises:
-        KeyError: There is none.
-    """
+    """Return the row of an argument or key."""
     return _BY_NAME[place, name]
 
 
 def key_option(name: str, place: Place) -> RunOption:
-    """Return the row of a key that a log may have invented: at worst one that takes nothing."""
+    """Return the row of any key, even one that a log invented: such a row takes nothing."""
     unknown = RunOption(name=name, place=place)
     return _BY_NAME.get((place, name), _BY_NAME.get((place, ANY_KEY), unknown))
 
 
 def logged_in(where: Logged) -> tuple[RunOption, ...]:
-    """Return the arguments that a part of a log's configuration holds as they are."""
+    """Return the arguments that a part of a log's configuration holds unchanged."""
     return tuple(row for row in OPTIONS if row.logged == where)

@@ -1,4 +1,4 @@
-"""Events as JSON values and back, with errors that say what is wrong where."""
+"""Converts events to JSON values and back; errors say what is wrong, and where."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
 SCHEMA = 1
-"""The number of the format that we write, and the only one that we read."""
+"""The number of the format; we read no other."""
 
 MAX_LEVELS = 200
-"""Lists and objects within each other in an event that is read: twice what a run may record."""
+"""Levels of nested lists and objects in an event that we read: twice what a run may record."""
 
 _EARLIEST, _LATEST = -6.2e10, 2.5e11
-"""Seconds since the epoch that `datetime` can show: about the years 5 to 9892."""
+"""The range of seconds since the epoch that `datetime` can show: about the years 5 to 9892."""
 
 
 class TrajectoryError(RLMError, ValueError):
@@ -41,11 +41,7 @@ def event_to_dict(event: Event) -> dict[str, Any]:
         if isinstance(value, tuple):
             value = list(value)
         elif isinstance(value, CallUsage):
-            value = {
-                "input_tokens": value.input_tokens,
-                "output_tokens": value.output_tokens,
-                "cost": value.cost,
-            }
+            value = {name: getattr(value, name) for name in _USAGE}
         data[name] = value
     return data
 
@@ -54,11 +50,11 @@ def event_from_dict(data: object) -> Event:
     """Read what `event_to_dict` wrote.
 
     Args:
-        data: The dictionary.
+        data: The dictionary; anything may be in it.
 
     Raises:
-        TrajectoryError: It is not one: the type is unknown, or a field is missing, unknown or
-            not of its type.
+        TrajectoryError: It is no event: the type is unknown, or a field is missing, unknown or
+            of the wrong type.
     """
     if not isinstance(data, dict):
         raise TrajectoryError(f"An event is an object, not {_name(data)}.")
@@ -92,11 +88,7 @@ def events_to_dict(events: Iterable[Event]) -> dict[str, Any]:
 
 
 def events_from_dict(data: object) -> list[Event]:
-    """Read what `events_to_dict` wrote.
-
-    Raises:
-        TrajectoryError: It is not one, with the number of the event that is wrong.
-    """
+    """Read what `events_to_dict` wrote; an error gives the number of the wrong event."""
     if not isinstance(data, dict) or "events" not in data:
         raise TrajectoryError(f'A trajectory is {{"schema": {SCHEMA}, "events": [...]}}.')
     schema = data.get("schema")
@@ -114,13 +106,7 @@ def events_from_dict(data: object) -> list[Event]:
 
 
 def other_schema(what: str, found: object, known: int) -> TrajectoryError:
-    """Return the error for a file of another schema: who wrote it, and what can be done.
-
-    Args:
-        what: The file, as the error names it.
-        found: Its schema number, if it is one.
-        known: The only one that we read.
-    """
+    """Return the error for a file with another schema number: who wrote it, and what to do."""
     if not isinstance(found, int) or isinstance(found, bool):
         advice = "It was changed: a schema is a number."
     elif found > known:
@@ -139,7 +125,7 @@ def required_fields(cls: type[Event]) -> frozenset[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Codec:
-    """How an event class is read: a reader by field, and the fields without default."""
+    """How to read an event class: a reader per field, and the fields without a default."""
 
     names: dict[str, Callable[[Any], Any]]
     required: frozenset[str]
@@ -166,11 +152,7 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
 
 
 def measurable(value: float) -> bool:
-    """Whether a number can be a time, a duration or an amount: finite and in range.
-
-    Args:
-        value: Seconds since the epoch, or anything else that a run measures.
-    """
+    """Whether a number can be a time, a duration or an amount: finite and in range."""
     return _EARLIEST < value < _LATEST
 
 

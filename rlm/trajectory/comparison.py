@@ -1,4 +1,4 @@
-"""Whether two runs did the same: equal but for times, ids, and the order of concurrent calls."""
+"""Compares what two runs did, apart from times, ids, and the order of concurrent calls."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 MAX_DIFFERENCES = 20
 _SHOWN = 160
 _ELSEWHERE = ("environment_type", "environment_kwargs")
-"""Where a run's kernels lived; what they did there is compared."""
+"""Where a run's kernels ran, which is not compared; what they did is."""
 
 _SECONDS = re.compile(r"\d[\d,]*(?:\.\d+)? s\b")
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What two runs did differently; true when that is nothing.
+    """What two runs did differently; true if they did the same.
 
     Attributes:
-        differences: One readable line each, the first `MAX_DIFFERENCES` of them.
+        differences: One readable line per difference, for the first `MAX_DIFFERENCES`.
     """
 
     differences: tuple[str, ...] = ()
@@ -43,12 +43,11 @@ class Comparison:
 def compare(first: RunNode | None, second: RunNode | None) -> Comparison:
     """Compare what two trees did.
 
-    Not compared are times, durations and ids, where the kernels lived, notes of retries and of
-    what a log said besides, the order in which concurrent sub-calls were made and in which
-    stdout and stderr were interleaved, and noise (`masked_value`).
+    It ignores times, durations and ids, where the kernels ran, notes of retries, the order of
+    concurrent sub-calls, how stdout and stderr interleaved, and noise (`masked_value`).
 
     Args:
-        first: A root run; None when there is none.
+        first: A root run; None if there is none.
         second: The other.
     """
     one = None if first is None else _run(first)
@@ -65,21 +64,16 @@ def compare(first: RunNode | None, second: RunNode | None) -> Comparison:
 def compare_outputs(
     first: Sequence[dict[str, Any]], second: Sequence[dict[str, Any]]
 ) -> tuple[str, ...]:
-    """Return how the outputs of a cell differ from those of another execution of it.
-
-    Args:
-        first: Notebook outputs (nbformat 4), as they came.
-        second: The others.
-    """
+    """Return how the outputs (nbformat 4) of two executions of a cell differ."""
     return tuple(_differences(_outputs(first), _outputs(second), ()))
 
 
 def masked_value(value: Any) -> Any:
     """Return a JSON value with the noise of every text in it replaced.
 
-    Noise is what two executions of the same code print differently without meaning anything by it:
-    object addresses (``<Foo object at 0x7f3a5c1e2d90>``) and the names of a kernel's temporary
-    files. A time, a random number or a process id is not masked: it may be what a cell is about.
+    Noise differs between two executions of the same code and means nothing: object addresses
+    (``<Foo object at 0x7f3a5c1e2d90>``) and the names of a kernel's temporary files. Times, random
+    numbers and process ids stay: a cell may be about them.
     """
     if isinstance(value, str):
         return masked(value)
@@ -91,7 +85,7 @@ def masked_value(value: Any) -> Any:
 
 
 def without_seconds(text: str) -> str:
-    """Return a note's or error's text without the durations in it."""
+    """Return the text of a note or error without durations."""
     return _SECONDS.sub("... s", masked(text))
 
 
@@ -164,7 +158,7 @@ def _cell(cell: CellNode) -> dict[str, Any]:
 
 
 def _calls(calls: Sequence[SubCallNode]) -> list[dict[str, Any]]:
-    """Return sub-calls in an order that does not depend on which of them was first."""
+    """Return sub-calls in an order that does not depend on which was first."""
     return sorted(map(_call, calls), key=lambda call: json.dumps(call, sort_keys=True))
 
 
@@ -185,7 +179,7 @@ def _call(call: SubCallNode) -> dict[str, Any]:
 
 
 def _outputs(outputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return outputs with all of stdout first, then all of stderr: they interleave by chance."""
+    """Return outputs with each stream joined, because stdout and stderr interleave by chance."""
     streams: dict[str, list[str]] = {}
     others = []
     for output in outputs:
@@ -200,7 +194,7 @@ def _outputs(outputs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _notes(notes: Sequence[Note]) -> list[dict[str, Any]]:
-    """Return the notes in an order that chance does not decide: some are made by other threads."""
+    """Return the notes in a fixed order, because several threads emit them."""
     found = [
         {
             "kind": note.kind,
@@ -221,7 +215,7 @@ def _message(message: dict[str, Any]) -> Any:
 
 
 def _shown(text: str) -> list[str]:
-    """Return the lines that a model is shown, however the streams were interleaved."""
+    """Return the lines that the model saw, sorted, because the streams interleave by chance."""
     return sorted(without_seconds(text).splitlines())
 
 
@@ -230,7 +224,7 @@ def _usage(usage: CallUsage) -> list[Any]:
 
 
 def _rounded(value: Any) -> Any:
-    """Return figures without the last digits, which depend on the order of adding."""
+    """Return figures without the last digits, which depend on the order of addition."""
     if isinstance(value, float):
         return round(value, 9)
     if isinstance(value, dict):
@@ -243,7 +237,7 @@ def _joined(text: Any) -> str:
 
 
 def _differences(first: Any, second: Any, where: tuple[str, ...]) -> Iterator[str]:
-    """Yield where two values differ, for people."""
+    """Yield a readable line for each difference between two values."""
     if first == second:
         return
     if isinstance(first, dict) and isinstance(second, dict):
@@ -259,7 +253,7 @@ def _differences(first: Any, second: Any, where: tuple[str, ...]) -> Iterator[st
 
 
 def _place(where: tuple[str, ...]) -> str:
-    """Return ``turn 2, cell 1, outputs, stdout`` for the way to a value."""
+    """Return the path of a value as text, such as ``turn 2, cell 1, outputs, stdout``."""
     words: list[str] = []
     for word in where:
         if word.startswith("#") and words and words[-1].endswith("s"):
@@ -270,7 +264,7 @@ def _place(where: tuple[str, ...]) -> str:
 
 
 def _first_difference(first: Any, second: Any) -> str:
-    """Return two values, of long texts the first line that differs."""
+    """Return two values as text; of two texts, the first line that differs."""
     if isinstance(first, str) and isinstance(second, str):
         ones, twos = first.splitlines(), second.splitlines()
         for number, (one, two) in enumerate(zip(ones, twos, strict=False), 1):

@@ -1,4 +1,4 @@
-"""Files that hold a trajectory; the suffix decides which format."""
+"""Saves and loads trajectories; a file's suffix decides the format."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Format:
     """A file format, by its suffix.
 
     Attributes:
-        suffix: How the file's name ends, in lower case; it may have two parts.
-        says: What such a file is, for error messages.
-        writer: `module:function` of `(trajectory, path) -> bytes`, loaded when asked for. It may
-            write files beside `path`. None: it cannot be saved.
-        reader: `module:function` of `(content, path) -> Trajectory`. None: it cannot be loaded.
+        suffix: The end of the file's name, in lower case, such as ``.trace.json``.
+        says: What such a file holds, for error messages.
+        writer: `module:function` of `(trajectory, path) -> bytes`, imported at its first use. It
+            may write files next to `path`. None: we cannot write the format.
+        reader: `module:function` of `(content, path) -> Trajectory`. None: we cannot read it.
     """
 
     suffix: str
@@ -66,23 +66,23 @@ FORMATS = (
         reader="rlm.formats.notebook.read:load_notebook",
     ),
 )
-"""Every format, a row each."""
+"""Every format, one row each."""
 
 _LOG_READER = "rlm.formats.jsonl.read:all_from_jsonl"
 """Reads a `.jsonl` log of several runs."""
 
 SUFFIXES = tuple(each.suffix for each in FORMATS if each.writer)
-"""The suffixes that `save` knows."""
+"""The suffixes that `save` takes."""
 
 LOADABLE = tuple(each.suffix for each in FORMATS if each.reader)
-"""The suffixes that `load` knows."""
+"""The suffixes that `load` takes."""
 
 
 def format_of(path: str | Path) -> Format | None:
-    """Return the format that a file's name stands for; of two suffixes that fit, the longer one's.
+    """Return the format of a file by its name, or None; the longest suffix that fits decides.
 
     Args:
-        path: A file, there or not.
+        path: A file, which need not exist.
     """
     name = Path(path).name.lower()
     fitting = [each for each in FORMATS if name.endswith(each.suffix)]
@@ -96,16 +96,16 @@ def save(
 
     Args:
         trajectory: Finished or not.
-        path: Where; its suffix decides the format, one of `SUFFIXES`. Missing folders are made.
-        redact: Called with every text of the record before it is written; returns what may be
-            kept of it. Keys and headers of the configuration are never written anyway.
+        path: The file; its suffix, one of `SUFFIXES`, decides the format. Missing folders are made.
+        redact: Called with each text of the record; returns the text to write. Keys and headers
+            of the configuration are never written.
 
     Returns:
         The path.
 
     Raises:
         ConfigurationError: The suffix is not one of those.
-        TrajectoryError: The format needs a run, and none was started.
+        TrajectoryError: The format needs a run, and the trajectory has none.
     """
     path = Path(path)
     found = format_of(path)
@@ -123,11 +123,11 @@ def load(path: str | Path) -> Trajectory:
     """Read a trajectory from a file.
 
     Args:
-        path: The file; its suffix says the format, one of `LOADABLE`.
+        path: The file; its suffix, one of `LOADABLE`, decides the format.
 
     Raises:
         ConfigurationError: The suffix is not one of those.
-        TrajectoryError: The file is not a trajectory; the message says where it is wrong.
+        TrajectoryError: The file holds no valid trajectory; the message says what is wrong.
         OSError: The file cannot be read.
     """
     path = Path(path)
@@ -148,13 +148,13 @@ def load_log(path: str | Path) -> list[Trajectory]:
     """Read a `.jsonl` log of any number of runs, such as a persistent `RLM` writes.
 
     Args:
-        path: The file, of ours or of the reference's logger.
+        path: The file, from our logger or the reference's.
 
     Returns:
-        A trajectory for each root run, in the order in which they began.
+        A trajectory for each root run, in the order of their starts.
 
     Raises:
-        TrajectoryError: It is no such log; the message says which line is wrong.
+        TrajectoryError: The file is no such log; the message says which line is wrong.
         OSError: The file cannot be read.
     """
     try:
@@ -165,15 +165,7 @@ def load_log(path: str | Path) -> list[Trajectory]:
 
 
 def replace_file(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Write a file beside the old one and put it in its place, so that no reader sees half.
-
-    Args:
-        path: The file; its folder is there.
-        content: All of it, or its pieces.
-
-    Raises:
-        OSError: It cannot be written; the old one is as it was.
-    """
+    """Write a temporary file, then move it over the old one, so that no reader sees half a file."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with temporary.open("xb") as file:
@@ -204,7 +196,7 @@ def _known(what: str) -> str:
 
 
 def _function(name: str) -> Callable[..., Any]:
-    """Load the function of a row of the table."""
+    """Import the function that a row of the table names."""
     module, _, attribute = name.partition(":")
     found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
     return found

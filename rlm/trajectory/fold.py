@@ -1,4 +1,4 @@
-"""The fold: events in, a tree of nodes out, also while the run goes on."""
+"""Folds events into a tree of nodes, also while the run goes on."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 
 class Trajectory:
-    """The record of a tree: every event of a root run and its descendants, and their fold.
+    """The record of a tree: every event of a root run and its descendants, folded into nodes.
 
-    Any number of threads may add and read. An event that fits nowhere (its
-    parent is not known, its node is of another kind) is kept among the events
-    and left out of the tree, so a log that lost something still opens.
+    Any number of threads may add and read. An event that fits nowhere (its parent is unknown, or
+    its node is of another kind) stays among the events but is not in the tree, so that an
+    incomplete log still opens.
     """
 
     def __init__(self) -> None:
@@ -49,10 +49,10 @@ class Trajectory:
 
     @classmethod
     def from_events(cls, events: Iterable[Event]) -> Trajectory:
-        """Fold events that have happened.
+        """Fold recorded events.
 
         Args:
-            events: In the order in which they happened; a prefix is fine.
+            events: In the order in which they happened; the end may be missing.
         """
         trajectory = cls()
         for event in events:
@@ -72,7 +72,7 @@ class Trajectory:
 
     @property
     def usage(self) -> UsageSummary | None:
-        """What the whole tree took so far; None before the first event."""
+        """The usage of the whole tree so far; None before the first event."""
         return None if self._root is None else self._root.usage
 
     @property
@@ -88,14 +88,18 @@ class Trajectory:
         }
 
     def node(self, node_id: str) -> Node | None:
-        """Return the node with this id; None when there is none."""
+        """Return a node; None when there is none with this id.
+
+        Args:
+            node_id: The `id` of the event that started it.
+        """
         return self._nodes.get(node_id)
 
     def add(self, event: Event) -> None:
         """Fold one more event.
 
         Args:
-            event: What happened next; never refused.
+            event: The next event; any event is accepted.
         """
         with self._lock:
             self._events.append(event)
@@ -103,7 +107,7 @@ class Trajectory:
             getattr(self, f"_{event.type}")(event)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return `{"schema": 1, "events": [...]}`: JSON values only, nothing lost."""
+        """Return `{"schema": 1, "events": [...]}`: only JSON values, without loss."""
         return events_to_dict(self.events)
 
     @classmethod
@@ -114,31 +118,40 @@ class Trajectory:
             data: The dictionary, for example parsed from a `.json` file.
 
         Raises:
-            TrajectoryError: It is not one, with where it is wrong.
+            TrajectoryError: It is no trajectory; the message says what is wrong.
         """
         return cls.from_events(events_from_dict(data))
 
     def same_as(self, other: Trajectory) -> Comparison:
-        """Compare what two runs did; times, ids and the order of concurrent calls do not count.
+        """Compare what two runs did, apart from times, ids and the order of concurrent calls.
 
         Args:
-            other: Of another run, such as a replay of this one.
+            other: The trajectory of another run, such as a replay of this one.
 
         Returns:
-            True when they did the same; else it is false and its text says what differs.
+            A comparison that is true if they did the same; its text says what differs.
         """
         from rlm.trajectory.comparison import compare
 
         return compare(self.root, other.root)
 
     def save(self, path: str | Path, *, redact: Callable[[str], str] | None = None) -> Path:
-        """Write the trajectory to a file, whole or not at all; see `rlm.trajectory.save`."""
+        """Write the trajectory to a file, whole or not at all; see `rlm.trajectory.save`.
+
+        Args:
+            path: The file; its suffix decides the format.
+            redact: Called with every text before it is written; returns what may be kept.
+        """
         written: Path = _built_on_this("rlm.trajectory.files").save(self, path, redact=redact)
         return written
 
     @classmethod
     def load(cls, path: str | Path) -> Trajectory:
-        """Read a trajectory from a file; see `rlm.trajectory.load`."""
+        """Read a trajectory from a file; see `rlm.trajectory.load`.
+
+        Args:
+            path: The file; its suffix names the format.
+        """
         read: Trajectory = _built_on_this("rlm.trajectory.files").load(path)
         return read
 
@@ -208,26 +221,26 @@ class Trajectory:
             cell.outputs.append(event.output)
 
     def _run_finished(self, event: RunFinished) -> None:
-        node = self._nodes.get(event.id)
-        if isinstance(node, RunNode) and node.finished is None:
-            node.finished = event
+        self._finish(event, RunNode)
 
     def _turn_finished(self, event: TurnFinished) -> None:
-        node = self._nodes.get(event.id)
-        if isinstance(node, TurnNode) and node.finished is None:
-            node.finished = event
+        self._finish(event, TurnNode)
 
     def _cell_finished(self, event: CellFinished) -> None:
-        node = self._nodes.get(event.id)
-        if isinstance(node, CellNode) and node.finished is None:
-            node.finished = event
+        self._finish(event, CellNode)
 
     def _sub_call_finished(self, event: SubCallFinished) -> None:
+        finished = self._finish(event, SubCallNode)
+        if finished and event.kind == "llm" and (event.error is None or event.usage.input_tokens):
+            self._count(event)
+
+    def _finish(self, event: Any, kind: type[Node]) -> bool:
+        """Finish the event's node; false if there is none of this kind, or it is finished."""
         node = self._nodes.get(event.id)
-        if isinstance(node, SubCallNode) and node.finished is None:
-            node.finished = event
-            if event.kind == "llm" and (event.error is None or event.usage.input_tokens):
-                self._count(event)
+        if not isinstance(node, kind) or node.finished is not None:
+            return False
+        node.finished = event
+        return True
 
     def _note(self, event: Note) -> None:
         node = self._nodes.get(event.parent_id or "")
@@ -235,7 +248,7 @@ class Trajectory:
             node.notes.append(event)
 
     def _parent(self, event: Event) -> Node | None:
-        """Return the node above; None as well when the event's own id is taken."""
+        """Return the parent node; None also if another node has the event's id."""
         return None if event.id in self._nodes else self._nodes.get(event.parent_id or "")
 
     def _count(self, event: ModelReply | SubCallFinished) -> None:
@@ -245,7 +258,7 @@ class Trajectory:
 
 
 def redacted(trajectory: Trajectory, redact: Callable[[str], str] | None = None) -> Trajectory:
-    """Return a copy of a trajectory that may be written to a file, shown, or sent on.
+    """Return a copy of a trajectory without secrets, for a file, a view or another program.
 
     Args:
         trajectory: Finished or not.
@@ -255,5 +268,5 @@ def redacted(trajectory: Trajectory, redact: Callable[[str], str] | None = None)
 
 
 def _built_on_this(module: str) -> Any:
-    """Import a module that is built on this one: by name, because no import may run upwards."""
+    """Import a module above this one by name, because no import statement may run upwards."""
     return importlib.import_module(module)

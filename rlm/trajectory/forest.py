@@ -1,4 +1,4 @@
-"""Several trees at once, for a reader of concurrent runs."""
+"""Sorts events into several trees, for readers of concurrent runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Forest:
     """Sorts the events of many trees into one trajectory each.
 
     Attributes:
-        trees: The trees that are not dropped yet, by the id of their root run, oldest first.
+        trees: The trees not dropped yet, by the id of their root run, oldest first.
     """
 
     def __init__(self) -> None:
@@ -25,10 +25,10 @@ class Forest:
         self._shared: set[Trajectory] = set()
 
     def share(self, tree: Trajectory) -> None:
-        """Use a tree that somebody else folds: `add` then only finds an event's tree.
+        """Use a tree that other code folds: then `add` only finds the tree of an event.
 
         Args:
-            tree: With its first event. It may be ahead of what `add` is given.
+            tree: With its first event at least; it may hold events that `add` gets later.
         """
         root = tree.root
         if root is not None:
@@ -39,10 +39,10 @@ class Forest:
         """Fold one event into its tree.
 
         Args:
-            event: Of any tree.
+            event: An event of any tree.
 
         Returns:
-            The tree; None when the tree's beginning was not seen.
+            The tree; None if its first event is missing.
         """
         tree = self._tree_of_run.get(event.run_id)
         if tree is None and isinstance(event, RunStarted):
@@ -59,7 +59,11 @@ class Forest:
         return tree
 
     def drop(self, tree: Trajectory) -> None:
-        """Forget a tree that is over."""
+        """Forget a tree that is over.
+
+        Args:
+            tree: One of `trees`; any other is ignored.
+        """
         self._shared.discard(tree)
         for mapping in (self.trees, self._tree_of_run, self._tree_of_call):
             for key in [key for key, value in mapping.items() if value is tree]:

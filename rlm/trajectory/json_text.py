@@ -1,4 +1,4 @@
-"""JSON as bytes that every reader can take: UTF-8, one line, whatever text it holds."""
+"""Writes JSON that every reader can take: one line of UTF-8, whatever text it holds."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _LINE_ENDS = {"\u0085": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 def json_bytes(value: Any, *, default: Any = None, finite: bool = False) -> bytes:
     r"""Return a value as one line of JSON in UTF-8.
 
-    Text is written as it is, so that logs can be read and searched. Two things are
-    escaped: a lone surrogate, which UTF-8 cannot hold, and the line ends that only
-    some readers see (U+0085, U+2028, U+2029), so a line is a line for all of them.
+    Text is not escaped, so that people can read and search logs, with two exceptions: lone
+    surrogates, which UTF-8 cannot hold, and U+0085, U+2028 and U+2029, which only some readers
+    take for line ends.
 
     Args:
         value: JSON values.
-        default: As in `json.dumps`: called with what is none.
-        finite: Whether NaN and the infinities become strings, because JSON has none
-            and only Python reads them back.
+        default: As in `json.dumps`: converts any other value.
+        finite: Whether to write NaN and the infinities as strings, because JSON has none and only
+            Python reads them back.
     """
     try:
         text = json.dumps(value, ensure_ascii=False, default=default, allow_nan=not finite)

@@ -1,4 +1,4 @@
-"""Which models the sub-calls of a run went to, also in the record of a fork."""
+"""Which models the sub-calls of a recorded run asked, including those of a fork."""
 
 from __future__ import annotations
 
@@ -9,32 +9,33 @@ if TYPE_CHECKING:
 
 
 def models_met(root: RunNode) -> list[str]:
-    """Return the models that sub-calls of a tree went to, in the order of the first ones."""
+    """Return the models that sub-calls of a tree asked, in the order of their first calls."""
     calls = (call.started for run in root.walk() for call in run.sub_calls)
     return list(dict.fromkeys(call.model for call in calls if call.kind != "tool"))
 
 
 def default_model(root: RunNode) -> str:
-    """Return the model that a call which names none goes to."""
-    models = _settings(root).get("models")
+    """Return the model that a call without a model asks."""
+    models = settings_of(root).get("models")
     return str(models[0]) if isinstance(models, list) and models else root.started.model
 
 
 def models_before(root: RunNode) -> list[str]:
-    """Return the models, beside its default, that a fork's calls without a model may have gone to.
+    """Return the models, other than the default, that calls without a model may ask in a fork.
 
-    The turns before the fork were recorded by the run that was forked, whose default model may
-    have been another: that one comes first. A run that is no fork has none.
+    The forked run recorded the turns before the fork, and may have had another default model: that
+    one is first. A run that is no fork has none.
     """
-    settings = _settings(root)
+    settings = settings_of(root)
     if "forked_from" not in settings:
         return []
     forked = settings["forked_from"]
     default = forked.get("model") if isinstance(forked, dict) else None
-    first = [default] if isinstance(default, str) else []  # earlier versions did not say
+    first = [default] if isinstance(default, str) else []  # earlier versions did not log it
     return list(dict.fromkeys([*first, *models_met(root)]))
 
 
-def _settings(root: RunNode) -> dict[str, Any]:
+def settings_of(root: RunNode) -> dict[str, Any]:
+    """Return the part of a recorded configuration that holds most arguments of `RLM`."""
     settings = root.started.config.get("settings")
     return settings if isinstance(settings, dict) else {}

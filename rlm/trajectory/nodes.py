@@ -1,9 +1,8 @@
 """The nodes of a trajectory: run > turn > cell > sub-call > child run.
 
-A node is made of the events that started and finished it, and of what hangs on
-it. It exists from its started event on; until the finished event arrives,
-`finished` is None and the node is `pending`, which is what a live view shows.
-Nodes grow while a run goes on: read them, do not change them.
+A node holds the events that started and finished it, and its children. It exists from its
+started event on. Until the finished event arrives, `finished` is None and the node is `pending`,
+as live views show. Nodes grow while a run goes on: read them, do not change them.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ class SubCallNode:
     Attributes:
         started: What was asked, and which model.
         finished: What came back; None while it is pending.
-        child: The run it started, when its kind is `rlm`.
-        notes: What a reader of the log should know about it.
+        child: The run that it started, if its kind is `rlm`.
+        notes: Warnings and other remarks about it.
     """
 
     started: SubCallStarted
@@ -49,7 +48,7 @@ class SubCallNode:
 
     @property
     def pending(self) -> bool:
-        """Whether the answer has not come yet."""
+        """Whether the reply has not arrived yet."""
         return self.finished is None
 
     @property
@@ -66,9 +65,9 @@ class CellNode:
     Attributes:
         started: The code.
         finished: How it ended; None while it is pending.
-        outputs: Notebook outputs (nbformat 4), as they came.
+        outputs: Notebook outputs (nbformat 4), in order of arrival.
         sub_calls: In the order in which the cell made them.
-        notes: What a reader of the log should know about it.
+        notes: Warnings and other remarks about it.
     """
 
     started: CellStarted
@@ -79,20 +78,20 @@ class CellNode:
 
     @property
     def pending(self) -> bool:
-        """Whether it still runs."""
+        """Whether it has not finished."""
         return self.finished is None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class TurnNode:
-    """One turn: the model was asked, and its code executed.
+    """One turn: a request to the model, and the execution of the code in its reply.
 
     Attributes:
         started: What the model was sent.
-        finished: What it brought; None while it is pending.
-        replies: All replies of the turn, summaries for a compaction included.
+        finished: Its outcome; None while it is pending.
+        replies: All replies of the turn, including a compaction's summary.
         cells: In the order in which they ran.
-        notes: What a reader of the log should know about it.
+        notes: Warnings and other remarks about it.
         previous: The turn before it.
     """
 
@@ -105,12 +104,12 @@ class TurnNode:
 
     @property
     def pending(self) -> bool:
-        """Whether it still goes on."""
+        """Whether it has not finished."""
         return self.finished is None
 
     @property
     def reply(self) -> ModelReply | None:
-        """The model's reply to this turn; None until it came."""
+        """The model's reply to this turn; None until it arrives."""
         return next((r for r in reversed(self.replies) if r.purpose == "turn"), None)
 
     @property
@@ -120,7 +119,7 @@ class TurnNode:
 
     @property
     def messages(self) -> list[Message]:
-        """The whole prompt that the model was sent, rebuilt from what each turn added."""
+        """The whole prompt of this turn, rebuilt from what each turn added."""
         chain: list[TurnNode] = []
         turn: TurnNode | None = self
         while turn is not None:
@@ -141,10 +140,10 @@ class RunNode:
         started: Its model, configuration and context.
         finished: How it ended; None while it is pending.
         turns: In order.
-        children: The runs that its sub-calls started, in the order of their start.
+        children: The runs that its sub-calls started, in the order of their starts.
         setup_calls: The sub-calls that `setup_code` made, before the first cell.
-        notes: What a reader of the log should know about it.
-        tally: What its own LM calls took so far, its children's left out.
+        notes: Warnings and other remarks about it.
+        tally: The usage of its own LM calls so far, without its children's.
     """
 
     started: RunStarted
@@ -157,38 +156,38 @@ class RunNode:
 
     @property
     def pending(self) -> bool:
-        """Whether it still goes on."""
+        """Whether it has not finished."""
         return self.finished is None
 
     @property
     def answer(self) -> str | None:
-        """The final (or best partial) answer; None until it is over."""
+        """The final (or best partial) answer; None while it is pending."""
         return None if self.finished is None else self.finished.answer
 
     @property
     def context(self) -> dict[str, Any]:
-        """What is known of its context: the hash of a big one comes in a note after the start."""
+        """The description of its context; the hash of a big one comes in a note after the start."""
         later = [note.data for note in self.notes if note.kind == "context"]
         return {**self.started.context, **(later[-1] if later else {})}
 
     @property
     def cells(self) -> list[CellNode]:
-        """The cells of all its turns, its children's left out."""
+        """The cells of all its turns, without its children's."""
         return [cell for turn in self.turns for cell in turn.cells]
 
     @property
     def sub_calls(self) -> list[SubCallNode]:
-        """The sub-calls of `setup_code` and of all its cells, its children's left out."""
+        """The sub-calls of `setup_code` and of all its cells, without its children's."""
         return [*self.setup_calls, *(call for cell in self.cells for call in cell.sub_calls)]
 
     @property
     def own_usage(self) -> UsageSummary:
-        """What its own LM calls took: its turns and plain sub-calls, without its children."""
+        """The usage of its own LM calls: its turns and plain sub-calls, without its children's."""
         return UsageSummary(self.tally.summaries())
 
     @property
     def usage(self) -> UsageSummary:
-        """What the LM calls of the run and all its descendants took, as far as it got."""
+        """The usage of the run and all its descendants so far."""
         total = Tally()
         for run in self.walk():
             total.merge(run.tally)

@@ -1,4 +1,4 @@
-"""What one track of a viewer shows: a tree's events, in numbered batches from any point on."""
+"""Sends one tree's events to the viewer in numbered batches, from any event on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rlm.trajectory import Forest, Redaction, Trajectory
-from rlm_ipython.viewer.messages import BODY, BRIEF, WHOLE, wire
+from rlm_ipython.viewer.messages import BODY, BRIEF, WHOLE, encode_event
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from rlm.events import Event
 
 BATCH = 1_000_000
-"""Characters after which a batch is full."""
+"""A batch with more characters is full."""
 
 MANY = 500
-"""From so many waiting events on, their bodies travel in brief."""
+"""When so many events wait, their bodies are sent shortened."""
 
 
 class Feed:
-    """A tree's events, ready to travel; any thread may add, read and rewind them.
+    """A tree's events, ready to be sent; any thread may add, read and rewind them.
 
     Attributes:
-        track: 0 for the run that is shown, 1 for one that it is compared with.
+        track: 0 for the run that is shown, 1 for the run that it is compared with.
         epoch: Grows when another tree takes this one's place.
         trajectory: The tree.
         next: The number of the event that is sent next.
@@ -38,12 +38,12 @@ class Feed:
         self.trajectory = trajectory
         self.next = 0
         self._forest = Forest()
-        # A batch takes a while: what is rewound meanwhile must not be gone on behind.
+        # Making a batch takes a while: a rewind in between must not be lost.
         self._lock = threading.Lock()
-        # What travels may be saved with the notebook, as the state of a widget: of a tree that was
-        # not masked on its way here, each event is masked once.
+        # Jupyter may save what we send in the notebook, as widget state. A loaded tree may hold
+        # secrets, so each event is masked, once.
         self._redaction = Redaction()
-        self._kept: list[Event] = []
+        self._masked_events: list[Event] = []
 
     @property
     def finished(self) -> bool:
@@ -52,16 +52,12 @@ class Feed:
         return root is not None and root.finished is not None
 
     def share(self, tree: Trajectory) -> None:
-        """Use a tree that the delivery folds, instead of folding its events again."""
+        """Use a tree that the `RLM` folds, instead of folding its events again."""
         with self._lock:
             self._forest.share(tree)
 
     def fold(self, event: Event) -> None:
-        """Take an event as a reader does; the newest tree is shown.
-
-        Args:
-            event: Of a tree that nobody but this feed folds, or of one that it shares.
-        """
+        """Fold an event, unless its tree is shared; the newest tree is shown."""
         with self._lock:
             tree = self._forest.add(event)
             if tree is None or tree is self.trajectory:
@@ -69,11 +65,11 @@ class Feed:
             if event.parent_id is None and tree.root is not None and tree.root.started is event:
                 self._forest.drop(self.trajectory)
                 self.trajectory, self.next = tree, 0
-                self._kept = []
+                self._masked_events = []
                 self.epoch += 1
 
     def rewind(self, epoch: int, number: int) -> None:
-        """Go back to what a front end lacks; never forward, because others may listen."""
+        """Go back to the first event that a front end lacks, never forward: others may listen."""
         with self._lock:
             self.next = min(self.next, number if epoch == self.epoch else 0)
 
@@ -91,7 +87,7 @@ class Feed:
         texts: list[str] = []
         size = 0
         for number in range(first, len(events)):
-            texts.append(wire(self._masked(events, number), limit))
+            texts.append(encode_event(self._masked(events, number), limit))
             size += len(texts[-1])
             if size > BATCH:
                 break
@@ -113,17 +109,17 @@ class Feed:
             if not 0 <= number < len(events):
                 return None
             event = self._masked(events, number)
-        return wire(event, WHOLE, asked_for=True)
+        return encode_event(event, WHOLE, asked_for=True)
 
     def search(self, text: str, limit: int = 5000) -> list[str]:
-        """Return the ids of the nodes whose events hold a text, in any case of its letters."""
+        """Return the ids of the nodes whose events hold a text, upper or lower case."""
         text = text.casefold()
         found: dict[str, None] = {}
         with self._lock:
             events = self.trajectory.events
             masked = [self._masked(events, number) for number in range(len(events))]
         for event in masked:
-            if text in wire(event, WHOLE).casefold():
+            if text in encode_event(event, WHOLE).casefold():
                 node = event.parent_id if event.type == "cell_output" else event.id
                 found[node or event.id] = None
                 if len(found) >= limit:
@@ -132,6 +128,6 @@ class Feed:
 
     def _masked(self, events: Sequence[Event], number: int) -> Event:
         """Return an event of the tree with its secrets masked, with the lock held."""
-        for event in events[len(self._kept) : number + 1]:
-            self._kept.append(self._redaction(event))
-        return self._kept[number]
+        for event in events[len(self._masked_events) : number + 1]:
+            self._masked_events.append(self._redaction(event))
+        return self._masked_events[number]

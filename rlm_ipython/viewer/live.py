@@ -1,4 +1,4 @@
-"""Showing a run while it goes on, and leaving static HTML behind when it is over."""
+"""Shows a run while it goes on, and leaves static HTML when it is over."""
 
 from __future__ import annotations
 
@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 class LiveView:
     """A viewer in a notebook, which static HTML replaces at the end.
 
-    What a notebook file keeps of an output is the last thing that was shown there. A widget
-    would be kept as an address that leads nowhere after a restart; so at the end its place is
-    taken by one line that opens to HTML without scripts.
+    A notebook file keeps the last version of an output. A widget would be kept as an id that
+    means nothing after a restart, so at the end one line that opens to HTML without scripts
+    replaces it.
+
+    Args:
+        source: What `TrajectoryViewer` takes.
+        traits: Its `height` and `compare_with`, and what every widget takes.
 
     Attributes:
-        viewer: The widget, while it is there.
+        viewer: The widget.
     """
 
     def __init__(self, source: Any, **traits: Any) -> None:
-        """Show it."""
         from IPython.display import display
 
         self.viewer = TrajectoryViewer(source, **traits)
@@ -37,7 +40,7 @@ class LiveView:
         """Do nothing: the widget receives the events as a reader."""
 
     def end(self) -> None:
-        """Put the static view in the widget's place and close the widget; once is enough."""
+        """Replace the widget by the static view and close it; further calls do nothing."""
         if self._over:
             return
         self._over = True
@@ -48,7 +51,12 @@ class LiveView:
 
 @contextmanager
 def show_live(source: Any, **traits: Any) -> Iterator[LiveView]:
-    """Show a run while a block of code waits for it; at the end static HTML stays."""
+    """Show a run while a block of code waits for it; at the end static HTML stays.
+
+    Args:
+        source: What `TrajectoryViewer` takes.
+        traits: Its `height` and `compare_with`, and what every widget takes.
+    """
     view = LiveView(source, **traits)
     try:
         yield view

@@ -1,4 +1,4 @@
-"""Events as they travel to the front end: JSON with long bodies cut short, and marked so."""
+"""Encodes events for the front end: JSON in which long fields are cut, and marked as cut."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ if TYPE_CHECKING:
     from rlm.events import Event
 
 BODY = 8192
-"""Characters of a field that travel with its event."""
+"""The most characters of a field that are sent with its event."""
 
 BRIEF = 400
-"""The same where many events wait: bodies are then asked for one by one."""
+"""The most when many events wait: the front end then asks for bodies one by one."""
 
 WHOLE = 2_000_000
-"""Characters of a field that are sent when they are asked for."""
+"""The most characters of a field that are sent when the front end asks for it."""
 
-# A node's own events repeat these, and the front end has them from the first.
+# These repeat what the node's first event said.
 _KNOWN = {"sub_call_finished": ("kind", "model", "parent_id")}
 _CONTEXT = ("type", "length", "description", "preview")
 
 
-def wire(event: Event, limit: int, *, asked_for: bool = False) -> str:
+def encode_event(event: Event, limit: int, *, asked_for: bool = False) -> str:
     """Return an event as one line of JSON.
 
-    A field that is longer than `limit` is cut, and `cut` says how long it is.
+    A field that is longer than `limit` is cut, and `cut` holds its full length.
 
     Args:
         event: Any event.
-        limit: Characters of a field, counted over all strings in it.
-        asked_for: Whether this is all that will ever be sent of it.
+        limit: The most characters of a field, counted over all strings in it.
+        asked_for: Whether the front end asked for it, so that no more of it will be sent.
     """
     data = event_to_dict(event)
     for name in ("run_id", *_KNOWN.get(event.type, ())):
@@ -55,18 +55,13 @@ def wire(event: Event, limit: int, *, asked_for: bool = False) -> str:
 
 @dataclass(slots=True)
 class _FieldBudget:
-    """How many characters still fit.
-
-    Attributes:
-        left: Those.
-        size: How many there would be.
-    """
+    """How many characters of a field still fit (`left`), and how many it has (`size`)."""
 
     left: int
     size: int = 0
 
     def fit(self, value: Any) -> Any:
-        """Return a JSON value with its strings cut, and what does not fit at all left out."""
+        """Return a JSON value with its strings cut, and without the items that do not fit."""
         if isinstance(value, str):
             self.size += len(value)
             part = value[: self.left]
@@ -85,7 +80,7 @@ class _FieldBudget:
         return False
 
     def _item(self, item: Any) -> Any:
-        # Numbers and brackets take up room too: a list of a million zeros is no short body.
+        # Numbers and brackets count too: a list of a million zeros is not short.
         self.left = max(0, self.left - 2)
         self.size += 2
         return self.fit(item)

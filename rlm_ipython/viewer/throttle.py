@@ -1,4 +1,4 @@
-"""At most so many batches a second: Jupyter Server drops a kernel's messages when they are many."""
+"""Limits the batches per second: Jupyter Server drops messages of a kernel that sends many."""
 
 from __future__ import annotations
 
@@ -15,12 +15,9 @@ INTERVAL = 0.1
 
 
 class BatchSender:
-    """Sends batches on a thread that lives only while there are some.
+    """Calls `send` with each `batch()` until that is None, on a thread that then ends.
 
-    Args:
-        batch: Returns the next batch; None when nothing is left.
-        send: Takes one.
-        interval: Seconds from one batch to the next.
+    `interval` is the seconds from one batch to the next.
     """
 
     def __init__(
@@ -43,7 +40,7 @@ class BatchSender:
             if self._thread is not None or self._closed.is_set():
                 return
             thread = threading.Thread(target=self._run, name="rlm-viewer", daemon=True)
-            # At the interpreter's end no thread starts any more, and nobody looks.
+            # When the interpreter exits no thread starts any more, and nobody is watching.
             with suppress(RuntimeError):
                 thread.start()
                 self._thread = thread
@@ -61,7 +58,7 @@ class BatchSender:
             while self._send_next():
                 pass
         except BaseException:
-            # Whatever it was, the next event wakes another thread.
+            # Whatever went wrong, the next event starts another thread.
             with self._lock:
                 self._thread = None
             raise

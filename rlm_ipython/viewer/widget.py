@@ -1,4 +1,4 @@
-"""The widget: `TrajectoryViewer(trajectory, run, completion or path)`."""
+"""The widget `TrajectoryViewer`, which shows a trajectory, a run, a completion or a saved file."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from rlm.events import Event
 
 _SLOTS = 16
-"""How many batches the front end can miss while it loads its code."""
+"""The batches that are kept while the front end loads its code."""
 
 
 @runtime_checkable
 class BackgroundRun(Protocol):
-    """A run that goes on in the background, such as `RLM.start` returns."""
+    """A run in the background, such as `RLM.start` returns."""
 
     @property
     def trajectory(self) -> Trajectory:
         """Its record so far; it grows."""
 
     def add_reader(self, reader: Any) -> None:
-        """Give a reader all events, past and to come."""
+        """Give a reader all events, past and future."""
 
     def stop(self) -> None:
         """End it."""
@@ -40,10 +40,10 @@ class BackgroundRun(Protocol):
 class TrajectoryViewer(anywidget.AnyWidget):
     """Shows a run as a tree with a detail pane, a timeline and search; live while it goes on.
 
-    Batches of events travel as state, in a ring of traits: state waits for a front end that is
-    still loading the viewer's code, while a message would be lost, and in a blocking cell there
-    is no asking again. Each batch is numbered; a front end that has missed some, or was opened
-    anew, says from where on it wants them.
+    Batches of events are sent as state, in a ring of traits. A front end that is still loading the
+    viewer's code gets state later, while it would lose a message, and a kernel that is busy with a
+    cell could not send the message again. Each batch is numbered; a front end that has missed some,
+    or was opened again, asks for them by number.
 
     It is also a reader: `RLM(logger=viewer)` shows the newest run of that object.
 
@@ -62,19 +62,19 @@ class TrajectoryViewer(anywidget.AnyWidget):
     _compared = t.Bool(default_value=False).tag(sync=True)
 
     def __init__(self, source: Any = None, *, compare_with: Any = None, **traits: Any) -> None:
-        """Take what is to be shown; nothing travels before it is displayed or goes on.
+        """Set what is shown; nothing is sent before the widget is displayed or the run goes on.
 
         Args:
             source: A trajectory, a run, a completion, an error with a trajectory, or the path of
                 a saved trajectory. Without one it shows the runs that it reads.
-            compare_with: A second one, to be shown beside it, turn by turn.
-            traits: `height`, in pixels, and what every widget takes.
+            compare_with: A second source, shown next to the first, turn by turn.
+            traits: `height`, in pixels, and the traits that every widget has.
 
         Raises:
             ArgumentError: There is no trajectory in the source.
             TrajectoryError: The file is no trajectory.
         """
-        # First, because `close` is called in any case.
+        # This comes first because ipywidgets calls `close` even when the rest fails.
         self._sender = BatchSender(self._next_batch, self._put)
         self._reads = source is None
         self._feeds = [Feed(Trajectory() if source is None else trajectory_of(source))]
@@ -95,23 +95,23 @@ class TrajectoryViewer(anywidget.AnyWidget):
 
     @property
     def trajectory(self) -> Trajectory:
-        """What it shows."""
+        """The trajectory that it shows."""
         return self._feeds[0].trajectory
 
     def on_tree(self, tree: Trajectory) -> None:
-        """Use the delivery's tree of a run that begins.
+        """Use the tree that the `RLM` folds for a run that begins.
 
         Args:
-            tree: It grows with the run.
+            tree: The run's record, which grows with the run.
         """
         if self._reads:
             self._feeds[0].share(tree)
 
     def on_event(self, event: Event) -> None:
-        """Take one event of a run that goes on, as a reader.
+        """Show one more event of a run (the reader's interface).
 
         Args:
-            event: What happened.
+            event: Of the run that the viewer shows.
         """
         if self._reads:
             self._feeds[0].fold(event)
@@ -120,10 +120,10 @@ class TrajectoryViewer(anywidget.AnyWidget):
         self._sender.wake()
 
     def close(self) -> None:
-        """Take it off the page and stop sending.
+        """Remove it from the page and stop sending.
 
-        What runs notebooks without a page (nbclient) keeps the last state of every widget that
-        ever was in the notebook's metadata, so little is left of this one.
+        nbclient saves the last state of every widget, even of a closed one, in the notebook's
+        metadata, so `close` empties the large traits first.
         """
         self._sender.close()
         if self.comm is not None:
@@ -146,7 +146,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
         """Return the run's state in a few words."""
         root = self.trajectory.root
         if root is None:
-            return "An RLM run that has not begun"
+            return "An RLM run that has not started"
         status = root.finished.status if root.finished else "running"
         return f"RLM run, {status}: {len(root.turns)} turns"
 
@@ -157,7 +157,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
         setattr(self, f"_slot_{next(self._numbers) % _SLOTS}", batch)
 
     def _heard(self, _: Any, content: Any, __: Any) -> None:
-        """Do what a front end asks for; ignore what makes no sense."""
+        """Answer a front end's request; ignore a malformed one."""
         if not isinstance(content, dict):
             return
         match content.get("kind"):
@@ -201,16 +201,7 @@ class TrajectoryViewer(anywidget.AnyWidget):
 
 
 def trajectory_of(source: Any) -> Trajectory:
-    """Return what a source holds.
-
-    Args:
-        source: A `Trajectory`, a path to a file that `save` wrote, or anything with a
-            `trajectory`: a run, a completion, an error.
-
-    Raises:
-        ArgumentError: It is none of these.
-        TrajectoryError: The file is no trajectory.
-    """
+    """Return a trajectory itself, the `trajectory` of a run, completion or error, or a file's."""
     if isinstance(source, Trajectory):
         return source
     if isinstance(source, str | Path):

@@ -5,8 +5,8 @@ The hash covers the canonical bytes, which are the bytes that travel to the kern
 was read from; the bytes themselves; Python's own ASCII JSON text for JSON values; a pickle for
 anything else, which another version of its library may write differently.
 
-A value is hashed once, by the first thread that asks. That happens beside the writing for the
-kernel: hashing the chunks as they are written made the kernel wait, and kept long texts in memory.
+A value is hashed once, by the first thread that asks, separately from the writing for the kernel:
+hashing the chunks as they are written made the kernel wait, and kept long texts in memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rlm_kernel.context.value import ContextValue, Form
 
 _WAIT_SECONDS = 0.05
-"""How often a thread that waits for another's hash asks whether it should go on."""
+"""How often a thread that waits for another thread's hash calls `go_on`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +30,7 @@ class ContextHash:
     """What identifies a context.
 
     Attributes:
-        form: How it travels: `text`, `bytes`, `json` or `pickle`.
+        form: How the context travels: `text`, `bytes`, `json` or `pickle`.
         bytes: The number of canonical bytes.
         sha256: Their hash, in hexadecimal.
     """
@@ -46,16 +46,12 @@ def hash_context(
     *,
     go_on: Callable[[], bool] = lambda: True,
 ) -> ContextHash:
-    """Return a value's hash; take it piece by piece when no thread has done so yet.
+    """Return a value's hash, computed chunk by chunk unless a thread has done so already.
 
     Args:
         value: The value, as it travels.
         file: Also gets the bytes; None only hashes.
-        go_on: Asked again and again.
-
-    Raises:
-        CancelledError: `go_on` returned False.
-        OSError: `file` cannot be written to.
+        go_on: Called between chunks; False raises `CancelledError`.
     """
     memo = value.memo
     with memo.changed:
@@ -74,7 +70,7 @@ def hash_context(
     elif file is not None:
         value.write(file)
     found: ContextHash | None = memo.found
-    # None: another thread is at it, or has failed
+    # None: another thread is hashing, or its hashing failed
     return hash_context(value, go_on=go_on) if found is None else found
 
 

@@ -17,8 +17,8 @@ def load(path: str, form: str) -> Any:
         form: ``"text"``, ``"bytes"``, ``"json"`` or ``"pickle"``.
 
     Raises:
-        ValueError: The form is none of these.
-        Exception: Whatever unpickling raises, such as `ModuleNotFoundError`.
+        ValueError: The form is unknown.
+        Exception: What unpickling raises, such as `ModuleNotFoundError`.
     """
     file = Path(path)
     if form == "text":
@@ -40,7 +40,7 @@ def load(path: str, form: str) -> Any:
 
 
 def loads(data: bytes, form: str) -> Any:
-    """Return the value that a placed file's bytes stand for: text, bytes or JSON."""
+    """Return the value of a placed file's bytes: text, bytes or JSON."""
     if form == "bytes":
         return data
     text = data.decode("utf-8", "surrogatepass")

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 NAMES = 20
-"""Names of files or columns that a description lists."""
+"""Names of files or columns that a description lists at most."""
 
 NAME_LENGTH = 40
-"""Characters of such a name."""
+"""Characters that are shown of such a name."""
 
 _MARK = "\ufeff"
-"""The byte order mark, which some editors put before UTF-8 text."""
+"""The byte order mark that some editors put before UTF-8 text."""
 
 _LEFT_OUT_FOLDERS = frozenset(
     {".git", ".hg", ".svn", "__pycache__", "node_modules", ".venv", ".tox", ".mypy_cache"}
@@ -27,10 +27,10 @@ _LEFT_OUT_FOLDERS = frozenset(
 
 
 def read_path(path: Path) -> tuple[Any, str]:
-    """Return the context that a path stands for, and a remark on it.
+    """Return a path's context, and a remark on it for descriptions.
 
-    A file is its text, or its bytes when it is not UTF-8; a folder is a dictionary of relative
-    path to text, without version control, caches and what is not text.
+    A file gives its text, or its bytes when it is not UTF-8. A folder gives a dictionary of
+    relative path to text, without version control, caches and files that are not text.
 
     Raises:
         ContextError: There is no such file or folder, or it cannot be read.
@@ -48,22 +48,22 @@ def form_of(about: Mapping[str, Any]) -> str:
     """Return how a recorded run's context travelled; ``""`` when its log does not say.
 
     Args:
-        about: What the log says of it: `form`; a run that was killed early has its `type` only.
+        about: The log's description of the context: `form`, or only `type` of an early killed run.
     """
     by_type = {"str": "text", "bytes": "bytes", "list": "json", "dict": "json"}
     return str(about.get("form") or by_type.get(str(about.get("type")), ""))
 
 
 def readings(path: Path, form: str) -> Iterator[Any]:
-    """Yield the contexts that a path may have stood for in a recorded run, likely ones first.
+    """Yield the contexts that a recorded run may have had from a path, the likely ones first.
 
     Only the hash tells which it was: text may have been read with its line ends and its byte order
     mark, as `read_path` does, or without them, as `open(path).read()` does.
 
     Args:
         path: A file, or a folder.
-        form: How the recorded context travelled: ``"text"``, ``"bytes"`` or ``"json"``. A file
-            that is no such thing, and any of another form, is what `read_path` says.
+        form: How the recorded context travelled: ``"text"``, ``"bytes"`` or ``"json"``. For any
+            other form, and for a file that does not have this form, `read_path` decides.
 
     Raises:
         ContextError: There is no such file or folder, or it cannot be read.
@@ -82,15 +82,15 @@ def readings(path: Path, form: str) -> Iterator[Any]:
         return
     yield value
     if form == "text":
-        yield from _read_otherwise(value)
+        yield from _without_line_ends_or_mark(value)
 
 
-def _read_otherwise(text: str) -> Iterator[str]:
+def _without_line_ends_or_mark(text: str) -> Iterator[str]:
     if "\r" in text:
         yield text.replace("\r\n", "\n").replace("\r", "\n")
     if text.startswith(_MARK):
         yield text[1:]
-        yield from _read_otherwise(text[1:])
+        yield from _without_line_ends_or_mark(text[1:])
 
 
 def _content(path: Path) -> bytes | None:
@@ -118,8 +118,8 @@ def _read_folder(folder: Path) -> tuple[dict[str, str], str]:
             path = here / name
             relative = path.relative_to(folder).as_posix()
             try:
-                if not path.is_file():  # A socket or a pipe would block us for ever.
-                    raise OSError  # noqa: TRY301 - it is left out like any unreadable file
+                if not path.is_file():  # a socket or a pipe would block us for ever
+                    raise OSError  # noqa: TRY301 - left out like any unreadable file
                 texts[relative] = path.read_bytes().decode()
             except (UnicodeDecodeError, OSError):
                 left_out.append(relative)
@@ -131,7 +131,7 @@ def _read_folder(folder: Path) -> tuple[dict[str, str], str]:
 
 
 def quoted(name: Any) -> str:
-    """Return a name from the context as data: quoted, and cut when it is long."""
+    """Return a name from the context, quoted as data and cut when it is long."""
     if not isinstance(name, str):
         return cut(repr(name))
     return repr(name) if len(name) <= NAME_LENGTH else f"{name[:NAME_LENGTH]!r}..."

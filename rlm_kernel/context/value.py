@@ -1,4 +1,4 @@
-"""How a value travels into a kernel: as text, bytes or JSON when it can, else as a pickle."""
+"""How a value travels into a kernel: as text, bytes or JSON where possible, else as a pickle."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Form = Literal["text", "bytes", "json", "pickle"]
 CHUNK_CHARACTERS = 1_000_000
 """Characters that are encoded at a time: the host never holds a second copy of a long text.
 
-Small enough that the allocator reuses the same memory for each: at four times this the encoding of
-1 GB took five times as long, all of it spent on fresh pages.
+Small enough that the allocator reuses the same memory for each chunk: with four times this size,
+encoding 1 GB took five times as long, all of it spent on fresh pages.
 """
 
 _MAX_JSON_DEPTH = 200
@@ -29,10 +29,10 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class HashMemo:
-    """The SHA-256 of one value, once a thread has taken it (see `rlm_kernel.context.hash`).
+    """The SHA-256 of one value, once a thread has computed it (see `rlm_kernel.context.hash`).
 
     Attributes:
-        changed: Guards the rest; notified of changes.
+        changed: Guards the other two; notified when they change.
         taking: Whether a thread is hashing the value.
         found: The hash (`ContextHash`), or None.
     """
@@ -45,14 +45,14 @@ class HashMemo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ContextValue:
-    """A value on its way into a kernel: what is written and hashed is the value as it was.
+    """A value on its way into a kernel, as it was when this was made.
 
     Attributes:
-        form: How it is written.
-        value: The value itself; of the form ``"pickle"``: its pickle.
+        form: How the value is written.
+        value: The value itself; with the form ``"pickle"``: its pickle.
         type_name: The value's type, for messages.
-        json_text: Of the form ``"json"``: the JSON text, in pieces.
-        memo: Its hash, as soon as that is known.
+        json_text: With the form ``"json"``: the JSON text, in chunks.
+        memo: The value's hash, as soon as it is known.
     """
 
     form: Form
@@ -62,7 +62,7 @@ class ContextValue:
     memo: HashMemo = field(default_factory=HashMemo, repr=False, compare=False)
 
     def chunks(self) -> Iterator[bytes | memoryview]:
-        """Yield what is written, as a kernel's `rlm_kernel.context.load.load` reads it."""
+        """Yield the bytes that `rlm_kernel.context.load.load` reads in the kernel."""
         if self.form == "text":
             for start in range(0, len(self.value), CHUNK_CHARACTERS):
                 text = self.value[start : start + CHUNK_CHARACTERS]
@@ -85,7 +85,7 @@ class PlacedContext:
 
     Attributes:
         path: The file, as a kernel sees it.
-        form: How it is written.
+        form: How the value is written.
         type_name: The value's type, for messages.
         bytes: The file's size.
     """
@@ -97,7 +97,7 @@ class PlacedContext:
 
 
 def _json_chunks(value: Any) -> Iterator[bytes]:
-    """Yield a JSON value's text item by item, at the C encoder's speed, in chunks of some size.
+    """Yield a JSON value's text in chunks, encoded item by item at the C encoder's speed.
 
     `ensure_ascii` (the default) keeps lone surrogates.
     """
@@ -124,8 +124,8 @@ def _json_chunks(value: Any) -> Iterator[bytes]:
 def context_value(value: Any) -> ContextValue:
     """Decide how a value travels, and serialise it.
 
-    Text, bytes and JSON values travel as they are, the rest as a pickle (protocol 5). A value that
-    JSON would change (tuples, sets, keys that are not text) is pickled, so that it arrives intact.
+    Text, bytes and JSON values travel as they are, all others as a pickle (protocol 5). A value
+    that JSON would change (tuples, sets, keys that are not text) is pickled, to arrive intact.
 
     Raises:
         ContextError: The value cannot be pickled.
@@ -149,9 +149,9 @@ def context_value(value: Any) -> ContextValue:
 
 
 def _is_json(value: Any, seen: set[int], depth: int = 0) -> bool:
-    """Tell whether JSON brings a value back exactly as it is.
+    """Return whether JSON restores a value exactly.
 
-    `seen` holds the containers met so far: one that is met twice is shared, which JSON cannot say.
+    `seen` holds the ids of the containers so far: JSON cannot express one that is shared.
     """
     kind = type(value)
     if kind is str:

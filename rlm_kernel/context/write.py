@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def write_context(value: ContextValue, path: Path) -> PlacedContext:
-    """Write a value to a file of this machine, readable by this user only.
+    """Write a value to a new file that only this user can read.
 
     Raises:
         ContextError: The file system refuses (a full disk, say).

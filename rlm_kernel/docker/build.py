@@ -1,8 +1,8 @@
 """The program that runs inside a container to make a kernel's image of it; standard library only.
 
-It makes a virtual environment that sees the image's own packages and installs the kernel's into
-it, so that nothing that the image has is changed. What it is to do lies in a file beside it, which
-it deletes: the address of a package index may hold a password, and an image is for others to see.
+It makes a virtual environment that sees the image's packages and installs the kernel's packages
+into it, so that nothing of the image changes. Its job is in a file next to it, which it deletes:
+the address of a package index may hold a password, and others can see an image.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ def _environment() -> list[str] | None:
     venv = [sys.executable, "-m", "venv", "--system-site-packages"]
     pip = [f"{HOME}/bin/python", "-m", "pip"]
     if subprocess.run([*venv, HOME], check=False).returncode:
-        # Debian's Python has no ensurepip; one with pip can do without
+        # Debian's Python has no ensurepip, but the image's pip can install into the environment
         pip = [sys.executable, "-m", "pip", "--python", f"{HOME}/bin/python"]
         for command in ([*pip[:3], "--version"], [*venv, "--clear", "--without-pip", HOME]):
             if subprocess.run(command, check=False).returncode:
                 return None
     if sys.prefix != sys.base_prefix:
-        # The image's own Python is a virtual environment: ours is to see its packages as well
+        # The image's Python is itself in a virtual environment: ours has to see its packages too
         import site
 
         version = f"python{sys.version_info[0]}.{sys.version_info[1]}"

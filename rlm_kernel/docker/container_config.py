@@ -1,4 +1,4 @@
-"""The engine's request for a container: locked down, except for what options relax."""
+"""The request that creates a container: locked down, except for what the options relax."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from rlm_kernel.docker.options import DockerOptions
 
 LABEL = "org.rlm-kernel"
-"""On everything that we make; its value says what it is."""
+"""The label of everything that we make; its value says what it is."""
 
 _CPU_PERIOD = 100_000
-"""Microseconds in which a container may use its share of the processors."""
+"""Microseconds of one scheduling period of a container's processors."""
 
 SCRATCH = "/tmp"  # noqa: S108 - the container's own
 
@@ -33,7 +33,7 @@ def container_config(image: str, python: str, options: DockerOptions) -> dict[st
         "Env": [f"HOME={SCRATCH}", "PYTHONDONTWRITEBYTECODE=1"],
         "Tty": False,
         "OpenStdin": True,
-        "StdinOnce": True,  # our death closes its stdin, and that ends it
+        "StdinOnce": True,  # our end closes its stdin, which ends it
         "AttachStdin": True,
         "AttachStdout": True,
         "AttachStderr": True,
@@ -44,7 +44,7 @@ def container_config(image: str, python: str, options: DockerOptions) -> dict[st
 
 
 def labels(what: str) -> dict[str, str]:
-    """Return the labels for something that this process makes."""
+    """Return the labels of something that this process makes on an engine."""
     return {
         LABEL: what,
         f"{LABEL}.run": secrets.token_hex(8),
@@ -57,7 +57,7 @@ def _host_config(options: DockerOptions) -> dict[str, Any]:
     host: dict[str, Any] = {
         "NetworkMode": options.network,
         "ReadonlyRootfs": True,
-        # Programs that a cell writes there may run: it can run anything anyhow
+        # Programs that a cell writes there may run: a cell can run anything anyway
         "Tmpfs": {SCRATCH: "rw,exec,nosuid,nodev,mode=1777"},
         "CapDrop": ["ALL"],
         "SecurityOpt": ["no-new-privileges"],
@@ -71,7 +71,7 @@ def _host_config(options: DockerOptions) -> dict[str, Any]:
         "LogConfig": {"Type": "none", "Config": {}},
     }
     if options.cpus is not None:
-        # As time, not as `NanoCpus`: an engine with fewer processors would refuse those
+        # As time, not as `NanoCpus`, which an engine with fewer processors would refuse
         host["CpuPeriod"] = _CPU_PERIOD
         host["CpuQuota"] = int(options.cpus * _CPU_PERIOD)
     if options.gpus is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import http
 import os
 import socket
 from pathlib import Path
@@ -14,23 +15,22 @@ from rlm_kernel.docker.stream import EngineAddress
 from rlm_kernel.errors import SandboxError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator
 
-_TIMEOUT = 60
+TIMEOUT = 60
 """Seconds that the engine has for one request."""
 
 
-def engine_address(environment: Mapping[str, str] = os.environ) -> EngineAddress:
-    """Return the engine that the docker command would use (`DOCKER_HOST` and its kin)."""
-    url = environment.get("DOCKER_HOST") or _default_url()
-    tls = bool(environment.get("DOCKER_TLS_VERIFY") or environment.get("DOCKER_TLS"))
-    certificates = environment.get("DOCKER_CERT_PATH") or (
-        str(Path("~/.docker").expanduser()) if tls else None
-    )
+def engine_address() -> EngineAddress:
+    """Return the engine that the docker command would use (`DOCKER_HOST` and related variables)."""
+    url = os.environ.get("DOCKER_HOST") or _default_url()
+    verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
+    tls = verify or bool(os.environ.get("DOCKER_TLS"))
+    certificates = os.environ.get("DOCKER_CERT_PATH") or str(Path("~/.docker").expanduser())
     return EngineAddress(
         url=url,
         tls=tls and url.startswith("tcp"),
-        verify=bool(environment.get("DOCKER_TLS_VERIFY")) or not tls,
+        verify=verify or not tls,
         certificates=certificates if tls else None,
     )
 
@@ -54,14 +54,12 @@ def engine(address: EngineAddress) -> Any:
         raise SandboxError(
             "The package docker is missing: pip install 'rlm-kernel[docker]'."
         ) from None
-    try:
+    with explaining(address):
         check_socket(address)
         oldest = docker.constants.MINIMUM_DOCKER_API_VERSION
         with contextlib.closing(_client(address, oldest)) as first:
             version = first.version(api_version=False)["ApiVersion"]
         return _client(address, version)
-    except Exception as error:
-        raise explained(error, address) from error
 
 
 def _client(address: EngineAddress, version: str) -> Any:
@@ -71,7 +69,7 @@ def _client(address: EngineAddress, version: str) -> Any:
     if address.url.startswith("ssh:"):
         from rlm_kernel.docker.ssh import ssh_adapter
 
-        client = docker.APIClient("http://docker:80", version=version, timeout=_TIMEOUT)
+        client = docker.APIClient("http://docker:80", version=version, timeout=TIMEOUT)
         client.mount("http://", ssh_adapter(address.url))
     else:
         tls: Any = False
@@ -82,26 +80,35 @@ def _client(address: EngineAddress, version: str) -> Any:
                 ca_cert=str(folder / "ca.pem") if address.verify else None,
                 verify=address.verify,
             )
-        client = docker.APIClient(address.url, version=version, tls=tls, timeout=_TIMEOUT)
-    # REQUESTS_CA_BUNDLE would take the place of the engine's own CA
+        client = docker.APIClient(address.url, version=version, tls=tls, timeout=TIMEOUT)
+    # REQUESTS_CA_BUNDLE would replace the engine's own CA
     client.trust_env = False
     return client
 
 
 def check_socket(address: EngineAddress) -> None:
-    """Raise the operating system's error about the engine's socket; the SDK's says less."""
+    """Raise the operating system's error about the engine's socket: the SDK's says less."""
     parts = urlsplit(address.url)
     if parts.scheme == "unix":
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.connect(parts.path)
 
 
+@contextlib.contextmanager
+def explaining(address: EngineAddress) -> Iterator[None]:
+    """Raise errors of the block as `explained`; a `SandboxError` passes unchanged."""
+    try:
+        yield
+    except SandboxError:
+        raise
+    except Exception as error:
+        raise explained(error, address) from error
+
+
 def explained(error: BaseException, address: EngineAddress) -> SandboxError:
-    """Return an error that says what to do about one of the SDK or of the connection."""
+    """Return an error that says what to do about an error of the SDK or of the connection."""
     text = f"{error}"
     low = text.lower()
-    if isinstance(error, SandboxError):
-        return error
     denied = isinstance(error, PermissionError) or "permission denied" in low
     if denied and "unix:" in address.url:
         return SandboxError(
@@ -113,7 +120,7 @@ def explained(error: BaseException, address: EngineAddress) -> SandboxError:
             f"The Docker engine is out of disk space ({_short(text)}). Free some: `rlm kernel "
             "prune` removes what we left, `docker system prune` what nothing uses."
         )
-    status = getattr(getattr(error, "response", None), "status_code", None)
+    status = _status(error)
     if denied and status is None and address.tls:
         return SandboxError(
             f"This user may not read what the Docker engine at {address.url} needs "
@@ -130,13 +137,18 @@ def explained(error: BaseException, address: EngineAddress) -> SandboxError:
 
 
 def is_missing(error: BaseException) -> bool:
-    """Tell whether the engine says that something does not exist."""
-    return getattr(getattr(error, "response", None), "status_code", None) == 404  # noqa: PLR2004
+    """Return whether the engine says that something does not exist."""
+    return _status(error) == http.HTTPStatus.NOT_FOUND
 
 
 def is_removed(error: BaseException) -> bool:
-    """Tell whether a container that we remove is gone, or about to be."""
+    """Return whether a container that we remove is gone, or about to be."""
     return is_missing(error) or "already in progress" in str(error)
+
+
+def _status(error: BaseException) -> int | None:
+    """Return the HTTP status of an engine's refusal; None for other errors."""
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def _short(text: str) -> str:

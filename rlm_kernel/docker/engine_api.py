@@ -1,8 +1,8 @@
-"""The few requests that start a container, without the SDK: importing that takes too long.
+"""The few requests that start a container, without the SDK, whose import takes too long.
 
-Measured on the way from `RLM()` to the first answer: the SDK costs 0.2 s of CPU time, even when a
-thread imports it meanwhile. The methods have the names and results of the SDK's `APIClient` (Docker
-Engine API, in the version that the engine speaks). Everything else is done by the SDK.
+Measured from `RLM()` to the first answer: the SDK costs 0.2 s of CPU time, even when a thread
+imports it meanwhile. The methods have the names and results of the SDK's `APIClient` (Docker Engine
+API, in the version that the engine speaks). The SDK does everything else.
 """
 
 from __future__ import annotations
@@ -14,22 +14,16 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from rlm_kernel.docker.ssh import SSHTunnel
+from rlm_kernel.docker.engine import TIMEOUT
+from rlm_kernel.docker.ssh import SSHConnection
 from rlm_kernel.docker.stream import port_of, tls_context, unknown_address, uses_tls
 
 if TYPE_CHECKING:
     from rlm_kernel.docker.stream import EngineAddress
 
-_TIMEOUT = 60
-
 
 class EngineRefusalError(Exception):
-    """An engine refused a request.
-
-    Attributes:
-        explanation: The engine's words.
-        response: Its `status_code`, as the SDK's errors have it.
-    """
+    """An engine refused a request; `explanation` and `response` are as in the SDK's errors."""
 
     def __init__(self, status: int, explanation: str) -> None:
         super().__init__(f"{status}: {explanation}")
@@ -38,14 +32,14 @@ class EngineRefusalError(Exception):
 
 
 class EngineRequests:
-    """Asks an engine over one connection, one thread at a time; close it to free that.
+    """Sends an engine requests over one connection, from one thread at a time.
 
     Raises:
         SandboxError: The address is of an unknown kind.
         OSError: The certificates cannot be read.
     """
 
-    def __init__(self, address: EngineAddress, timeout: float = _TIMEOUT) -> None:
+    def __init__(self, address: EngineAddress, timeout: float = TIMEOUT) -> None:
         self._connection = _connection(address, timeout)
 
     def version(self) -> dict[str, Any]:
@@ -59,7 +53,7 @@ class EngineRequests:
         return about
 
     def create_container_from_config(self, config: dict[str, Any]) -> dict[str, Any]:
-        """Create a container; its id is in the answer."""
+        """Create a container, and return its `Id`."""
         created: dict[str, Any] = self._ask("POST", "/containers/create", config)
         return created
 
@@ -105,7 +99,9 @@ def _connection(address: EngineAddress, timeout: float) -> http.client.HTTPConne
     if parts.scheme in ("unix", "http+unix"):
         return _UnixConnection(parts.path, timeout)
     if parts.scheme == "ssh":
-        return _SSHConnection(address.url, timeout)
+        connection = SSHConnection("docker", timeout=timeout)
+        connection.url = address.url
+        return connection
     if parts.scheme not in ("tcp", "http", "https"):
         raise unknown_address(address)
     host, port = parts.hostname or "", port_of(address)
@@ -124,21 +120,3 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
-
-
-class _SSHConnection(http.client.HTTPConnection):
-    _ssh: SSHTunnel | None = None
-
-    def __init__(self, url: str, timeout: float) -> None:
-        super().__init__("docker", timeout=timeout)
-        self._url = url
-
-    def connect(self) -> None:
-        self._ssh = SSHTunnel(self._url, self.timeout)
-        self.sock = self._ssh.socket
-
-    def close(self) -> None:
-        super().close()
-        tunnel, self._ssh = self._ssh, None
-        if tunnel is not None:
-            tunnel.close()

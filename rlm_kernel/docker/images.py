@@ -1,7 +1,7 @@
-"""Finds the image a kernel runs in: the one asked for, or one made of it once and kept.
+"""Finds the image a kernel runs in: the requested one, or one made from it once and kept.
 
-An image with a fitting Python and ipykernel is used as it is. Of any other an image is made, tagged
-by all that goes into it.
+An image with a supported Python and ipykernel is used as it is. From any other we make an image,
+whose tag is a hash of all that goes into it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.docker.engine import explained, is_missing
+from rlm_kernel.docker.engine import explaining, is_missing
 from rlm_kernel.docker.job_containers import JobContainers
 from rlm_kernel.docker.make_image import PYTHON_LABEL, make_image, tag_of
 from rlm_kernel.docker.probe import has_kernel, known, probed
@@ -28,19 +28,14 @@ _building = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelImage:
-    """An image that a kernel can run in.
-
-    Attributes:
-        name: Its id or tag.
-        python: The interpreter in it.
-    """
+    """An image that a kernel can run in: its id or tag, and its Python interpreter."""
 
     name: str
     python: str
 
 
 def say(text: str) -> None:
-    """Show a line of progress to whoever waits: making an image takes a minute."""
+    """Show the user a line of progress: making an image takes a minute."""
     sys.stderr.write(f"rlm: {text}\n")
     sys.stderr.flush()
 
@@ -57,7 +52,7 @@ class Images:
         self._jobs = JobContainers(client)
 
     def find(self, options: DockerOptions) -> KernelImage | None:
-        """Return the image to use when that is known without pulling, probing or making one."""
+        """Return the image to use if it is known without pulling, probing or making one."""
         about = self._inspect(options.image)
         if about is None:
             return None
@@ -73,26 +68,20 @@ class Images:
         """Return the image to use; make it when there is none yet.
 
         Raises:
-            SandboxError: There is none and it cannot be made; the message says why.
+            SandboxError: It cannot be made; the message says why.
         """
-        try:
-            about = self._inspect(options.image)
-            if about is None:
-                about = self._pull(options.image)
+        with explaining(self._address):
+            about = self._inspect(options.image) or self._pull(options.image)
             with _building:  # two trees that start together make it once
                 self._jobs.check()
                 return self._ready(about, options) or self._made(about, options)
-        except SandboxError:
-            raise
-        except Exception as error:
-            raise explained(error, self._address) from error
 
     def stop(self) -> None:
-        """End what `resolve` does on another thread; no container of it stays."""
+        """End what `resolve` does on another thread, and remove its container."""
         self._jobs.stop()
 
     def _ready(self, about: dict[str, Any], options: DockerOptions) -> KernelImage | None:
-        """Return an image that is a kernel's own, or that has been made of this one."""
+        """Return this image if we made it, or the image that we made from it, if any."""
         labels = about["Config"].get("Labels") or {}
         if PYTHON_LABEL in labels and not options.packages:
             return KernelImage(name=about["Id"], python=labels[PYTHON_LABEL])

@@ -1,4 +1,4 @@
-"""Containers that do one job for an image, a probe or a build, and that a stop removes."""
+"""Containers that do one job for an image: a probe or a build."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class JobContainers:
-    """Runs one job container at a time, on a thread; another thread may stop it."""
+    """Runs one job container at a time, on a thread; another thread may stop and remove it."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -22,7 +22,7 @@ class JobContainers:
         self._container: str | None = None
 
     def stop(self) -> None:
-        """Remove the container that runs, and let no other start."""
+        """Remove the running container, and let no other start."""
         self._stopped.set()
         if (container := self._container) is not None:
             with contextlib.suppress(Exception):  # `created` tries again
@@ -35,7 +35,7 @@ class JobContainers:
 
     @contextlib.contextmanager
     def created(self, image: str, **config: Any) -> Iterator[str]:
-        """Create a container for the caller to start; it is removed afterwards, or by a stop."""
+        """Create a container for the caller to start; remove it afterwards."""
         container: str
         container = self._client.create_container(image, use_config_proxy=False, **config)["Id"]
         self._container = container

@@ -1,4 +1,4 @@
-"""Makes a kernel's image of another: pip installs a kernel's pinned requirements into it, once."""
+"""Makes a kernel's image from another: pip installs the pinned requirements into it, once."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 REPOSITORY = "rlm-kernel"
 PYTHON_LABEL = f"{LABEL}.python"
-"""The label that names an image's interpreter for kernels."""
+"""The label with the path of an image's interpreter for kernels."""
 
 _BUILD_SECONDS = 1800
 
 
 def tag_of(image_id: str, options: DockerOptions) -> str:
-    """Return the tag of the image that is made of another: it names all that goes into it."""
+    """Return the tag of the image made from another: a hash of all that goes into it."""
     program = Path(build.__file__).read_text()
     parts = json.dumps([image_id, list(PINS), sorted(options.packages), program])
     return f"{REPOSITORY}:{hashlib.sha256(parts.encode()).hexdigest()[:16]}"
@@ -43,7 +43,7 @@ def make_image(
     python: str,
     progress: Callable[[str], None],
 ) -> str:
-    """Make an image and return the interpreter in it; `tag_of` is its name.
+    """Make the image `tag_of(...)` and return the interpreter in it.
 
     Raises:
         SandboxError: It cannot be made; the message says why.
@@ -82,7 +82,7 @@ def make_image(
 
 
 def _watch(client: Any, container: str, progress: Callable[[str], None]) -> list[str]:
-    """Show what pip says as it comes; return its lines."""
+    """Show pip's progress as it happens, and return all lines of its output."""
     lines: list[str] = []
     rest = ""
     for data in client.logs(container, stream=True, follow=True):

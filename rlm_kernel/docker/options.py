@@ -1,4 +1,4 @@
-"""How a container is started: secure by default, each relaxation asked for by its name."""
+"""The options of a container: secure by default, and each relaxation has a name."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ NOBODY = "65534:65534"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerOptions:
-    """What the environment `docker` takes (`environment_kwargs`).
+    """The `environment_kwargs` of the environment `docker`.
 
     By default a container has no network, a read-only root with scratch space in memory, no
     capabilities, no way to new privileges, an unprivileged user, nothing of the host's environment
     or files, and limits on processes, memory and CPU.
 
     Attributes:
-        image: The image; it needs Python >= 3.11. Without ipykernel an image made of it is used.
-        packages: What pip is to install besides; into an image made once for them.
+        image: The image; it needs Python >= 3.11. If it has no ipykernel, we use an image made
+            from it.
+        packages: Packages that pip also installs, into an image made once for them.
         build_network: The network in which that image is made.
-        pip_index_url: Where pip finds packages; None for its own default.
+        pip_index_url: The package index that pip uses; None for pip's default.
         network: The kernels' network mode, such as ``"bridge"``.
         mem_limit: Memory of the whole container, contexts and scratch files included.
         cpus: How many of the engine's processors it may use at once; None for all.
@@ -34,7 +35,7 @@ class DockerOptions:
         user: The user, `uid:gid`.
         workdir: The folder in which cells start; each kernel's own by default.
         shm_size: Size of `/dev/shm`.
-        reuse: Keep a cleaned container for the next run instead of starting one.
+        reuse: Keep a cleaned container for the next run, which need not start one.
     """
 
     image: str = IMAGE
@@ -54,11 +55,11 @@ class DockerOptions:
 
 
 DOCKER_KWARGS = tuple(DockerOptions.__dataclass_fields__)
-"""The names that `environment_kwargs` takes for a container."""
+"""The names of the `environment_kwargs` of `docker`."""
 
 
 def docker_options(kwargs: dict[str, Any]) -> DockerOptions:
-    """Check `environment_kwargs` and make options of them.
+    """Check `environment_kwargs` and return the options.
 
     Raises:
         TypeError: A value is of the wrong type.

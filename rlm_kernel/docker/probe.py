@@ -1,4 +1,4 @@
-"""Finds out whether an image has a fitting Python and ipykernel; each image is asked once."""
+"""Finds out whether an image has a supported Python and ipykernel; each image is probed once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ print(json.dumps(found))
 
 
 def known(image_id: str) -> dict[str, Any] | None:
-    """Return what an earlier probe found in an image, as `probed` does; None without one."""
+    """Return the result of an earlier probe, as `probed` does; None without one."""
     with contextlib.suppress(OSError, ValueError):
         found: dict[str, Any] = json.loads(_file(image_id).read_text())
         return found
@@ -37,10 +37,10 @@ def known(image_id: str) -> dict[str, Any] | None:
 
 
 def probed(jobs: JobContainers, client: Any, image_id: str, name: str) -> dict[str, Any]:
-    """Return what an image has: `python`, the interpreter, and `ipykernel`, its version or None.
+    """Return an image's `python`, the interpreter, and `ipykernel`, its version or None.
 
     Raises:
-        SandboxError: It has no Python, or one that is too old.
+        SandboxError: The image has no Python, or one that is too old.
     """
     found = known(image_id)
     if found is None:
@@ -55,7 +55,7 @@ def probed(jobs: JobContainers, client: Any, image_id: str, name: str) -> dict[s
 
 
 def has_kernel(found: dict[str, Any]) -> bool:
-    """Tell whether a probed image has an ipykernel that a kernel runs with."""
+    """Return whether a probed image has a supported ipykernel."""
     version = found["ipykernel"]
     if version is None:
         return False

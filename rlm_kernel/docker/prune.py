@@ -1,4 +1,4 @@
-"""Removes what crashed hosts left on a Docker engine; normally there is nothing."""
+"""Removes what crashed hosts left on a Docker engine: normally nothing."""
 
 from __future__ import annotations
 
@@ -8,26 +8,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.docker.container_config import LABEL
-from rlm_kernel.docker.engine import engine, explained, is_missing
+from rlm_kernel.docker.engine import engine, explaining, is_missing
 from rlm_kernel.docker.make_image import REPOSITORY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rlm_kernel.docker.stream import EngineAddress
 
 _MADE_OF = f"{LABEL}.made-of"
 
 YOUNG_SECONDS = 60
-"""A container that has not started yet may be about to."""
+"""A younger container that has not started yet may be about to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leftover:
-    """Something of ours on an engine.
-
-    Attributes:
-        id: Its id, as the engine shows it in lists.
-        what: A description of it.
-    """
+    """Something of ours on an engine: its id, as the engine lists it, and what it is."""
 
     id: str
     what: str
@@ -36,16 +33,14 @@ class Leftover:
 def left_containers(address: EngineAddress) -> list[Leftover]:
     """Return our containers that no host needs any more.
 
-    A running one has a host at its other end, or it would end by itself: it is left alone. The
-    others were made by a host that died before it started or removed them.
+    A running one has a live host, or it would end by itself: we leave it alone. The others were
+    made by a host that died before it started or removed them.
 
     Raises:
-        SandboxError: The engine cannot be asked.
+        SandboxError: The engine cannot be reached.
     """
-    try:
+    with explaining(address):
         found = engine(address).containers(all=True, filters={"label": LABEL})
-    except Exception as error:
-        raise explained(error, address) from error
     return [
         Leftover(id=entry["Id"][:12], what=_description(entry))
         for entry in found
@@ -57,12 +52,10 @@ def made_images(address: EngineAddress) -> list[Leftover]:
     """Return the images that we have made.
 
     Raises:
-        SandboxError: The engine cannot be asked.
+        SandboxError: The engine cannot be reached.
     """
-    try:
+    with explaining(address):
         found = engine(address).images(name=REPOSITORY, filters={"label": _MADE_OF})
-    except Exception as error:
-        raise explained(error, address) from error
     return [
         Leftover(
             id=tag,
@@ -74,33 +67,33 @@ def made_images(address: EngineAddress) -> list[Leftover]:
 
 
 def remove_containers(address: EngineAddress, left: list[Leftover]) -> None:
-    """Remove containers; one that is gone already is no error.
+    """Remove the containers that are not gone already.
 
     Raises:
         SandboxError: The engine refused.
     """
-    for one in left:
-        _ignoring_missing(
-            address, lambda one=one: engine(address).remove_container(one.id, force=True, v=True)
-        )
+    _remove(address, left, lambda one: engine(address).remove_container(one.id, force=True, v=True))
 
 
 def remove_images(address: EngineAddress, left: list[Leftover]) -> None:
-    """Remove images; one that is gone already is no error.
+    """Remove the images that are not gone already.
 
     Raises:
         SandboxError: The engine refused: a container may be using one.
     """
+    _remove(address, left, lambda one: engine(address).remove_image(one.id))
+
+
+def _remove(
+    address: EngineAddress, left: list[Leftover], remove: Callable[[Leftover], object]
+) -> None:
     for one in left:
-        _ignoring_missing(address, lambda one=one: engine(address).remove_image(one.id))
-
-
-def _ignoring_missing(address: EngineAddress, remove: Any) -> None:
-    try:
-        remove()
-    except Exception as error:
-        if not is_missing(error):
-            raise explained(error, address) from error
+        with explaining(address):
+            try:
+                remove(one)
+            except Exception as error:
+                if not is_missing(error):
+                    raise
 
 
 def _description(entry: dict[str, Any]) -> str:

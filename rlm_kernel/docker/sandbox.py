@@ -1,4 +1,4 @@
-"""The sandbox in a container: one for each tree, without network, mounts or ports."""
+"""The sandbox in a container: one for each tree, by default without network, mounts or ports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from rlm_kernel.docker.container_config import container_config
-from rlm_kernel.docker.engine import engine, engine_address, explained, is_removed
+from rlm_kernel.docker.engine import engine, engine_address, explaining, is_removed
 from rlm_kernel.docker.engine_api import EngineRequests
 from rlm_kernel.docker.images import Images
 from rlm_kernel.docker.stream import DockerStream, attach
@@ -42,27 +42,26 @@ class Container:
     """A container with a fork server in it (see `rlm_kernel.relay.machine.Machine`)."""
 
     def __init__(
-        self, client: Any, address: EngineAddress, container: str, stream: DockerStream
+        self, client: Any, container: str, stream: DockerStream, workdir: str | None
     ) -> None:
         self._client = client
-        self._address = address
         self._id = container
         self.stream = stream
-        self.workdir: str | None = None
+        self.workdir = workdir
 
     async def place(self, value: ContextValue, path: str) -> int | None:
-        """Return None: the stream is the fastest way."""
+        """Return None: no way is faster than the stream."""
         del value, path
         return None
 
     async def end(self, *, ended: bool) -> None:
-        """Kill the container unless it has ended; the engine removes it (`auto_remove`)."""
+        """Kill and remove the container; one that has ended the engine removes (`AutoRemove`)."""
         if not ended:
             await in_thread(_remove, self._client, self._id)
 
     async def exit_reason(self) -> str:
         """Return what the container wrote to stderr."""
-        await asyncio.sleep(0.05)  # for what is on its way
+        await asyncio.sleep(0.05)  # let what is under way arrive
         said = self.stream.stderr
         return f"The container said: {said[-1000:]}" if said else ""
 
@@ -79,7 +78,7 @@ async def _start(options: DockerOptions) -> Machine:
 
 
 async def _image(address: EngineAddress, options: DockerOptions) -> KernelImage:
-    """Return the image to use; pull and make it when needed. A cancel ends this at once."""
+    """Return the image to use, pulled and made when needed; a cancel ends this at once."""
     images = Images(await asyncio.to_thread(engine, address), address)
     try:
         return await asyncio.to_thread(images.resolve, options)
@@ -89,12 +88,12 @@ async def _image(address: EngineAddress, options: DockerOptions) -> KernelImage:
 
 
 async def _or_removed(start: Coroutine[Any, Any, Container | None]) -> Container | None:
-    """Await a start; when the caller is cancelled, remove the container that comes of it."""
+    """Await a start; when the caller is cancelled, remove the container that it makes."""
     starting = asyncio.ensure_future(start)
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        # The threads that ask the engine go on; the container that they make is ours to remove
+        # The threads that send requests go on; we have to remove the container that they make
         removing = asyncio.ensure_future(_remove_when_started(starting))
         await asyncio.wait([removing], timeout=_REMOVE_SECONDS)
         raise
@@ -112,13 +111,13 @@ async def _start_container(
     address: EngineAddress, options: DockerOptions, image: KernelImage | None = None
 ) -> Container | None:
     """Start a container; None when its image must be pulled, probed or made first."""
-    try:
+    with explaining(address):
         created = await asyncio.to_thread(_create, address, options, image)
         if created is None:
             return None
         client, container = created
         try:
-            # Before it starts: its first bytes would be lost
+            # Before it starts, or we would lose its first bytes
             stream = await attach(address, container)
             try:
                 await asyncio.to_thread(client.start, container)
@@ -128,20 +127,17 @@ async def _start_container(
         except BaseException:
             await in_thread(_remove, client, container)
             raise
-    except Exception as error:
-        raise explained(error, address) from error
-    _disconnect(client)  # it is rarely needed again, and reconnects then
-    machine = Container(client, address, container, stream)
-    machine.workdir = options.workdir
-    return machine
+    _disconnect(client)  # it is rarely needed again, and then reconnects
+    return Container(client, container, stream, options.workdir)
 
 
 def _create(
     address: EngineAddress, options: DockerOptions, image: KernelImage | None
 ) -> tuple[Any, str] | None:
-    """Create a container, unless its image is not known yet; only ssh loads the SDK.
+    """Create a container; None when its image is not known yet.
 
-    The SDK keeps its connection, and an ssh login takes longer than the SDK's import.
+    Only for ssh does this load the SDK, which keeps its connection: an ssh login takes longer than
+    the SDK's import.
     """
     client: Any = engine(address) if address.url.startswith("ssh:") else EngineRequests(address)
     try:
@@ -158,7 +154,7 @@ def _create(
 
 
 def _remove(client: Any, container: str) -> None:
-    """Kill and remove a container; one that is gone already is no error."""
+    """Kill and remove a container that is not gone already."""
     deadline = time.monotonic() + _REMOVE_SECONDS
     try:
         while time.monotonic() < deadline:

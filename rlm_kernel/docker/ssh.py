@@ -1,7 +1,8 @@
-"""The way to an engine behind ssh: `docker system dial-stdio` there, as the docker command goes."""
+"""Reaches an engine behind ssh as the docker command does: by `docker system dial-stdio` there."""
 
 from __future__ import annotations
 
+import http.client
 import socket
 import subprocess
 from typing import Any
@@ -11,7 +12,7 @@ _END_SECONDS = 2.0
 
 
 def ssh_command(url: str) -> list[str]:
-    """Return the command that connects its stdin and stdout to the engine on another machine."""
+    """Return the command whose stdin and stdout lead to the engine on another machine."""
     parts = urlsplit(url)
     command = ["ssh", "-T", "-o", "ConnectTimeout=30"]
     if parts.username:
@@ -22,13 +23,9 @@ def ssh_command(url: str) -> list[str]:
 
 
 class SSHTunnel:
-    """An ssh process and the socket that leads to the engine at its other end.
+    """An ssh process and the `socket` to the engine at its other end.
 
-    Raises:
-        OSError: There is no ssh program.
-
-    Attributes:
-        socket: Close it before this.
+    Close the socket first. Without an ssh program this raises `OSError`.
     """
 
     def __init__(self, url: str, timeout: float | None) -> None:
@@ -56,30 +53,39 @@ class SSHTunnel:
             self._process.wait()
 
 
-def ssh_adapter(url: str) -> Any:
+class SSHConnection(http.client.HTTPConnection):
+    """An HTTP connection to the engine at `url`, through an ssh process."""
+
+    url: str
+    _ssh: SSHTunnel | None = None
+
+    def connect(self) -> None:
+        """Start the ssh process."""
+        timeout = self.timeout if isinstance(self.timeout, int | float) else None
+        self._ssh = SSHTunnel(self.url, timeout)
+        self.sock = self._ssh.socket
+
+    def close(self) -> None:
+        """Close the connection and end the ssh process."""
+        super().close()
+        tunnel, self._ssh = self._ssh, None
+        if tunnel is not None:
+            tunnel.close()
+
+
+def ssh_adapter(address: str) -> Any:
     """Return a `requests` adapter that sends the SDK's requests through ssh.
 
-    The SDK's own needs paramiko even to run the ssh program.
+    The SDK's own adapter needs paramiko, even to run the ssh program.
     """
     import urllib3
     import urllib3.connection
     from requests.adapters import HTTPAdapter
 
-    class Connection(urllib3.connection.HTTPConnection):
-        """A connection whose other end is an ssh process's stdin and stdout."""
+    class Connection(SSHConnection, urllib3.connection.HTTPConnection):
+        """urllib3's connection, through ssh."""
 
-        _ssh: SSHTunnel | None = None
-
-        def connect(self) -> None:
-            timeout = self.timeout if isinstance(self.timeout, int | float) else None
-            self._ssh = SSHTunnel(url, timeout)
-            self.sock = self._ssh.socket
-
-        def close(self) -> None:
-            super().close()
-            tunnel, self._ssh = self._ssh, None
-            if tunnel is not None:
-                tunnel.close()
+        url = address
 
     class Pool(urllib3.HTTPConnectionPool):
         """Connections to the one engine."""

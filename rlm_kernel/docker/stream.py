@@ -1,9 +1,9 @@
 """A container's stdin and stdout as a byte stream, over any connection to the engine.
 
 One code path for unix sockets, tcp, TLS and ssh: a plain `POST .../attach` with `Connection:
-Upgrade` (Docker Engine API, "Attach to a container"). After the answer 101 the connection is the
-container's stdin one way, and the other way frames of an 8-byte header (`>BxxxL`: 1 stdout or 2
-stderr, length) and their bytes.
+Upgrade` (Docker Engine API, "Attach to a container"). After the answer 101 the connection carries
+the container's stdin in one direction. In the other it carries frames: an 8-byte header (`>BxxxL`:
+1 stdout or 2 stderr, length) and the bytes.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ _UPGRADE = "Host: docker\r\nConnection: Upgrade\r\nUpgrade: tcp\r\nContent-Lengt
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineAddress:
-    """Where a Docker engine is.
+    """The address of a Docker engine.
 
     Attributes:
-        url: As `DOCKER_HOST` has it.
-        tls: Whether it speaks TLS.
-        verify: Whether its certificate is to be checked.
+        url: As in `DOCKER_HOST`.
+        tls: Whether the engine speaks TLS.
+        verify: Whether to check its certificate.
         certificates: The folder of `ca.pem`, `cert.pem` and `key.pem`.
     """
 
@@ -51,7 +51,7 @@ class EngineAddress:
 
 
 class DockerStream:
-    """The stream to a container's fork server (see `rlm_kernel.relay.bytestream.ByteStream`)."""
+    """The stream to a container's fork server (see `rlm_kernel.relay.machine.ByteStream`)."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class DockerStream:
 
     @property
     def stderr(self) -> str:
-        """The last of what the container wrote to stderr."""
+        """The end of what the container wrote to stderr."""
         return self._stderr.decode("utf-8", "replace").strip()
 
     async def read(self) -> bytes:
@@ -98,7 +98,7 @@ class DockerStream:
             await self._end()
 
     def _demultiplex(self, data: bytes) -> bytes:
-        """Return the container's stdout among the connection's next bytes."""
+        """Return the container's stdout in the connection's next bytes."""
         self._buffer += data
         found: list[bytes] = []
         at = 0
@@ -122,11 +122,11 @@ class DockerStream:
 
 
 async def attach(address: EngineAddress, container: str) -> DockerStream:
-    """Attach to a container's stdin, stdout and stderr; do so before it starts.
+    """Attach to a container's stdin, stdout and stderr, before it starts.
 
     Raises:
         SandboxError: The engine refused.
-        OSError: It cannot be reached.
+        OSError: The engine cannot be reached.
     """
     reader, writer, end = await _connect(address)
     try:
@@ -182,7 +182,6 @@ def unknown_address(address: EngineAddress) -> SandboxError:
 async def _over_ssh(
     url: str,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, Callable[[], Awaitable[None]]]:
-    """Connect to an engine behind ssh."""
     process = await asyncio.create_subprocess_exec(
         *ssh_command(url),
         stdin=asyncio.subprocess.PIPE,
@@ -210,7 +209,7 @@ def _refused(answer: bytes) -> SandboxError:
 
 
 def uses_tls(address: EngineAddress) -> bool:
-    """Tell whether an engine behind tcp speaks TLS."""
+    """Return whether an engine behind tcp speaks TLS."""
     return address.tls or urlsplit(address.url).scheme == "https"
 
 
@@ -220,7 +219,7 @@ def port_of(address: EngineAddress) -> int:
 
 
 def tls_context(address: EngineAddress) -> ssl.SSLContext:
-    """Return the TLS settings for an engine: its own CA, and our certificate.
+    """Return the TLS settings for an engine: its CA, and our certificate.
 
     Raises:
         OSError: The certificates cannot be read.

@@ -1,1 +1,1 @@
-"""What runs in a sandbox, beside the model's code: the fork server, its pump, and the kernel."""
+"""What runs in a sandbox besides the model's code: the fork server, its pump, and the kernel."""

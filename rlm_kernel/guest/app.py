@@ -24,8 +24,8 @@ from rlm_kernel.guest.output_limit import BoundedSession
 class RLMKernelApp(IPKernelApp):
     """`ipykernel`'s application with our kernel class and unbounded send queues.
 
-    A ROUTER or PUB socket silently drops what is over its high-water mark: with the default and a
-    host that stalls for two seconds, 10,001 of 12,000 sub-calls were lost.
+    A ROUTER or PUB socket silently drops messages over its high-water mark: with the default mark
+    and a host that stalled for two seconds, 10,001 of 12,000 sub-calls were lost.
     """
 
     name = "rlm-kernel"
@@ -43,7 +43,7 @@ class ModelKernelApp(RLMKernelApp):
     """Starts only what a model's kernel needs."""
 
     def init_iopub(self, context: zmq.Context[Any]) -> None:
-        """Bind the iopub channel without a high-water mark: the output meter bounds it."""
+        """Bind the iopub channel without a high-water mark: the output meter bounds its queue."""
         context.sndhwm = 0
         try:
             super().init_iopub(context)
@@ -70,7 +70,7 @@ class ModelKernelApp(RLMKernelApp):
         self.init_kernel()
         self.init_path()
         self.init_shell()
-        if sys.platform != "linux":  # there the kernel ends this process with the fork server
+        if sys.platform != "linux":  # Linux itself ends this process with the fork server
             self.parent_handle = os.getppid()
             self.init_poller()
 
@@ -92,19 +92,19 @@ def start_kernel(spec: dict[str, Any]) -> None:
     """Run a model's kernel until it is told to end; called in a fresh process.
 
     Args:
-        spec: The spawn request: `dir` (the kernel's own directory), `connection` (as in a Jupyter
+        spec: The spawn request: `dir` (the kernel's directory), `connection` (as in a Jupyter
             connection file), `repl` (`RLMKernel.repl_options`).
     """
     app = ModelKernelApp(kernel_class=RLMKernel, config=_configuration(spec))
     app.initialize_model(spec)
-    gc.enable()  # the fork server keeps it off
+    gc.enable()  # it is off in the fork server
     app.start()
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run a notebook kernel: the command of the kernelspec `rlm` where no provisioner is used."""
+def main() -> None:
+    """Run a notebook kernel: the kernelspec `rlm` names this command."""
     from rlm_kernel.guest.notebook_kernel import NotebookKernel
 
     app = RLMKernelApp(kernel_class=NotebookKernel)
-    app.initialize(sys.argv[1:] if argv is None else argv)
+    app.initialize(sys.argv[1:])
     app.start()

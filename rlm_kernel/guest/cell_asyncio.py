@@ -3,7 +3,7 @@
 Models often write `asyncio.run(main())`, `asyncio.Runner` or `loop.run_until_complete(...)`. In a
 notebook these raise, because a loop is running already. In our kernels such a call runs on another
 thread, with the caller's context variables, while the cell waits and can be interrupted. No loop is
-entered twice.
+run inside another.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def install() -> None:
-    """Wrap asyncio's entry points in this process; a second call changes nothing."""
+    """Wrap asyncio's entry points in this process, once."""
     if getattr(asyncio.run, "_rlm_kernel", False):
         return
     asyncio.run = asyncio.runners.run = _wrap_run(asyncio.run)
@@ -88,7 +88,7 @@ class _Helper:
         def work() -> None:
             try:
                 self._value = entry(self._watched(awaitable))
-            except BaseException as error:  # noqa: BLE001 - it is raised again in the cell
+            except BaseException as error:  # noqa: BLE001 - raised again in the cell
                 self._error = error
 
         context = contextvars.copy_context()

@@ -48,7 +48,7 @@ def become_kernel(
 
         start_kernel(spec)
         code = 0
-    except BaseException:  # noqa: BLE001 - nothing may run on in a copy of the server
+    except BaseException:  # noqa: BLE001 - a copy of the server must not go on
         import traceback
 
         with contextlib.suppress(OSError):
@@ -58,7 +58,7 @@ def become_kernel(
 
 
 def _become_command(spec: dict[str, Any], *, relayed: bool) -> None:
-    """Run a notebook kernel; in a relayed sandbox with our own code and its connection file."""
+    """Run a notebook kernel; in a relayed sandbox with our code and a connection file."""
     command = list(spec["exec"])
     if relayed:
         file = Path(spec["dir"], "connection.json")
@@ -76,8 +76,8 @@ def _become_command(spec: dict[str, Any], *, relayed: bool) -> None:
 def _limit_memory(limit: int | None) -> None:
     """Have allocations over `limit` bytes fail with a `MemoryError`.
 
-    RLIMIT_DATA counts the stacks of threads, 8 MB each by default: they are made smaller, so that
-    hundreds of threads fit. What it does not see (shared mappings) the server's memory check does.
+    RLIMIT_DATA counts the stacks of threads, 8 MB each by default: we make them smaller, so that
+    hundreds of threads fit. The server's memory check sees what it does not (shared mappings).
     """
     if not limit:
         return

@@ -1,4 +1,4 @@
-"""Removes what a cell can leave behind in a container besides processes."""
+"""Removes what cells leave behind in a container besides processes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 FOLDERS = ("/tmp", "/dev/shm", "/var/tmp", "/dev/mqueue")  # noqa: S108 - of a container
-"""Where a cell can write, besides volumes."""
+"""Where a cell can write besides volumes."""
 
 
 def remove_all() -> None:
-    """Remove everything that our user may remove; `is_empty` tells whether anything is left."""
+    """Remove everything that our user may remove; `is_empty` checks the result."""
     for folder in filter(os.path.isdir, FOLDERS):
         for entry in os.scandir(folder):
             with contextlib.suppress(OSError):
@@ -32,7 +32,7 @@ def remove_all() -> None:
 
 
 def is_empty() -> bool:
-    """Tell whether nothing is left."""
+    """Return whether nothing is left."""
     left = [os.listdir(folder) for folder in FOLDERS if _is_writable(folder)]  # noqa: PTH208 - same
     return not any((*left, _system_v("shm"), _system_v("sem"), _system_v("msg")))
 
@@ -42,7 +42,7 @@ def _is_writable(folder: str) -> bool:
 
 
 def _remove_tree(path: str) -> None:
-    """Remove a directory, also one whose modes forbid it."""
+    """Remove a directory, even when its modes forbid it."""
     os.chmod(path, 0o700)  # noqa: PTH101 - same
     for folder, names, _ in os.walk(path):
         for name in names:
@@ -52,7 +52,7 @@ def _remove_tree(path: str) -> None:
 
 
 def _system_v(kind: str) -> list[int]:
-    """Return the ids of System V objects: no folder shows them."""
+    """Return the ids of System V objects, which no folder shows."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         lines = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]
         return [int(line.split()[1]) for line in lines]

@@ -3,13 +3,13 @@
 `python -m rlm_kernel.forkserver ROOT` imports ipykernel once and then forks; a forked kernel is
 ready in a tenth of the time of a cold one. It talks to the host in frames over its stdin and
 stdout. It runs no user code and holds no ZMQ context. Where the host cannot reach the kernels'
-sockets (``--relay``), its first child carries their messages on the same stream (see
-`rlm_kernel.guest.pump`), and the sandbox ends with that child.
+sockets (``--relay``), its first child, the pump, carries their messages on the same stream (see
+`rlm_kernel.guest.pump`), and the sandbox ends with the pump.
 
 Requests: ``spawn`` (see `_Server.spawn`), ``signal``, ``kill``, ``ping``, ``clean`` (in a container
 only). Reports: ``ready``, ``spawned``, ``over_memory``, ``died``, ``pong``, ``cleaned``. When the
-stream ends (the host closed it, crashed, or was killed) it ends every descendant, removes ROOT, and
-exits.
+stream ends (the host closed it, crashed, or was killed) the fork server ends every descendant,
+removes ROOT, and exits.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MEMORY_CHECK_SECONDS = 0.5
 HOST_CHECK_SECONDS = 2.0
 
 REAP_ROUNDS = 1000
-"""How often killed processes are collected, a millisecond apart."""
+"""How often we try to collect killed processes, a millisecond apart."""
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
     processes.adopt_orphans()
     pump = None
     if "--relay" in sys.argv:
-        # The stream's pipes could be opened through /proc by kernels, which have the same user
+        # Kernels have the same user and could open the stream's pipes through /proc
         processes.hide()
         Path(root).mkdir(mode=0o700)
         pump, stream_in = _fork_pump(stream_in, stream_out)
@@ -71,7 +71,7 @@ def _take_stream() -> tuple[int, int]:
 def _fork_pump(stream_in: int, stream_out: int) -> tuple[int, int]:
     """Fork the pump, which takes the stream; return its pid and the socket of its control frames.
 
-    It is forked before the imports, which it does not need.
+    This comes before the imports, which the pump does not need.
     """
     ours, its = socket.socketpair()
     server = os.getpid()
@@ -80,9 +80,9 @@ def _fork_pump(stream_in: int, stream_out: int) -> tuple[int, int]:
         try:
             ours.close()
             processes.die_with_parent(server)
-            from rlm_kernel.guest import pump
+            from rlm_kernel.guest.pump import SILENCE_SECONDS, Pump
 
-            pump.run(stream_in, stream_out, its, _silence())
+            Pump(stream_in, stream_out, its, _silence() or SILENCE_SECONDS).run()
         finally:
             os._exit(0)
     its.close()
@@ -92,7 +92,7 @@ def _fork_pump(stream_in: int, stream_out: int) -> tuple[int, int]:
 
 
 def _silence() -> float | None:
-    """Return the seconds of silence after which the host counts as gone; None: the default."""
+    """Return the ``--silence``: seconds after which a silent host counts as gone."""
     given = [word for word in sys.argv if word.startswith("--silence=")]
     return float(given[-1].partition("=")[2]) if given else None
 
@@ -112,7 +112,7 @@ def _preload() -> None:
         "IPython.core.logger",
     ):
         importlib.import_module(name)
-    # Kernels share these objects' pages as long as no collector touches them; each turns its own on
+    # Kernels share these objects' pages until a collector touches them; each enables its own
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -144,7 +144,7 @@ class _Server:
             timeout = MEMORY_CHECK_SECONDS if self._memory else HOST_CHECK_SECONDS
             readable, _, _ = select.select([self._in, self._wake_in], [], [], timeout)
             if os.getppid() != self._host:
-                return  # the host is gone, though a child that it forked may hold the stream open
+                return  # the host is gone; a child that it forked may still hold the stream open
             if self._wake_in in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake_in, 4096)
@@ -199,7 +199,7 @@ class _Server:
                 Path(spec["cwd"]).mkdir(parents=True, exist_ok=True)
                 self._directories[spec["kernel"]] = spec["dir"]
             pid = os.fork()
-        except OSError as error:  # no process or no file more is allowed, or no such folder
+        except OSError as error:  # a limit on processes or files, or a folder that cannot be made
             why = f"{error.strerror or error} {error.filename or ''}".strip()
             self._report(op="died", kernel=spec["kernel"], code=1, why=why)
             return
@@ -212,9 +212,9 @@ class _Server:
         self._report(op="spawned", kernel=spec["kernel"], pid=pid)
 
     def _reap(self) -> None:
-        """Collect ended processes, end what dead kernels left behind, then report their deaths.
+        """Collect ended processes, end what dead kernels left behind, then report the deaths.
 
-        Live kernels adopt their own orphans, so a child of ours that is no kernel is a stray.
+        Live kernels adopt their own orphans, so a child of ours that is not a kernel is a stray.
         """
         dead: list[tuple[int, int]] = []
         for _ in range(REAP_ROUNDS):
@@ -231,7 +231,7 @@ class _Server:
                 break
             for pid in strays:
                 processes.kill_tree(pid)
-            time.sleep(0.001)  # for them to end: the round after collects them
+            time.sleep(0.001)  # they end; the next round collects them
         for number, code in dead:
             if code == -signal.SIGKILL:
                 self._report_oom(number)
@@ -240,7 +240,7 @@ class _Server:
                 self._sweep(self._directories.pop(number))
 
     def _report_oom(self, number: int) -> None:
-        """Report it when the sandbox's memory limit ended a kernel."""
+        """Report a kernel's end by the sandbox's memory limit."""
         kills = processes.oom_kills()
         if kills > self._oom_kills:
             self._oom_kills = kills
@@ -257,7 +257,7 @@ class _Server:
             time.sleep(0.001)
             self._reap()
         else:
-            return  # something lives: no answer, and the host ends this sandbox
+            return  # a process survives: without an answer the host ends this sandbox
         cleanup.remove_all()
         if cleanup.is_empty():
             self._directories.clear()
@@ -299,4 +299,4 @@ class _Server:
             try:
                 data = data[os.write(self._out, data) :]
             except OSError:
-                return  # the host is gone; the next read says so
+                return  # the host is gone; the next read finds that out

@@ -1,8 +1,8 @@
 """The kernel: an `IPythonKernel` whose cells can call the host.
 
 It adds to the stock kernel: `rlm_*` messages on the control channel (sub-calls) and the shell
-channel (contexts, variables), bounded output, reserved names that are restored around every cell,
-and an `execute_reply` whose metadata says what the cell did to the REPL.
+channel (contexts, variables), bounded output, reserved names that are put back around every cell,
+and metadata in the `execute_reply` about the REPL's state after the cell.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _REPLY = json.dumps(messages.REPLY).encode()
-"""How the type of an answer's message looks in its header."""
+"""The type of an answer's message as its header spells it."""
 
 LONG_VALUE = 40_000
-"""Characters of a text or bytes value that its repr shows at most."""
+"""Characters that the repr of a text or bytes value shows at most."""
 
 
 class RLMShell(ZMQInteractiveShell):
-    """The shell of a model's kernel: it cannot be left, and its output is plain text."""
+    """The shell of a model's kernel: `exit()` does not end it, and its output is plain text."""
 
     def init_environment(self) -> None:
         """Set what subprocesses see: no pager and, unlike in a notebook, no colours.
@@ -64,7 +64,7 @@ class RLMShell(ZMQInteractiveShell):
 
 
 def _bounded(reply: dict[str, Any]) -> dict[str, Any]:
-    """Cut an error's texts in an `execute_reply`: what is published of it is bounded already."""
+    """Cut an error's texts in an `execute_reply`; its published copy is bounded elsewhere."""
     if "evalue" in reply:
         reply["evalue"] = reply["evalue"][:LONG_VALUE]
         reply["traceback"] = [line[:LONG_VALUE] for line in reply["traceback"][:100]]
@@ -72,7 +72,7 @@ def _bounded(reply: dict[str, Any]) -> dict[str, Any]:
 
 
 def print_long(value: Any, printer: Any, cycle: bool) -> None:  # noqa: ARG001
-    """Print a text or bytes value by its head and tail when it is long (an IPython printer)."""
+    """Print a text or bytes value, a long one by its head and tail (an IPython printer)."""
     if len(value) <= LONG_VALUE:
         printer.text(repr(value))
     else:
@@ -120,13 +120,17 @@ class RLMKernel(IPythonKernel):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, BoundedOutStream):
                 stream.meter = self._meter
-        for name in ("attach", "assign", "variable"):
-            self.shell_handlers[f"rlm_{name}_request"] = getattr(self, f"_{name}_request")
+        for name, work in (
+            ("attach", self._attach),
+            ("assign", self._assign),
+            ("variable", self._variable),
+        ):
+            self.shell_handlers[f"rlm_{name}_request"] = self._answering(work)
         self.control_handlers[messages.HELLO] = self._hello
         cell_asyncio.install()
         self._pid = os.getpid()
-        # An interrupt goes to the whole process group. In a process that a cell forked nothing
-        # catches a KeyboardInterrupt: it would run on as a second kernel.
+        # An interrupt goes to the whole process group. In a process that a cell forked, nothing
+        # catches a KeyboardInterrupt: the process would go on as a second kernel.
         os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
 
     def start(self) -> None:
@@ -155,10 +159,10 @@ class RLMKernel(IPythonKernel):
             )
 
     def dispatch_control(self, msg: Any) -> Any:
-        """Take a control message; answers to sub-calls skip the busy/idle ceremony.
+        """Take a control message; answers to sub-calls skip the busy and idle messages.
 
         `process_control` publishes two status messages and flushes around each message, which
-        would double a sub-call's latency. Signatures are verified here as there.
+        would double a sub-call's latency. Both verify signatures.
         """
         if not any(_REPLY in frame.bytes for frame in msg[2:5]):
             return super().dispatch_control(msg)
@@ -171,18 +175,18 @@ class RLMKernel(IPythonKernel):
         return None
 
     def _hello(self, stream: Any, ident: list[bytes], parent: dict[str, Any]) -> None:
-        """Learn who answers sub-calls: whoever sent this message."""
-        anew = self._host is not None and self._host != ident
+        """Remember the sender of this message: it answers sub-calls."""
+        new_host = self._host is not None and self._host != ident
         self._host = ident
         self.session.send(stream, messages.HELLO_REPLY, {"status": "ok"}, parent, ident=ident)
-        self._subcalls.reached(anew=anew)
+        self._subcalls.reached(new_host=new_host)
 
     def has_host(self) -> bool:
         """Return whether something answers sub-calls, or soon will."""
         return self._host is not None
 
     async def interrupt_request(self, stream: Any, ident: Any, parent: Any) -> None:
-        """Interrupt the cell and also the calls that its threads wait for: SIGINT cannot."""
+        """Interrupt the cell, and the calls that its threads wait for, which SIGINT does not."""
         await super().interrupt_request(stream, ident, parent)
         self._subcalls.interrupt()
 
@@ -200,16 +204,16 @@ class RLMKernel(IPythonKernel):
         try:
             reply: dict[str, Any] = await super().do_execute(*args, **kwargs)
         except KeyboardInterrupt:
-            # It came between the cell's own frames: in IPython's preparations, say
+            # It came outside the cell's code: in IPython's preparations, say
             return self._interrupted_reply()
         else:
             return _bounded(reply)
         finally:
             if threading.current_thread() is threading.main_thread():
-                # From here to the reply nothing is the cell's: a late SIGINT has nothing to stop
+                # The cell's code is over: a late SIGINT has nothing to stop before the reply
                 signal.signal(signal.SIGINT, signal.SIG_IGN)
             if os.getpid() != self._pid:
-                os._exit(0)  # a process that the cell forked has come to the cell's end
+                os._exit(0)  # a process that the cell forked has reached the cell's end
             self.names.put_back()
 
     def _interrupted_reply(self) -> dict[str, Any]:
@@ -226,7 +230,7 @@ class RLMKernel(IPythonKernel):
     def finish_metadata(
         self, parent: dict[str, Any], metadata: dict[str, Any], reply_content: dict[str, Any]
     ) -> dict[str, Any]:
-        """Say in the reply's metadata what the cell did to the REPL."""
+        """Add the REPL's state to the reply's metadata."""
         super().finish_metadata(parent, metadata, reply_content)  # adds to `metadata`
         if self.model_mode:
             answer, draft = self.names.answer()
@@ -240,44 +244,36 @@ class RLMKernel(IPythonKernel):
 
     # Our requests on the shell channel
 
-    def _attach_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        content = parent["content"]
+    def _attach(self, request: dict[str, Any]) -> dict[str, Any]:
+        content = request["content"]
+        self.names.keep(content["name"], load(content["path"], content["form"]))
+        self.names.reset_answer()
+        return {}
 
-        def attach() -> dict[str, Any]:
-            self.names.keep(content["name"], load(content["path"], content["form"]))
-            self.names.reset_answer()
-            return {}
+    def _assign(self, request: dict[str, Any]) -> dict[str, Any]:
+        content = request["content"]
+        value = json.loads(bytes(request["buffers"][0]))
+        self.names.keep(content["name"], value, append=content["append"])
+        return {}
 
-        self._reply(stream, ident, parent, attach)
+    def _variable(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"text": self.names.text_of(request["content"]["name"])}
 
-    def _assign_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        content = parent["content"]
+    def _answering(self, work: Callable[[dict[str, Any]], dict[str, Any]]) -> Callable[..., None]:
+        """Return the handler that does what a request asks for, and always answers."""
 
-        def assign() -> dict[str, Any]:
-            value = json.loads(bytes(parent["buffers"][0]))
-            self.names.keep(content["name"], value, append=content["append"])
-            return {}
+        def handle(stream: Any, ident: Any, request: dict[str, Any]) -> None:
+            try:
+                content = {"status": "ok", **work(request)}
+            except Exception as error:  # noqa: BLE001 - a user's __setstate__ may raise anything
+                content = {
+                    "status": "error",
+                    "ename": type(error).__name__,
+                    "evalue": str(error)[:2000],
+                    "module": getattr(error, "name", None) or "",
+                    "traceback": traceback.format_exc()[-4000:].splitlines(),
+                }
+            kind = request["header"]["msg_type"].replace("_request", "_reply")
+            self.session.send(stream, kind, content, request, ident=ident)
 
-        self._reply(stream, ident, parent, assign)
-
-    def _variable_request(self, stream: Any, ident: Any, parent: dict[str, Any]) -> None:
-        self._reply(
-            stream, ident, parent, lambda: {"text": self.names.text_of(parent["content"]["name"])}
-        )
-
-    def _reply(
-        self, stream: Any, ident: Any, parent: dict[str, Any], work: Callable[[], dict[str, Any]]
-    ) -> None:
-        """Carry out one of our requests and answer it, whatever happens."""
-        try:
-            content = {"status": "ok", **work()}
-        except Exception as error:  # noqa: BLE001 - a user's __setstate__ may raise anything
-            content = {
-                "status": "error",
-                "ename": type(error).__name__,
-                "evalue": str(error)[:2000],
-                "module": getattr(error, "name", None) or "",
-                "traceback": traceback.format_exc()[-4000:].splitlines(),
-            }
-        kind = parent["header"]["msg_type"].replace("_request", "_reply")
-        self.session.send(stream, kind, content, parent, ident=ident)
+        return handle

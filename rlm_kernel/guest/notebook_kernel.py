@@ -1,7 +1,7 @@
-"""The notebook kernel: an ordinary kernel for people that has what a model's REPL has.
+"""The notebook kernel: an ordinary kernel for people, with the names of a model's REPL.
 
-It has history, `input()`, the debugger and ordinary output, and it leaves alone what its user binds
-to a reserved name. `%rlm_context` loads a context, as the engine does for a model.
+It has history, `input()`, the debugger and ordinary output, and its user may rebind a reserved
+name. `%rlm_context` loads a context, as the engine does for a model.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class NotebookKernel(RLMKernel):
         return super().has_host() or bool(os.environ.get(SUBCALL_SERVER))
 
     def ask_host(self, kind: str, prompt: Any, model: str | None) -> Future[Any]:
-        """Send a call for a run of this kernel; the future gets `(value, error)`.
+        """Send a call of a run in this kernel, which an interrupted cell does not fail.
 
-        An interrupt of a cell does not fail it.
+        The future gets `(value, error)`.
         """
         body = {"kind": kind, "model": model, "prompt": prompt}
         (future,) = self._subcalls.submit([body], of_cell=False)
@@ -54,7 +54,7 @@ class NotebookKernel(RLMKernel):
 
     @no_var_expand
     def rlm_context(self, line: str) -> None:
-        """Load what `context` is, as the engine does for a model; `answer` is reset.
+        """Set `context`, as the engine does for a model, and reset `answer`.
 
         ::
 
@@ -87,7 +87,7 @@ def _about(value: Any) -> str:
     kind = cut(type(value).__name__)
     try:
         return f"a {kind} of length {len(value):,}"
-    except Exception:  # noqa: BLE001 - it has none, or its own method raises anything
+    except Exception:  # noqa: BLE001 - there is no length, or the value's own method raises
         return f"a {kind}"
 
 

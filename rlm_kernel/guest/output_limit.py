@@ -1,7 +1,7 @@
 """Bounds what one cell may write, in the thread that writes.
 
 Without a bound, 200 MB of output cost a gigabyte of memory in the kernel and on the host. The text
-is cut here, before it is buffered. The kernel reports it to the host, which also counts for itself.
+is cut here, before it is buffered. The kernel reports the cut to the host, which counts as well.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MESSAGE_COST = 200
-"""Characters that a message counts for by itself: a flood of empty ones is bounded too."""
+"""Characters that every message counts for: this bounds a flood of empty ones too."""
 
 
 class OutputMeter:
@@ -40,18 +40,14 @@ class OutputMeter:
         self._lock = threading.RLock()  # a signal handler may print as well
 
     def start_cell(self) -> None:
-        """Begin to count anew."""
+        """Start counting from zero."""
         with self._lock:
             self._left = self.limit or 0
             self.dropped = 0
             self._report_at = 1
 
     def take(self, characters: int) -> int:
-        """Ask for room.
-
-        Returns:
-            How many may be.
-        """
+        """Count characters, and return how many of them may be written."""
         if self.limit is None:
             return characters
         with self._lock:
@@ -70,13 +66,13 @@ class BoundedOutStream(OutStream):
     """`sys.stdout` and `sys.stderr` of a kernel, bounded by its meter.
 
     Attributes:
-        meter: Set by the kernel once it is there; until then nothing is bounded.
+        meter: Set by the kernel when it has started; until then nothing is bounded.
     """
 
     meter: OutputMeter | None = None
 
     def write(self, string: str) -> int:
-        """Write what fits; the caller learns that all was written."""
+        """Write what fits; return the full length, as if all was written."""
         if self.meter is None or not isinstance(string, str):
             super().write(string)
         else:
@@ -89,7 +85,7 @@ class BoundedOutStream(OutStream):
 class BoundedSession(Session):
     """A kernel's `Session` whose results, displays and tracebacks are bounded by the meter.
 
-    Streams are bounded where they are written, by `BoundedOutStream`.
+    `BoundedOutStream` bounds streams where they are written.
     """
 
     meter: Any = AnyTrait(None, allow_none=True)
@@ -123,7 +119,7 @@ class BoundedSession(Session):
         )
 
     def _bound_bundle(self, body: dict[str, Any]) -> None:
-        """Cut the plain text of a mime bundle; leave out other forms that do not fit."""
+        """Cut the plain text of a mime bundle; leave out other types that do not fit."""
         data = {}
         for mime, value in body["data"].items():
             if mime == "text/plain" and isinstance(value, str):

@@ -1,4 +1,4 @@
-"""Process trees on Linux and macOS: who descends from whom, and how all of them end."""
+"""Process trees on Linux and macOS: their members, their memory, and how to end them."""
 
 from __future__ import annotations
 
@@ -17,25 +17,21 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def _prctl(option: int, value: int) -> None:
-    """Call `prctl`; a no-op where there is none (macOS)."""
+    """Call `prctl`; do nothing on macOS, which has none."""
     if _LINUX:
         ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def adopt_orphans() -> None:
-    """Make this process the new parent of its descendants' orphans (`setsid` does not help them).
+    """Make this process the new parent of its descendants' orphans, even after a `setsid`.
 
-    The attribute is this process's own: a forked child has to ask for it again.
+    A forked child does not inherit this.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel end this process when its parent does.
-
-    Args:
-        parent: The parent's process id; when it is gone already, this process ends here.
-    """
+    """Have Linux end this process with its parent, or exit now when the parent is gone."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
@@ -44,13 +40,13 @@ def die_with_parent(parent: int) -> None:
 def hide(*, hidden: bool = True) -> None:
     """Close this process's memory and files in /proc to others of its user, or open them again.
 
-    The attribute is inherited by forked children.
+    Forked children inherit this.
     """
     _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
 
 
 def offer_to_oom_killer() -> None:
-    """Have this process ended before others of its user when memory runs out."""
+    """Have Linux end this process before others of its user when memory runs out."""
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500")
 
@@ -60,10 +56,11 @@ _UNLIMITED = 1 << 60
 
 
 def lower_priority() -> None:
-    """Have the fork server and its pump run before this process and all that it starts.
+    """Lower the priority of this process and all that it starts below the fork server's.
 
-    So a fork bomb cannot keep them from ending it. Done only where this container's share of the
-    processors is one for all in it: anywhere else we would give way to the host's own programs.
+    So a fork bomb cannot keep the fork server and its pump from ending it. Done only where the
+    container's processes share one part of the processors: anywhere else we would give way to the
+    host's own programs.
     """
     if any((_CGROUP / name).exists() for name in ("cpu.weight", "cpu/cpu.shares")):
         with contextlib.suppress(OSError):
@@ -121,7 +118,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def others() -> list[int]:
-    """Return every process of this container but this one; elsewhere, our descendants."""
+    """Return every other process of this container; outside of one, our descendants."""
     if os.getpid() != 1:
         return descendants(os.getpid())
     pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
@@ -135,7 +132,7 @@ def _is_dead(pid: int) -> bool:
 
 
 def send(pid: int, signum: int) -> None:
-    """Send a signal; a process that is gone already is no error."""
+    """Send a signal, unless the process is gone already."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, signum)
 
@@ -143,9 +140,9 @@ def send(pid: int, signum: int) -> None:
 def kill_tree(pid: int) -> None:
     """End a process and everything below it.
 
-    They are stopped before any is killed, so that none can fork on: first the whole group that it
-    leads, then from the top down those that have left it. When they fork faster than that, and this
-    is a container of ours, all that runs in it is held for the moment that it takes.
+    We stop all of them before we kill any, so that none can go on forking: first the process group
+    that it leads, then from the top down those that have left it. When they fork faster than that
+    and this is a container of ours, we stop everything in the container until they are killed.
     """
     seen: set[int] = set()
     fresh = [pid]
@@ -167,11 +164,11 @@ def kill_tree(pid: int) -> None:
 
 
 _MANY = 64
-"""Processes of one tree that are not stopped one after another."""
+"""With more processes than this in a tree we stop the whole container."""
 
 
 def _send_to_group(pid: int, signum: int) -> None:
-    """Send a signal to the process group that a process leads, if it leads one."""
+    """Send a signal to the process group that a process leads, if any."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if os.getpgid(pid) == pid != os.getpgrp():
             os.killpg(pid, signum)
@@ -180,8 +177,8 @@ def _send_to_group(pid: int, signum: int) -> None:
 def tree_bytes(pid: int, limit: int) -> int:
     """Return the memory of a process and everything below it, in bytes.
 
-    Forked children share their parent's pages. Counting those once is slow, so it is done only when
-    the quick count (which counts them for each) is over `limit`.
+    Forked children share their parent's pages. To count those once is slow, so we do it only when
+    the quick count (which counts them for each process) is over `limit`.
     """
     below = [pid, *descendants(pid)]
     quick = sum(map(_resident_bytes, below))
@@ -197,7 +194,7 @@ def _proportional_bytes(pid: int) -> int:
 
 
 def _resident_bytes(pid: int) -> int:
-    """Return a process's resident memory in bytes; 0 when it cannot be told."""
+    """Return a process's resident memory in bytes; 0 when unknown."""
     if not _LINUX:
         return 0
     with contextlib.suppress(OSError, ValueError, IndexError):

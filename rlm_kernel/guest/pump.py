@@ -1,11 +1,12 @@
 """Carries the frames of a sandbox whose sockets the host cannot reach.
 
-The fork server's first child: it owns the byte stream to the host and the sockets to the kernels,
-because a process that holds a ZMQ context must not fork. Control frames pass through it between
-host and fork server. Nothing here blocks: what cannot be written yet waits in queues, and a kernel
-whose queue is full is not read from. When it ends, the sandbox does.
+The pump is the fork server's first child. It owns the byte stream to the host and the sockets to
+the kernels, because a process that holds a ZMQ context must not fork. Control frames pass through
+it between host and fork server. Nothing here blocks: what cannot be written yet waits in queues,
+and the pump does not read from a kernel whose queue is full. When the pump ends, so does the
+sandbox.
 
-Besides, the pump answers ``ping``; ends the sandbox on ``end``, or when the host is silent for too
+The pump also answers ``ping``; ends the sandbox on ``end``, or when the host is silent for too
 long; and writes files (``place``: a number and a path, `FILE` frames, ``placed``) and removes them
 (``discard``).
 """
@@ -28,26 +29,17 @@ from rlm_kernel.protocol.chunks import Channel
 from rlm_kernel.protocol.send_queue import SendQueue
 
 SILENCE_SECONDS = 30.0
-"""A host that lives sends a ``ping`` every few seconds."""
+"""A live host sends a ``ping`` every few seconds."""
 
 MAX_HELD = 8 << 20
-"""Bytes that may wait for the host before a kernel is read from no more."""
+"""Bytes that may wait for the host before the pump stops reading from a kernel."""
 
 _READ = 1 << 18
 _RECONNECT_MILLISECONDS = 2
 """ZMQ's default costs 100 ms when we connect before the kernel has bound its socket."""
 
-_MAX_PLACED = 1 << 16
+_MAX_READ = 1 << 16
 """Messages that are read from one socket before the others get their turn."""
-
-
-def run(
-    stream_in: int, stream_out: int, server: socket.socket, silence: float | None = None
-) -> None:
-    """Carry frames until the host or the fork server is gone, or the host is silent too long."""
-    for fd in (stream_in, stream_out):
-        os.set_blocking(fd, False)
-    Pump(stream_in, stream_out, server, silence or SILENCE_SECONDS).run()
 
 
 class Pump:
@@ -56,6 +48,8 @@ class Pump:
     def __init__(
         self, stream_in: int, stream_out: int, server: socket.socket, silence: float
     ) -> None:
+        for fd in (stream_in, stream_out):
+            os.set_blocking(fd, False)
         self._in = stream_in
         self._out = stream_out
         self._server = server
@@ -117,7 +111,7 @@ class Pump:
             self._do(frames.decode_control(frame))
 
     def _do(self, request: dict[str, Any]) -> None:
-        """Do what the host requests, or pass it to the fork server."""
+        """Do what the host requests, or pass the request to the fork server."""
         op = request.get("op")
         if op == "ping":
             self._tell(op="pong")
@@ -163,7 +157,7 @@ class Pump:
             if channel == Channel.IOPUB:
                 sock.subscribe(b"")
             else:
-                # A kernel asks for input on stdin from whoever sent the request on shell
+                # A kernel sends its input request on stdin to the sender of the request on shell
                 sock.identity = b"pump"
             sock.connect(f"ipc://{connection['ip']}-{connection[f'{channel.name.lower()}_port']}")
             self._sockets[kernel][channel] = sock
@@ -185,13 +179,13 @@ class Pump:
         """Queue what a socket has for the host, until the kernel's queue is full."""
         kernel, channel = self._owner[sock]
         with contextlib.suppress(zmq.Again):
-            for _ in range(_MAX_PLACED):
+            for _ in range(_MAX_READ):
                 if self._send_queue.held(kernel) > MAX_HELD * (4 if at_end else 1):
                     if not at_end:
                         self._pause(kernel)
                     return
                 parts = sock.recv_multipart(zmq.DONTWAIT)
-                with contextlib.suppress(FrameError):  # longer than anything honest: lost
+                with contextlib.suppress(FrameError):  # over any honest length: dropped
                     self._send_queue.message(kernel, channel, parts)
 
     def _pause(self, kernel: int) -> None:
@@ -230,7 +224,7 @@ class Pump:
 
 
 class _Files:
-    """The files that the host is sending; the first problem with one is reported at its end."""
+    """The files that the host is sending; `close` reports the first problem with a file."""
 
     def __init__(self) -> None:
         self._open: dict[int, Any] = {}

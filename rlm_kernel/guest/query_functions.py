@@ -1,7 +1,7 @@
 """The functions that a cell calls: `llm_query` and the other query functions, and the host's tools.
 
-They work from any thread; those with an `a` in front are to be awaited. A query function never
-raises: an error is text that starts with ``Error: ``. Tools raise `ToolError`.
+They work from any thread; those with an `a` in front are coroutine functions. A query function
+never raises: an error is text that starts with ``Error: ``. Tools raise `ToolError`.
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ NO_MODEL = (
     "Error: no model is configured; set RLM_MODEL (and RLM_BACKEND) before the kernel starts."
 )
 
-
 _T = TypeVar("_T")
 
 
 class ToolError(Exception):
-    """A tool that runs on the host failed; the message says how."""
+    """A tool that runs on the host failed; the message says why."""
 
 
 class SubCalls(Protocol):
     """Answers calls: the host, or the log of a recorded run."""
 
     def submit(self, bodies: Iterable[dict[str, Any]]) -> list[Future[Any]]:
-        """Take calls; return a future of `(value, error)` for each."""
+        """Send calls; return a future of `(value, error)` for each."""
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
-        """Cancel calls: nobody waits for them any more."""
+        """Cancel calls that nobody waits for any more."""
 
 
 class QueryFunctions:
@@ -58,7 +57,7 @@ class QueryFunctions:
         return found
 
     def tool(self, name: str) -> Callable[..., Any]:
-        """Return the function that calls a host callable of this name."""
+        """Return the function that calls the host callable of this name."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             _require_json(name, args, kwargs)
@@ -137,7 +136,7 @@ class QueryFunctions:
     def _submit(
         self, kind: str, prompts: Sequence[Any], model: Any
     ) -> tuple[list[str], dict[int, Future[Any]]]:
-        """Send the valid prompts; the others have their error text in the results already."""
+        """Send the valid prompts; the results hold the error texts of the others."""
         results = [""] * len(prompts)
         if not self._connected():
             return [NO_MODEL] * len(prompts), {}
@@ -157,7 +156,7 @@ class QueryFunctions:
 
 _SUMMARY = {
     "llm": "Ask a language model once; errors come back as text that starts with `Error: `.",
-    "rlm": "Have a child RLM, with a REPL of its own, work on the prompt.",
+    "rlm": "Have a child RLM, with its own REPL, work on the prompt.",
 }
 
 
@@ -174,7 +173,7 @@ def _prompts(prompts: Any) -> list[Any]:
     try:
         return list(prompts)
     except TypeError:
-        return [prompts]  # its answer says what is wrong with it
+        return [prompts]  # its result says what is wrong
 
 
 def _problem(prompt: Any) -> str | None:
@@ -212,7 +211,7 @@ def _text(outcome: tuple[Any, str | None]) -> str:
 
 
 def _require_json(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Name a tool's argument that is not JSON."""
+    """Raise a `ToolError` that names a tool's argument that is not JSON."""
     places = {f"argument {number}": value for number, value in enumerate(args, 1)}
     places.update({f"argument {key!r}": value for key, value in kwargs.items()})
     for place, value in places.items():

@@ -1,7 +1,7 @@
-"""The names a model finds in its REPL, and how they survive what it does to them.
+"""The reserved names of a model's REPL, put back around every cell.
 
 `context`, `answer`, `llm_query` and the others are ordinary variables that a cell may overwrite
-or delete; around every cell they are put back. What the model made itself is never touched.
+or delete. The model's own variables are never touched.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
 ANSWER_CHARACTERS = 10_000_000
-"""An answer is cut here: it travels in one message."""
+"""An answer is cut at this length: it travels in one message."""
 
 MAX_VARIABLES = 200
-"""Variables that are reported after a cell."""
+"""Variables that are reported after a cell at most."""
 
 _SHOWN_ITEMS = 6
 
@@ -46,8 +46,8 @@ class ReservedNames:
     Args:
         namespace: The shell's `user_ns`.
         functions: The query functions, by name.
-        permanent: Whether all of them are put back whatever happened to them (a model's kernel),
-            or only deleted functions (a notebook kernel).
+        permanent: Whether all names are always put back (a model's kernel), or only deleted
+            functions (a notebook kernel).
     """
 
     def __init__(
@@ -69,12 +69,9 @@ class ReservedNames:
         self._given = set(namespace)
 
     def keep(self, name: str, value: Any, *, append: bool = False) -> None:
-        """Bind a name for good: a context, a history, a tool.
+        """Reserve a name (a context, a history, a tool), or append to the list that it holds.
 
-        Args:
-            name: The name; ``context_0`` and ``history_0`` also bind ``context``, ``history``.
-            value: Its value.
-            append: Extend the list that the name is bound to already.
+        ``context_0`` and ``history_0`` also bind ``context`` and ``history``.
         """
         if append and isinstance(self._kept.get(name), list):
             self._kept[name].extend(value)
@@ -87,7 +84,7 @@ class ReservedNames:
         self._namespace[name] = self._kept[name]
 
     def reset_answer(self) -> None:
-        """Begin a run: there is no answer yet."""
+        """Begin a run, which has no answer yet."""
         self._answer = {"content": "", "ready": False}
         self._namespace["answer"] = self._answer
 
@@ -98,12 +95,12 @@ class ReservedNames:
                 self._namespace[name] = value
         answer = self._namespace.get("answer")
         if isinstance(answer, dict):
-            self._answer = answer  # rebinding to a plain dict is one of the ways to answer
+            self._answer = answer  # a model may answer by rebinding it to a plain dict
         elif self._permanent:
             self._namespace["answer"] = self._answer
 
     def answer(self) -> tuple[str | None, str]:
-        """Return the final answer (None until `ready`) and the draft (its content so far)."""
+        """Return the final answer (None until `ready`) and the draft (the content so far)."""
         try:
             content = self._answer.get("content", "")
             draft = content if isinstance(content, str) else str(content)
@@ -135,7 +132,7 @@ class ReservedNames:
         return found
 
     def text_of(self, name: str) -> str | None:
-        """Return `str()` of a variable; None when there is none of that name."""
+        """Return `str()` of a variable; None when there is no such variable."""
         if name not in self._namespace:
             return None
         try:

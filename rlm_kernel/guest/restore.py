@@ -1,8 +1,8 @@
-"""Gives a notebook's kernel what a recorded run's REPL had: `Run All` needs no network or key.
+"""Restores a recorded run's REPL in a notebook's kernel: `Run All` needs no network or key.
 
 The first cell of a run's notebook calls `restore`. It works in any IPython kernel that can import
 this module: those of the kernelspecs `rlm`, `rlm-docker` and `rlm-modal`, and a plain one with this
-package. What it is given is compressed JSON: data, of which nothing is executed or unpickled.
+package. Its argument is compressed JSON: data, of which nothing is executed or unpickled.
 """
 
 from __future__ import annotations
@@ -24,12 +24,7 @@ from rlm_kernel.errors import ContextError, RLMError
 from rlm_kernel.guest import cell_asyncio
 from rlm_kernel.guest.query_functions import QueryFunctions, ToolError
 from rlm_kernel.guest.reserved_names import ReservedNames
-from rlm_kernel.recorded_calls import (
-    SCHEMA,
-    RecordedCall,
-    RecordedCalls,
-    code_digest,
-)
+from rlm_kernel.recorded_calls import SCHEMA, RecordedCall, RecordedCalls, code_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -45,7 +40,7 @@ class RestoreError(RLMError):
 
 
 class NotRecordedError(RLMError):
-    """A cell asks what the log has no reply to, and no model is configured in this kernel."""
+    """The log has no reply to a cell's call, and no model is configured in this kernel."""
 
 
 def restore(
@@ -55,12 +50,12 @@ def restore(
 
     Args:
         payload: The recorded replies: Base64 of compressed JSON.
-        file: Where they are when they are too many for a cell: a path relative to the notebook.
+        file: The file of the replies when they are too many for a cell, relative to the notebook.
         sha256: The hash of that file.
         context: The context, when the notebook does not hold it: a value, or a `pathlib.Path`.
 
     Raises:
-        RestoreError: Something is missing, damaged, or another one than recorded.
+        RestoreError: Something is missing, damaged, or not what was recorded.
     """
     from IPython.core.getipython import get_ipython
 
@@ -75,7 +70,7 @@ def restore(
 
 
 class _Current:
-    """The one REPL that is restored in this kernel; a second `restore` takes its place."""
+    """The REPL that is restored in this kernel; another `restore` replaces it."""
 
     repl: RestoredRepl | None = None
 
@@ -86,7 +81,7 @@ class RestoredRepl:
     def __init__(self, shell: Any, recorded: dict[str, Any], context: Any) -> None:
         self._shell = shell
         self._model: str = recorded["model"]
-        # Of a fork: the models of the run that was forked. Earlier versions' notebooks have none.
+        # In a fork: the models of the run that was forked. Earlier versions' notebooks have none.
         self._models_before: list[str] = recorded.get("models_before", [])
         self._child = "rlm" if recorded["recursion"] else "llm"
         used: set[int] = set()
@@ -115,7 +110,7 @@ class RestoredRepl:
         shell.events.register("post_run_cell", self._after_cell)
 
     def detach(self) -> None:
-        """Leave the reserved names as they are from now on."""
+        """Stop putting the reserved names back."""
         self._shell.events.unregister("pre_run_cell", self._before_cell)
         self._shell.events.unregister("post_run_cell", self._after_cell)
 
@@ -126,7 +121,7 @@ class RestoredRepl:
         return [self._answer(body) for body in bodies]
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
-        """Cancel calls that went to the kernel's host; those from the log are answered already."""
+        """Cancel calls that went to the kernel's host; the log has answered the others."""
         if self._subcalls is not None:
             self._subcalls.abandon(futures)
 
@@ -140,8 +135,7 @@ class RestoredRepl:
             return future
         future = Future()
         if call is None:
-            beside = self._here or self._everywhere
-            why = beside.why_not(kind, name, body["prompt"])
+            why = (self._here or self._everywhere).why_not(kind, name, body["prompt"])
             shown = name if kind == "tool" else f"{body['kind']}_query"
             future.set_exception(
                 NotRecordedError(
@@ -170,7 +164,7 @@ class RestoredRepl:
         self._recorded = waiting is not None
         if self._recorded:
             self._names.put_back()
-        # The last of several equal cells stays: the user may run it again.
+        # The last of several equal cells stays, because the user may run it again
         self._here = None if not waiting else waiting.pop(0) if len(waiting) > 1 else waiting[0]
 
     def _after_cell(self, result: Any) -> None:
@@ -178,7 +172,7 @@ class RestoredRepl:
         if self._recorded:  # what the user binds in another cell stays
             self._names.put_back()
         if self._next_count is not None:
-            # At the end of the restoring cell: the next one has the number it had in the run.
+            # This is the restoring cell: the next one gets the number that it had in the run
             self._shell.history_manager.reset()
             self._shell.execution_count, self._next_count = self._next_count, None
 
@@ -215,13 +209,13 @@ def _side_file(name: str, sha256: str) -> bytes:
     except OSError as error:
         raise RestoreError(
             f"The file {name!r}, which holds the rest of this notebook, is not in {Path.cwd()} "
-            f"({error.strerror}). It belongs beside the notebook, from where it was copied; start "
-            "the kernel in that folder, or os.chdir(...) to it before this cell."
+            f"({error.strerror}). Put it next to the notebook, and start the kernel in that "
+            "folder, or os.chdir(...) to it before this cell."
         ) from None
     if hashlib.sha256(data).hexdigest() != sha256:
         raise RestoreError(
             f"The file {name!r} is not the one that was saved with this notebook: its SHA-256 is "
-            f"another than {sha256}. Save the run again, or bring the right file here."
+            f"not {sha256}. Save the run again, or put the right file here."
         )
     return data
 
@@ -237,7 +231,7 @@ def _read(data: bytes) -> dict[str, Any]:
     try:
         unpacker = zlib.decompressobj()
         text = unpacker.decompress(data, MAX_JSON)
-        # What is cut off there is no JSON any more.
+        # A text that is cut there is not JSON any more
         recorded = json.loads(text)
         schema = recorded["schema"]
     except (zlib.error, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -258,7 +252,7 @@ def _read(data: bytes) -> dict[str, Any]:
 
 
 def _context(about: dict[str, Any], given: Any) -> Any:
-    """Return the run's context: the one given, the payload's own, or that of the side file."""
+    """Return the run's context: the given one, the payload's, or the side file's."""
     if given is not _NOT_GIVEN:
         is_path = isinstance(given, Path)
         return _checked(about, readings(given, form_of(about)) if is_path else (given,))
@@ -275,7 +269,7 @@ def _context(about: dict[str, Any], given: Any) -> Any:
 
 
 def _checked(about: dict[str, Any], values: Iterable[Any]) -> Any:
-    """Return the one of the values given that the run was about."""
+    """Return the first of the given values that is the run's context."""
     kinds = []
     for value in values:
         if _is_recorded(about, value):
@@ -289,7 +283,7 @@ def _checked(about: dict[str, Any], values: Iterable[Any]) -> Any:
 
 
 def _is_recorded(about: dict[str, Any], value: Any) -> bool:
-    """Return whether a context is the one of the log; of a pickled one its type decides."""
+    """Return whether a context is the log's; for a pickled one its type decides."""
     expected, form = about.get("sha256"), about.get("form")
     if form == "pickle" or not expected:
         return bool(type(value).__name__ == str(about.get("type", "")).rpartition(".")[2])

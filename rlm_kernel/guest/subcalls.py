@@ -1,10 +1,10 @@
 """The kernel's end of sub-calls: many callers, one control channel, nothing lost.
 
 Any thread or task may call. Calls queue up; the control thread sends as many as the window allows,
-coalesced in `rlm_call` messages (see `rlm_kernel.protocol.subcalls`). About a call that hears
-nothing for a while the kernel asks the host (`rlm_poll`). The host answers that it is pending, or
-answers the call again, or does not know it, and then the kernel sends it again. The host removes
-duplicates, so a lost message is never an endless wait and never a second execution.
+batched in `rlm_call` messages (see `rlm_kernel.protocol.subcalls`). When a call has had no answer
+for a while, the kernel asks the host (`rlm_poll`). The host says that the call is pending, or
+answers it again, or does not know it, and then the kernel sends it again. The host removes
+duplicates, so a lost message never causes an endless wait or a second execution.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
 MAX_SENDS = 3
-"""How often a call is sent; a host that has not seen it by then never will."""
+"""How often a call is sent before it fails."""
 
 QUIET_SECONDS = 1.0
 """A thread that has not called for this long no longer works for the interrupted cell."""
 
 POLL_SECONDS = 5.0
-"""After this silence the kernel asks the host about a call."""
+"""After this silence the kernel polls the host about a call."""
 
 DEADLINE_SECONDS = 60.0
 """After this silence the host counts as gone, and the call fails."""
@@ -72,20 +72,20 @@ class _Call:
 
 
 class SubCallClient:
-    """Sends sub-calls and hands out their answers.
+    """Sends sub-calls and gives the callers their answers.
 
     Args:
         send: Sends a message to the host: `send(msg_type, content, buffers)`. Called on the
             control thread only.
         on_control_thread: Schedules a function on the control thread, from any thread.
-        reachable: Whether the host has said who it is; calls wait for that.
+        reachable: Whether the host has said hello; calls wait for that.
     """
 
     def __init__(
         self,
         send: Callable[[str, dict[str, Any], list[bytes]], None],
         on_control_thread: Callable[[Callable[[], None]], None],
-        reachable: Callable[[], bool] = lambda: True,
+        reachable: Callable[[], bool],
     ) -> None:
         self._send = send
         self._reachable = reachable
@@ -95,20 +95,17 @@ class SubCallClient:
         self._queue: deque[_Call] = deque()
         self._sent: dict[int, _Call] = {}
         self._sending_scheduled = False
-        # By the thread itself: its number is the next thread's as soon as it has ended
+        # Keyed by the thread itself: a new thread may get an ended thread's number
         self._barred: WeakKeyDictionary[threading.Thread, float] = WeakKeyDictionary()
 
     def submit(
         self, bodies: Iterable[dict[str, Any]], *, of_cell: bool = True
     ) -> list[Future[Any]]:
-        """Queue calls; safe from any thread.
+        """Queue calls from any thread; return a future of `(value, error)` for each.
 
         Args:
             bodies: The calls: `kind`, `model`, `name` and `prompt`.
             of_cell: Whether an interrupt of the cell fails them.
-
-        Returns:
-            Their futures: `(value, error)` each.
         """
         calls = [self._call(body, of_cell) for body in bodies]
         if of_cell and self._is_barred():
@@ -134,7 +131,7 @@ class SubCallClient:
         return True
 
     def abandon(self, futures: Sequence[Future[Any]]) -> None:
-        """Cancel calls: nobody waits for them any more."""
+        """Cancel calls that nobody waits for any more."""
         gone = set(map(id, futures))
         with self._lock:
             self._queue = deque(call for call in self._queue if id(call.future) not in gone)
@@ -189,20 +186,20 @@ class SubCallClient:
                 call.settle(None, f"the call did not reach the host in {MAX_SENDS} tries")
         self._send_batches()
 
-    def reached(self, *, anew: bool) -> None:
-        """Take note that the host has said hello; called on the control thread.
+    def reached(self, *, new_host: bool) -> None:
+        """Send what waits for the host's hello; called on the control thread.
 
         Args:
-            anew: Whether it is a new host, which knows of no call that was sent before.
+            new_host: Whether this host does not know the calls that were sent before.
         """
-        if anew:
+        if new_host:
             with self._lock:
                 self._queue.extendleft(reversed(self._sent.values()))
                 self._sent.clear()
         self._send_batches()
 
     def poll(self) -> None:
-        """Ask about silent calls; the control thread does so every few seconds."""
+        """Ask about silent calls; called on the control thread every few seconds."""
         now = time.monotonic()
         with self._lock:
             silent = [call for call in self._sent.values() if now - call.heard > POLL_SECONDS]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from rlm_kernel.host.outputs import CellOutputs
+from rlm_kernel.host.timeouts import IDLE_SECONDS
 
 CellStatus = Literal["ok", "error", "interrupted", "timeout", "died"]
 
@@ -17,16 +18,16 @@ class CellResult:
     """The result of a cell.
 
     Attributes:
-        status: ``"died"``: the kernel did; ``"timeout"``: the cell ran over its time.
+        status: ``"died"`` means the kernel; ``"timeout"`` that the cell ran over its time.
         execution_count: Jupyter's counter; None when the kernel was lost.
         outputs: Notebook outputs (nbformat 4).
         answer: The final answer, once `answer["ready"]` is true (or `FINAL` was called).
         draft: The answer's content so far.
         variables: The model's variables: name to `{"type", "preview"}`.
-        error: One line on what went wrong; None when nothing did.
+        error: One line on what went wrong; None for nothing.
         dropped: Characters of output that were cut off.
         duration: Seconds.
-        restarted: Whether the kernel was lost: `Session.restart` starts another.
+        restarted: Whether the kernel was lost, so that `Session.restart` has to start another.
     """
 
     status: CellStatus
@@ -56,19 +57,15 @@ class RunningCell:
         self.started = time.monotonic()
         self.stopped_for: CellStatus | None = None
         self.killed = False
-        self._lost_reply: asyncio.TimerHandle | None = None
+        self._waits_for_reply = False
 
-    def published_idle(self, patience: float) -> None:
-        """Take note that the kernel is idle; after `patience` seconds the reply counts as lost."""
+    def published_idle(self) -> None:
+        """Mark the kernel as idle; after `IDLE_SECONDS` more the reply counts as lost."""
         self.idle.set()
-        if self._lost_reply is None and not self.reply.done():
-            loop = asyncio.get_running_loop()
-            self._lost_reply = loop.call_later(patience, self.give_up)
-            self.reply.add_done_callback(self._forget_timer)
-
-    def _forget_timer(self, _: object) -> None:
-        if self._lost_reply is not None:
-            self._lost_reply.cancel()
+        if not self._waits_for_reply and not self.reply.done():
+            self._waits_for_reply = True
+            timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self.give_up)
+            self.reply.add_done_callback(lambda _: timer.cancel())
 
     def give_up(self) -> None:
         """Give the cell a reply in place of the lost one."""
@@ -106,7 +103,7 @@ class RunningCell:
         )
 
     def _status(self, content: dict[str, Any]) -> tuple[CellStatus, str | None]:
-        if self.stopped_for is not None:  # also when the code swallowed the interrupt (`!command`)
+        if self.stopped_for is not None:  # even if the code swallowed the interrupt (`!command`)
             return self.stopped_for, _stop_text(self.stopped_for)
         if content.get("status") == "ok":
             return "ok", None
@@ -130,7 +127,7 @@ def _text(value: Any) -> str | None:
 
 
 def _variables(value: Any) -> dict[str, dict[str, str]]:
-    """Return a reply's variables, checked: they come from a sandbox."""
+    """Return a reply's variables, checked and cut: they come from a sandbox."""
     if not isinstance(value, dict):
         return {}
     found = {}

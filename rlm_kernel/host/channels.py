@@ -12,10 +12,12 @@ from zmq.eventloop.zmqstream import ZMQStream
 from rlm_kernel.protocol import packing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
+
+    from rlm_kernel.host.sandbox import OnMessage
 
 MAX_MESSAGE_BYTES = 256 << 20
-"""A kernel that sends a longer message part is cut off."""
+"""Bytes of a message part; we disconnect from a kernel that sends a longer one."""
 
 _PARTS = ("header", "parent_header", "metadata", "content")
 
@@ -25,10 +27,24 @@ _RECONNECT_MILLISECONDS = 2
 """ZMQ's default costs 100 ms when we connect before the kernel has bound its socket."""
 
 MAX_JSON_BYTES = 64 << 20
-"""The same for a part that is read as JSON; sub-calls carry long texts as raw buffers."""
+"""Bytes of a part that is read as JSON; sub-calls carry long texts as raw buffers."""
 
 MAX_JSON_NESTS = 2_000_000
 """Brackets and braces in such a part: each may cost a hundred bytes when it is read."""
+
+
+def new_session(connection: dict[str, Any]) -> JupyterSession:
+    """Return a Jupyter session with a kernel's key and a new id.
+
+    Never a clone: clones share an id, make equal message ids, and steal each other's replies.
+    """
+    session = JupyterSession(
+        key=connection["key"].encode(),
+        signature_scheme=connection["signature_scheme"],
+        check_pid=False,
+    )
+    session.pack = packing.pack
+    return session
 
 
 def read_message(session: JupyterSession, parts: list[bytes]) -> dict[str, Any] | None:
@@ -52,17 +68,11 @@ class Channels:
     def __init__(
         self,
         connection: dict[str, Any],
-        on_message: Callable[[str, dict[str, Any]], None],
+        on_message: OnMessage,
         *,
         only: Collection[str] = tuple(_SOCKETS),
     ) -> None:
-        # Not a clone: clones share an id, make equal message ids, and steal each other's replies
-        self.session = JupyterSession(
-            key=connection["key"].encode(),
-            signature_scheme=connection["signature_scheme"],
-            check_pid=False,
-        )
-        self.session.pack = packing.pack
+        self.session = new_session(connection)
         self._on_message = on_message
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context.instance()
         loop = IOLoop.current()
@@ -78,30 +88,22 @@ class Channels:
             else:
                 socket.identity = self.session.bsession
                 socket.sndhwm = socket.rcvhwm = 0
-            port = connection[f"{channel}_port"]
-            if connection["transport"] == "ipc":
-                socket.connect(f"ipc://{connection['ip']}-{port}")
-            else:
-                socket.connect(f"tcp://{connection['ip']}:{port}")
+            socket.connect(f"ipc://{connection['ip']}-{connection[f'{channel}_port']}")
             stream = ZMQStream(socket, loop)
             stream.on_recv(self._receiver(channel))
             self._streams[channel] = stream
 
     @property
     def session_id(self) -> str:
-        """The id that our messages carry."""
+        """The session id in our messages."""
         return str(self.session.session)
 
     def send(
-        self,
-        channel: str,
-        msg_type: str,
-        content: dict[str, Any],
-        buffers: list[bytes] | None = None,
+        self, channel: str, msg_type: str, content: dict[str, Any], buffers: Sequence[bytes] = ()
     ) -> str:
         """Send a message and return its id."""
         message = self.session.msg(msg_type, content)
-        self.session.send(self._streams[channel], message, buffers=[*(buffers or ())])
+        self.session.send(self._streams[channel], message, buffers=list(buffers))
         msg_id: str = message["header"]["msg_id"]
         return msg_id
 

@@ -1,7 +1,8 @@
 """A tree's directory on the host for sockets and connection files; it is removed with the tree.
 
-A host that is killed leaves its directory behind, and the next host removes it. A lock that ends
-with the process tells whether the host lives: a process id means nothing in another container.
+A host that is killed leaves its directory behind, and the next host removes it. A file lock, which
+ends with the process, tells whether the host lives: a process id means nothing in another
+container.
 """
 
 from __future__ import annotations
@@ -18,10 +19,10 @@ from rlm_kernel.errors import SandboxError
 
 _LOCK = "host.lock"
 _YOUNG_SECONDS = 60
-"""A directory that is younger may not be locked yet."""
+"""A younger directory may not be locked yet."""
 
 _LONGEST_ROOT = 80
-"""Characters of a root directory: a unix socket's path holds 107 bytes at most."""
+"""Characters of the parent directory's path: a unix socket's path has 107 bytes at most."""
 
 
 def make_root() -> Path:
@@ -36,11 +37,7 @@ def make_root() -> Path:
 
 
 class HostDirectory:
-    """A private directory with a short path, locked while it is in use.
-
-    Attributes:
-        path: Where it is.
-    """
+    """A private directory with a short path, locked while it is in use."""
 
     def __init__(self) -> None:
         self.path = make_root()
@@ -48,7 +45,7 @@ class HostDirectory:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     def remove(self) -> None:
-        """Remove it."""
+        """Unlock and remove the directory."""
         os.close(self._lock)
         shutil.rmtree(self.path, ignore_errors=True)
 

@@ -23,7 +23,7 @@ class KernelProcess:
         pid: Its process id inside the sandbox; None until it is known.
         died: Done when the process is gone: its exit code (negative: a signal's number).
         over_memory: The memory limit (bytes; 0: unknown) that it was killed for exceeding, or None.
-        why: What the fork server said about its end; empty when nothing.
+        why: What the fork server said about its end, if anything.
     """
 
     def __init__(self, server: ForkServerClient, number: int) -> None:
@@ -39,9 +39,14 @@ class KernelProcess:
         self._server.send(op="signal", kernel=self.number, signal=signum)
 
     def kill(self) -> None:
-        """End the process and everything below it; `died` tells when it is done."""
+        """Start to end the process and everything below it; `died` is done when it has ended."""
         if not self.died.done():
             self._server.send(op="kill", kernel=self.number)
+
+    async def wait_for(self, future: asyncio.Future[Any], timeout: float | None) -> None:
+        """Wait until a future is done or the process has died, `timeout` seconds at most."""
+        both: list[asyncio.Future[Any]] = [future, self.died]
+        await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
 
     def death(self) -> KernelDiedError:
         """Return the error that says how the kernel died."""
@@ -65,14 +70,14 @@ class KernelProcess:
 
 
 class ForkServerClient:
-    """Speaks the fork server's frames over any carrier.
+    """Speaks the fork server's protocol over any byte stream.
 
     Args:
         loop: The event loop that everything here runs on.
         write: Sends bytes to the fork server; must not block.
 
     Attributes:
-        ready: Done when the fork server has said so; fails when the stream ends before.
+        ready: Done when the fork server says that it is ready; fails when the stream ends first.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, write: Callable[[bytes], None]) -> None:
@@ -85,7 +90,7 @@ class ForkServerClient:
         self.ended = False
 
     def new_kernel(self) -> KernelProcess:
-        """Give out the next kernel number."""
+        """Return the process of a kernel that the caller is about to spawn."""
         if self.ended:
             raise SandboxError("The sandbox has ended; no kernel can be started in it.")
         kernel = KernelProcess(self, next(self._numbers))
@@ -93,32 +98,24 @@ class ForkServerClient:
         return kernel
 
     def send(self, **request: Any) -> None:
-        """Send a request; after the stream's end it is dropped."""
+        """Send a request, unless the stream has ended."""
         if not self.ended:
             self._write(frames.encode_control(request))
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the fork server.
-
-        Raises:
-            FrameError: They are no frames; the caller ends the sandbox.
-        """
+        """Take bytes from the fork server; after a `FrameError` the caller ends the sandbox."""
         for frame in self._decoder.feed(data):
             self.take(frames.decode_control(frame))
 
     def take(self, report: dict[str, Any]) -> None:
-        """Take a report of the fork server.
-
-        Raises:
-            FrameError: It is malformed.
-        """
+        """Take a report of the fork server; a malformed one is a `FrameError`."""
         try:
             self._take(report)
         except (KeyError, TypeError, ValueError) as error:
             raise FrameError(f"A report is malformed: {error!r}") from None
 
     def end(self) -> None:
-        """Take note that the stream has ended, and every kernel with it."""
+        """Mark the stream as ended, and every kernel as dead."""
         self.ended = True
         for kernel in self._kernels.values():
             if not kernel.died.done():
@@ -126,7 +123,7 @@ class ForkServerClient:
         self._kernels.clear()
         if not self.ready.done():
             self.ready.set_exception(SandboxError("The fork server ended before it was ready."))
-            self.ready.exception()  # looked at: nobody may be waiting
+            self.ready.exception()  # asyncio would report it when nobody waits for it
 
     def _take(self, report: dict[str, Any]) -> None:
         op = report.get("op")

@@ -21,8 +21,8 @@ class CellOutputs:
     """The outputs of one cell.
 
     Args:
-        limit: Characters that the kernel lets a cell write; the host counts too.
-        on_output: Called with each output as it comes (stream text not yet joined).
+        limit: Characters that the kernel lets a cell write; the host counts as well.
+        on_output: Called with each output when it arrives (stream text not yet joined).
     """
 
     def __init__(self, limit: int, on_output: Callable[[dict[str, Any]], None] | None) -> None:
@@ -39,7 +39,7 @@ class CellOutputs:
         return self._size > self._limit or len(self._outputs) > MAX_OUTPUTS
 
     def take(self, msg_type: str, content: Any) -> None:
-        """Take an iopub message; what is malformed or too much is dropped."""
+        """Take an iopub message; drop a malformed one, and all that are over the limit."""
         output = _output(msg_type, content)
         if output is None:
             return
@@ -59,7 +59,7 @@ class CellOutputs:
             self._on_output(output)
 
     def collected(self) -> tuple[dict[str, Any], ...]:
-        """Return the outputs; neighbouring texts of one stream are one output."""
+        """Return the outputs; consecutive texts of one stream are one output."""
         self._join()
         return tuple(self._outputs)
 
@@ -83,7 +83,7 @@ class CellOutputs:
 
 
 def _output(msg_type: str, content: Any) -> dict[str, Any] | None:
-    """Return the notebook output that an iopub message stands for; None for others."""
+    """Return the notebook output of an iopub message; None when it has none."""
     if not isinstance(content, dict):
         return None
     if msg_type == "stream":
@@ -117,7 +117,7 @@ def _output(msg_type: str, content: Any) -> dict[str, Any] | None:
 
 
 def _size(output: dict[str, Any]) -> int:
-    """Return how much an output holds, metadata and all."""
+    """Return an output's size in characters, metadata included."""
     if output["output_type"] == "stream":
         return len(output["text"])
     return len(json.dumps(output))

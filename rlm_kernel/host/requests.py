@@ -1,19 +1,19 @@
-"""Requests to one kernel, each with the reply that answers it."""
+"""Requests to one kernel, and their replies."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from rlm_kernel.errors import KernelDiedError
-
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.sandbox import MessageChannels
 
 
 class Requests:
-    """The requests to one kernel; its successor gets new ones."""
+    """The requests to one kernel; a restarted kernel gets a new instance."""
 
     def __init__(self, process: KernelProcess, channels: MessageChannels) -> None:
         self._process = process
@@ -21,11 +21,7 @@ class Requests:
         self._replies: dict[str, asyncio.Future[dict[str, Any]]] = {}
 
     def send(
-        self,
-        channel: str,
-        msg_type: str,
-        content: dict[str, Any],
-        buffers: list[bytes] | None = None,
+        self, channel: str, msg_type: str, content: dict[str, Any], buffers: Sequence[bytes] = ()
     ) -> asyncio.Future[dict[str, Any]]:
         """Send a request; the future gets its reply, or nothing after `close`."""
         reply: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -39,7 +35,7 @@ class Requests:
         self,
         msg_type: str,
         content: dict[str, Any],
-        buffers: list[bytes] | None = None,
+        buffers: Sequence[bytes] = (),
         *,
         within: float,
     ) -> dict[str, Any]:
@@ -50,25 +46,23 @@ class Requests:
             KernelDiedError: The kernel died first.
         """
         reply = self.send("shell", msg_type, content, buffers)
-        died = self._process.died
         try:
-            both: list[asyncio.Future[Any]] = [reply, died]
-            await asyncio.wait(both, timeout=within, return_when=asyncio.FIRST_COMPLETED)
+            await self._process.wait_for(reply, within)
             if reply.done():
                 found: dict[str, Any] = reply.result()["content"]
                 return found
-            if died.done():
-                raise KernelDiedError(self._process.exit_reason(), exit_code=died.result())
+            if self._process.died.done():
+                raise self._process.death()
             raise TimeoutError
         finally:
             reply.cancel()
 
     def take(self, parent: str, message: dict[str, Any]) -> None:
-        """Take a reply to the request `parent`, if that still waits."""
+        """Take a reply to the request `parent`, if the request still waits."""
         reply = self._replies.get(parent)
         if reply is not None and not reply.done():
             reply.set_result(message)
 
     def close(self) -> None:
-        """Send no more."""
+        """Stop sending."""
         self._channels = None

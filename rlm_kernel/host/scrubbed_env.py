@@ -25,7 +25,7 @@ def scrubbed_environment(environment: Mapping[str, str] = os.environ) -> dict[st
     """Return an environment (this process's, by default) as a kernel may see it.
 
     An allow-list, not a deny-list: a variable that nobody thought of (a database address with its
-    password, say) stays out. `environment_kwargs={"env": {...}}` adds what a user wants in.
+    password, say) stays out. Users add variables with `environment_kwargs={"env": {...}}`.
     """
     return {
         name: value
@@ -35,5 +35,5 @@ def scrubbed_environment(environment: Mapping[str, str] = os.environ) -> dict[st
 
 
 def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
-    """Return a kernelspec's variables without those whose names say that they are secret."""
+    """Return a kernelspec's variables without those whose names suggest a secret."""
     return {name: value for name, value in variables.items() if not _SECRET.search(name)}

@@ -59,8 +59,8 @@ class Session:
 
     Attributes:
         connection_file: Its Jupyter connection file, for `jupyter console --existing`.
-        on_typed: Called with the code of each cell that another client of the kernel runs (a
-            console, say), cut at `MAX_TYPED` characters.
+        on_typed: Called with the code of each cell that another client of the kernel (a console,
+            say) runs, cut at `MAX_TYPED` characters.
     """
 
     def __init__(self, sandbox: Sandbox, options: KernelOptions, on_call: CallHandler) -> None:
@@ -98,9 +98,9 @@ class Session:
     async def _greet(self) -> None:
         """Say hello until the kernel has answered and its published messages reach us.
 
-        Waiting for its `iopub_welcome` is not enough: one in a thousand never comes, because
-        ipykernel sends on that socket behind its stream's back. Each hello makes the kernel publish
-        its status, which proves the subscription as well.
+        To wait for its `iopub_welcome` is not enough: one in a thousand never comes, because
+        ipykernel sends it on the stream's bare socket. Each hello makes the kernel publish its
+        status, which proves the subscription as well.
         """
         died = self._process.died
         deadline = asyncio.get_running_loop().time() + START_SECONDS
@@ -108,8 +108,7 @@ class Session:
         while not (hello and heard):
             reply = self._requests.send("control", HELLO, {})
             for news in (reply, self._published):
-                both: list[asyncio.Future[Any]] = [news, died]
-                await asyncio.wait(both, timeout=HELLO_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                await self._process.wait_for(news, HELLO_SECONDS)
             hello, heard = hello or reply.done(), self._published.done()
             reply.cancel()
             if died.done():
@@ -133,7 +132,7 @@ class Session:
         It gets the contexts, histories, tools and `setup_code`; the model's variables are lost.
 
         Raises:
-            KernelDiedError: The new one did not start.
+            KernelDiedError: The new kernel did not start.
         """
         await self._end()
         if self._closed:
@@ -163,11 +162,11 @@ class Session:
     # What the REPL holds
 
     async def attach(self, name: str, placed: PlacedContext) -> None:
-        """Bind a context in the REPL and begin a run: `answer` is reset.
+        """Bind a context in the REPL and begin a run, which resets `answer`.
 
         Args:
             name: The variable; ``context_0`` also binds ``context``.
-            placed: The value, placed in this session's sandbox.
+            placed: The value in this session's sandbox.
 
         Raises:
             ContextError: The kernel cannot load it.
@@ -175,21 +174,21 @@ class Session:
         await self._values.attach(self._requests, name, placed)
 
     async def assign(self, name: str, value: Any, *, append: bool = False) -> None:
-        """Bind a JSON value in the REPL for good.
+        """Bind a JSON value in the REPL, also after a restart.
 
         Args:
             name: The variable; ``history_0`` also binds ``history``.
             value: JSON.
-            append: Extend the list that is bound to the name already.
+            append: Extend the list that the name is bound to already.
 
         Raises:
-            ContextError: The kernel refuses it.
-            KernelDiedError: The kernel has died; the one that `restart` starts gets it too.
+            ContextError: The kernel refuses the value.
+            KernelDiedError: The kernel has died; a restarted one gets the value.
         """
         await self._values.assign(self._requests, name, value, append=append)
 
     async def variable(self, name: str) -> str | None:
-        """Return `str()` of a variable; None when there is none of that name."""
+        """Return `str()` of a variable; None when there is no such variable."""
         try:
             reply = await self._requests.ask(
                 "rlm_variable_request", {"name": name}, within=TEXT_SECONDS
@@ -209,19 +208,17 @@ class Session:
         timeout: float | None = None,
         on_output: Callable[[dict[str, Any]], None] | None = None,
     ) -> CellResult:
-        """Run a cell; the result says what the code did, and nothing is raised.
+        """Run a cell; errors are in the result. A cancelled caller interrupts the cell.
 
         Args:
             code: The cell.
-            timeout: Seconds after which it is interrupted, and killed when that does not help.
-            on_output: Called with each output as it comes.
-
-        Returns:
-            The result. When the caller is cancelled the cell is interrupted.
+            timeout: Seconds after which the cell is interrupted; its kernel is killed when that
+                does not help.
+            on_output: Called with each output when it arrives.
         """
         async with self._lock:
             if self._settling is not None:
-                await asyncio.wait({self._settling})  # shields it: who waits may be cancelled too
+                await asyncio.wait({self._settling})  # cancelling this wait does not cancel it
                 self._settling = None
             channels = self._channels
             if channels is None or self._process.died.done():
@@ -252,7 +249,7 @@ class Session:
                 self._retire(msg_id)
 
     def _retire(self, msg_id: str) -> None:
-        """Forget a cell, but only once it has been stopped when it must be."""
+        """Forget a cell; first wait for the task that is stopping it, if any."""
         if self._settling is None:
             del self._cells[msg_id]
         else:
@@ -260,8 +257,7 @@ class Session:
 
     async def _finish(self, cell: RunningCell, timeout: float | None) -> CellResult:
         died = self._process.died
-        both: list[asyncio.Future[Any]] = [cell.reply, died]
-        await asyncio.wait(both, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+        await self._process.wait_for(cell.reply, timeout)
         if not cell.reply.done() and not died.done():
             await self._stop(cell, "timeout")
         if cell.reply.done():
@@ -277,32 +273,26 @@ class Session:
         for _ in range(INTERRUPTS):  # the first may come before the cell has begun
             interrupt = self._requests.send("control", "interrupt_request", {})
             over = cell.idle.is_set()
-            both: list[asyncio.Future[Any]] = [cell.reply, died]
-            await asyncio.wait(
-                both, timeout=INTERRUPT_SECONDS / INTERRUPTS, return_when=asyncio.FIRST_COMPLETED
-            )
+            await self._process.wait_for(cell.reply, INTERRUPT_SECONDS / INTERRUPTS)
             if over:  # the interrupt worked, and cost the cell its reply
                 cell.give_up()
             if cell.reply.done() or died.done():
-                # One that is still under way would hit the next cell
-                both = [interrupt, died]
-                await asyncio.wait(
-                    both, timeout=INTERRUPT_SECONDS, return_when=asyncio.FIRST_COMPLETED
-                )
+                # An interrupt that is still under way would hit the next cell
+                await self._process.wait_for(interrupt, INTERRUPT_SECONDS)
                 return
         cell.killed = True
         self._process.kill()
         await asyncio.wait([died], timeout=KILL_SECONDS)
 
     async def interrupt(self) -> None:
-        """Interrupt the running cell and fail its calls; nothing happens when none runs."""
+        """Interrupt the running cell, if any, and fail its calls."""
         for cell in list(self._cells.values()):
             await self._stop(cell, "interrupted")
 
     # Messages
 
     def _receive(self, channel: str, message: dict[str, Any]) -> None:
-        """Take a message of the kernel; it may hold anything, and a malformed one is dropped."""
+        """Take a message of the kernel, which may hold anything; drop a malformed one."""
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             self._take(channel, message)
 
@@ -318,7 +308,7 @@ class Session:
             elif kind == "execute_input":
                 self._take_typed(message)
         elif channel == "control" and kind in FROM_KERNEL:
-            if self._channels is not None:  # a kernel that is being ended gets nothing any more
+            if self._channels is not None:  # a kernel that we are ending gets no answers
                 self._dispatcher.receive(kind, message["content"], message["buffers"])
         elif kind == "rlm_output_limit":
             self._take_flood(message["content"])
@@ -332,7 +322,7 @@ class Session:
     def _take_published(self, cell: RunningCell, kind: str, content: Any) -> None:
         if kind == "status":
             if isinstance(content, dict) and content.get("execution_state") == "idle":
-                cell.published_idle(IDLE_SECONDS)
+                cell.published_idle()
             return
         cell.outputs.take(kind, content)
         if cell.outputs.overflowed:
@@ -352,7 +342,7 @@ class Session:
                 self._settle_soon(cell)
 
     def _settle_soon(self, cell: RunningCell) -> None:
-        """Stop a cell without waiting for it; the next one does."""
+        """Start to stop a cell; the next cell waits for that."""
         if self._settling is None:
             self._settling = asyncio.create_task(self._stop(cell, "interrupted"))
 

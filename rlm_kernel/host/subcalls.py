@@ -1,7 +1,7 @@
 """The host's end of sub-calls: runs each once, and answers it as often as the kernel asks.
 
-`rlm_kernel.protocol.subcalls` describes the messages. All of them come from a sandbox: every field
-is checked, every size bounded, and nothing but JSON and text is read.
+`rlm_kernel.protocol.subcalls` describes the messages. All of them come from a sandbox: we check
+every field, bound every size, and read nothing but JSON and text.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_CALLS_A_MESSAGE = 1024
 
 MESSAGE_BUFFERS = 256
 MESSAGE_BYTES = 16_000_000
-"""After this much a new message begins: a relay bounds what one may carry."""
+"""After this much a new message begins: a relay bounds the size of one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +35,9 @@ class Call:
     Attributes:
         id: Unique among this kernel's calls.
         kind: ``"llm"``: one plain LM call; ``"rlm"``: a child run; ``"tool"``: a host callable;
-            ``"chat"``: a plain LM call of a run in a notebook kernel, which also wants the usage.
-        prompt: The prompt: text, or a list of messages. Of a tool: ``{"args", "kwargs"}``.
-        model: The model asked for by name; None for the default.
+            ``"chat"``: a plain LM call of a run in a notebook kernel, whose answer has its usage.
+        prompt: Text, or a list of messages. For a tool: ``{"args", "kwargs"}``.
+        model: The requested model's name; None for the default.
         name: The tool's name.
     """
 
@@ -53,8 +53,8 @@ class CallAnswer:
     """The answer that a cell gets.
 
     Attributes:
-        value: JSON; of a query its text, which may be an error (``"Error: ..."``).
-        error: Of a tool: the message of the `ToolError` that is raised in the cell.
+        value: JSON; for a query its text, which may be an error (``"Error: ..."``).
+        error: For a tool: the message of the `ToolError` that the cell gets.
     """
 
     value: Any = None
@@ -62,14 +62,14 @@ class CallAnswer:
 
 
 CallHandler = Callable[[Call], Awaitable[CallAnswer]]
-"""Does what a call asks for."""
+"""Answers a call."""
 
 
 class SubCallDispatcher:
     """Has the calls of one kernel answered.
 
     Args:
-        handler: Does what a call asks for; each call runs as a task.
+        handler: Answers a call; each call runs as a task.
         send: Sends an `rlm_reply`: `send(content, buffers)`.
     """
 
@@ -85,7 +85,7 @@ class SubCallDispatcher:
         self._loop = asyncio.get_running_loop()
 
     def receive(self, msg_type: str, content: Any, buffers: Sequence[bytes]) -> None:
-        """Take a message of the kernel; what is malformed is dropped."""
+        """Take a message of the kernel; malformed ones are dropped."""
         if not isinstance(content, dict):
             return
         if msg_type == CALL:
@@ -126,7 +126,7 @@ class SubCallDispatcher:
                 self._open(number, call, len(text or ""))
 
     def _too_much(self, characters: int) -> str | None:
-        """Say why no further call can be taken; None when one can."""
+        """Say why no further call can be accepted; None when one can."""
         if len(self._tasks) >= MAX_OPEN_CALLS:
             return f"more than {MAX_OPEN_CALLS:,} calls are open"
         if self._open_characters + characters > MAX_OPEN_CHARACTERS:
@@ -150,7 +150,7 @@ class SubCallDispatcher:
         except asyncio.CancelledError:
             self._settle(number, CallAnswer(error="the call was cancelled"))
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the cell gets an answer
+        except Exception as error:  # noqa: BLE001 - the cell gets an answer in any case
             answer = CallAnswer(error=f"{type(error).__name__}: {error}")
         self._settle(number, answer)
 
@@ -161,7 +161,7 @@ class SubCallDispatcher:
         self._queue(number)
 
     def _queue(self, number: int) -> None:
-        """Send an answer, together with those that come in the same turn of the loop."""
+        """Send an answer together with the others of the same turn of the event loop."""
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent.append(number)
@@ -212,7 +212,7 @@ def _ids(content: dict[str, Any]) -> list[int]:
 
 
 def _text(entry: dict[str, Any], buffers: list[bytes | None]) -> str | None:
-    """Return a call's text; a buffer is read once, or many calls could name one."""
+    """Return a call's text; a buffer is read only once, because many calls could name it."""
     index = entry.get("buffer")
     if isinstance(index, int) and 0 <= index < len(buffers):
         data, buffers[index] = buffers[index], None

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 async def in_thread(function: Callable[..., object], *arguments: Any) -> None:
-    """Call a function on a thread; while the interpreter ends there are none: call it here."""
+    """Call a function on a thread, or right here while the interpreter ends."""
     try:
         await asyncio.to_thread(function, *arguments)
     except RuntimeError:

@@ -11,11 +11,11 @@ HELLO_SECONDS = 1.0
 INTERRUPT_SECONDS = 2.0
 """How long an interrupted cell may go on before its kernel is killed."""
 
+INTERRUPTS = 4
+"""How often a cell is interrupted in those seconds."""
+
 KILL_SECONDS = 10.0
 """How long a killed kernel may take to end: it may have thousands of processes."""
-
-INTERRUPTS = 4
-"""How often it is interrupted in those seconds."""
 
 LOAD_SECONDS = 600.0
 """How long a kernel may take to load a value."""
@@ -24,7 +24,7 @@ TEXT_SECONDS = 10.0
 """How long a variable's `__str__` may take."""
 
 IDLE_SECONDS = 2.0
-"""How long outputs may trail the reply; a flood can lose the `idle` that ends them."""
+"""How long outputs may come after the reply; a flood can lose the `idle` that ends them."""
 
 FLOOD_FACTOR = 100
-"""A cell that has tried to write this many times its limit is interrupted."""
+"""A cell that tries to write this many times its limit is interrupted."""

@@ -1,4 +1,4 @@
-"""The values that a session has bound in its REPL, kept for the kernel that a restart starts."""
+"""The values that a session has bound in its REPL, kept for a restarted kernel."""
 
 from __future__ import annotations
 
@@ -14,28 +14,19 @@ if TYPE_CHECKING:
 
 
 class KernelValues:
-    """Contexts, histories and tools by the names that they are bound to."""
+    """Contexts, histories and tools by name."""
 
     def __init__(self) -> None:
         self._attached: dict[str, PlacedContext] = {}
         self._assigned: dict[str, Any] = {}
 
     async def attach(self, kernel: Requests, name: str, placed: PlacedContext) -> None:
-        """Bind a context, and keep it once the kernel has loaded it.
-
-        Raises:
-            ContextError: The kernel cannot load it.
-        """
+        """Bind a context, and keep it once the kernel has loaded it (see `Session.attach`)."""
         await _attach(kernel, name, placed)
         self._attached[name] = placed
 
     async def assign(self, kernel: Requests, name: str, value: Any, *, append: bool) -> None:
-        """Bind a JSON value, and keep it also when the kernel has died.
-
-        Raises:
-            ContextError: The kernel refuses it.
-            KernelDiedError: The kernel has died.
-        """
+        """Bind a JSON value, and keep it even when the kernel has died (see `Session.assign`)."""
         try:
             await _assign(kernel, name, value, append=append)
         except KernelDiedError:
@@ -72,7 +63,7 @@ async def _attach(kernel: Requests, name: str, placed: PlacedContext) -> None:
 
 async def _assign(kernel: Requests, name: str, value: Any, *, append: bool) -> None:
     content = {"name": name, "append": append}
-    # surrogatepass: text that is no UTF-8 arrives as it is
+    # surrogatepass: text that is not valid UTF-8 arrives unchanged
     data = json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
     reply = await kernel.ask("rlm_assign_request", content, [data], within=LOAD_SECONDS)
     if reply.get("status") != "ok":

@@ -1,4 +1,4 @@
-"""The sandbox on this machine: a tree's directory, and its kernels of the shared fork server.
+"""The sandbox on this machine: a tree's directory, and its kernels in the shared fork server.
 
 This is not a boundary against hostile code: use `docker` for that.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +18,10 @@ from rlm_kernel.host.threads import begin_thread, in_thread
 from rlm_kernel.local.server import LocalServer, local_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from rlm_kernel.context.value import ContextValue, PlacedContext
     from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.kernel_options import KernelOptions
-    from rlm_kernel.host.sandbox import MessageChannels
+    from rlm_kernel.host.sandbox import MessageChannels, OnMessage
 
 _START_SECONDS = 60.0
 _END_SECONDS = 5.0
@@ -74,30 +71,22 @@ class LocalSandbox:
         directory = self._server.root / f"k{kernel.number}"
         work = directory / "work"
         work.mkdir(mode=0o700, parents=True)
-        connection = new_connection(directory)
-        file = directory / "connection.json"
-        file.touch(mode=0o600)  # it holds the key
-        file.write_text(json.dumps(connection))
+        connection, file = new_connection(directory)
         self._server.stream.send(
             op="spawn",
             kernel=kernel.number,
             dir=str(directory),
             cwd=str(work),
             connection=connection,
-            repl={"tools": list(options.tools), "output_limit": options.output_limit},
-            env=options.env,
             sys_path=list(options.sys_path),
-            memory_limit=options.memory_limit,
+            **options.spawn_fields(),
         )
         self._kernels.append(kernel)
         kernel.died.add_done_callback(lambda _: self._forget(kernel, directory))
-        return kernel, {**connection, "connection_file": str(file)}
+        return kernel, {**connection, "connection_file": file}
 
     def open_channels(
-        self,
-        process: KernelProcess,
-        connection: dict[str, Any],
-        on_message: Callable[[str, dict[str, Any]], None],
+        self, process: KernelProcess, connection: dict[str, Any], on_message: OnMessage
     ) -> MessageChannels:
         """Connect to a kernel's sockets."""
         from rlm_kernel.host.channels import Channels
@@ -108,7 +97,7 @@ class LocalSandbox:
     async def start_command(
         self, command: list[str], *, cwd: str, env: dict[str, str]
     ) -> KernelProcess:
-        """Start a notebook kernel by its kernelspec's command."""
+        """Start a notebook kernel with its kernelspec's command."""
         kernel = self._server.stream.new_kernel()
         self._server.stream.send(
             op="spawn", kernel=kernel.number, dir=cwd, cwd=cwd, env=env, exec=command
@@ -135,7 +124,7 @@ class LocalSandbox:
 
     def _forget(self, kernel: KernelProcess, directory: Path) -> None:
         self._kernels.remove(kernel)
-        # Small (sockets, a profile, what the cells wrote): but it is the model's to fill
+        # On a thread: it is usually small, but the model may have filled it
         begin_thread(_remove, directory)
 
     @property

@@ -23,7 +23,7 @@ from rlm_kernel.host.process_hooks import at_exit, close_pipes, unregister
 from rlm_kernel.host.scrubbed_env import scrubbed_environment
 from rlm_kernel.host.threads import begin_thread, in_thread
 
-# Where this package lies goes last: in PYTHONPATH it would come before the standard library.
+# This package's folder goes last: in PYTHONPATH it would come before the standard library.
 _BOOTSTRAP = """\
 import sys
 sys.path.append(sys.argv.pop(1))
@@ -46,25 +46,20 @@ def local_server() -> LocalServer:
     return server
 
 
-def lease() -> Lease:
-    """Keep this event loop's fork server alive between trees until the lease is closed."""
-    return Lease(local_server())
-
-
 class Lease:
-    """A reference on a fork server, dropped by `close`."""
+    """Keeps the running event loop's fork server alive between trees, until `close`."""
 
-    def __init__(self, server: LocalServer) -> None:
-        self._server: LocalServer | None = server
-        server.acquire()
+    def __init__(self) -> None:
+        self._server: LocalServer | None = local_server()
+        self._server.acquire()
 
     @property
     def over(self) -> bool:
-        """Whether it holds nothing any more: it was closed, or the fork server was lost."""
+        """Whether the lease was closed, or the fork server was lost."""
         return self._server is None or self._server.over
 
     async def close(self) -> None:
-        """Drop the reference; when it was the last, wait until the fork server has ended."""
+        """Drop the reference; wait for the fork server's end when it was the last one."""
         server, self._server = self._server, None
         if server is not None:
             await server.release()
@@ -85,7 +80,7 @@ class LocalServer:
         self._users = 0
         self._trees = itertools.count(1)
         package_parent = str(Path(__file__).parents[2])
-        # A session of its own: Ctrl-C in the host's terminal is not for it
+        # In a new session: Ctrl-C in the host's terminal must not reach it
         self._process = subprocess.Popen(
             [sys.executable, "-c", _BOOTSTRAP, package_parent, self.root],
             stdin=subprocess.PIPE,
@@ -104,11 +99,11 @@ class LocalServer:
         at_exit(self._end_process, in_child=self._disown)
 
     def acquire(self) -> None:
-        """Count one more user."""
+        """Add a user."""
         self._users += 1
 
     async def release(self) -> None:
-        """Count one user less; when it was the last, end the process and wait until it is gone."""
+        """Remove a user; after the last one, end the process and wait until it is gone."""
         self._users -= 1
         if self._users <= 0 and not self.over:
             self._detach()
@@ -139,7 +134,7 @@ class LocalServer:
             self._lose()
 
     def _lose(self) -> None:
-        """Take note that the stream has ended by itself, and the sandbox with it."""
+        """Handle a stream that has ended by itself, and the sandbox with it."""
         if not self.over:
             self._detach()
             begin_thread(self._end_process)
@@ -152,7 +147,7 @@ class LocalServer:
             self._out.close()
             self.stream.end()
             if _servers.get(self.loop) is self:
-                del _servers[self.loop]  # it holds its loop: the weak key alone would never go
+                del _servers[self.loop]  # we hold the loop, so its weak key would stay
 
     def _end_process(self) -> None:
         """Close its stdin: the fork server ends its kernels, removes the root, and exits."""
@@ -168,6 +163,6 @@ class LocalServer:
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _disown(self) -> None:
-        """Count as over in a forked child, whose event loop is the parent's."""
+        """Mark the server as over in a forked child, whose event loop is the parent's."""
         self.over = self.stream.ended = True
         close_pipes(self._process)

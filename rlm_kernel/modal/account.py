@@ -18,11 +18,11 @@ NO_TOKEN = (
 )
 
 _CREDENTIALS = (("token_id", "token_secret"), ("oauth_refresh_token", "oauth_client_id"))
-"""Settings that are enough together; as variables they begin with ``MODAL_``."""
+"""Pairs of settings, each enough to log in; as variables they begin with ``MODAL_``."""
 
 
 def token_source(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Say where Modal's SDK finds a token, and not its value; None when there is none."""
+    """Say where Modal's SDK finds a token, never its value; None when there is none."""
     if environment.get("MODAL_IS_REMOTE") == "1":
         return "the Modal container that this runs in"
     file = Path(environment.get("MODAL_CONFIG_PATH") or "~/.modal.toml").expanduser()
@@ -37,7 +37,7 @@ def token_source(environment: Mapping[str, str] = os.environ) -> str | None:
 
 
 def _profile(file: Path, name: str | None) -> dict[str, Any]:
-    """Return the profile that the SDK would use: the named one, else the active one."""
+    """Return the profile that the SDK uses: the named one, else the active one."""
     try:
         profiles = tomllib.loads(file.read_text())
     except (OSError, ValueError):
@@ -68,7 +68,7 @@ def sdk() -> Any:
 
 
 def explained(error: BaseException) -> SandboxError:
-    """Return an error that says what to do about one of the SDK."""
+    """Return an error that says what to do about an error of the SDK."""
     if isinstance(error, SandboxError):
         return error
     import modal.exception as modal_errors

@@ -11,19 +11,19 @@ if TYPE_CHECKING:
     from rlm_kernel.modal.options import ModalOptions
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-"""The versions that Modal has images of and that a kernel runs on."""
+"""The versions that Modal has images for and that a kernel runs on."""
 
 _OTHERWISE = "3.12"
 
 
 def python_version() -> str:
-    """Return this Python's version, so that pickles fit, or a common one when Modal lacks it."""
+    """Return this Python's version, so that pickles load, or a common one when Modal lacks it."""
     own = f"{sys.version_info[0]}.{sys.version_info[1]}"
     return own if own in PYTHONS else _OTHERWISE
 
 
 def kernel_image(modal: Any, options: ModalOptions) -> Any:
-    """Return the `modal.Image` to use; Modal makes it at the first use, and keeps it."""
+    """Return the `modal.Image` to use, which Modal makes at its first use and keeps."""
     if options.image is None:
         image = modal.Image.debian_slim(python_version=python_version())
     elif isinstance(options.image, str):

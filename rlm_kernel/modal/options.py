@@ -1,4 +1,4 @@
-"""How a Modal sandbox is started: without a network unless one is asked for."""
+"""The options of a Modal sandbox: no network by default."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ APP_NAME = "rlm-kernel"
 _MIB = 1 << 20
 
 _MAX_TIMEOUT = 24 * 3600
-"""Seconds; Modal's own bound."""
+"""Seconds; Modal's limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModalOptions:
-    """What the environment `modal` takes (`environment_kwargs`).
+    """The `environment_kwargs` of the environment `modal`.
 
-    What is not said here is as Modal has it (https://modal.com/docs/reference/modal.Sandbox).
+    See https://modal.com/docs/reference/modal.Sandbox for details.
 
     Attributes:
-        app_name: The Modal app that sandboxes belong to; made when there is none.
+        app_name: The Modal app of the sandboxes; made when there is none.
         timeout: Seconds after which Modal ends a sandbox; the run goes on in a new one.
         image: A registry's tag such as ``"python:3.12-slim"``, or a `modal.Image`. The kernel's
             packages are installed into it. None: Debian with this Python's version.
-        packages: What pip is to install besides.
+        packages: Packages that pip also installs.
         cpu: Cores to reserve, or `(reserve, limit)`.
         memory: Memory to reserve, or `(reserve, limit)`: MiB as in Modal, or text such as ``"4g"``.
         gpu: Such as ``"T4"`` or ``"A100:2"``.
@@ -38,7 +38,7 @@ class ModalOptions:
         volumes: `{path in the sandbox: a Volume's name or a modal.Volume}`.
         secrets: Names, `modal.Secret` objects, or dicts. Every cell can read them.
         name: The sandbox's name; unique within the app.
-        tags: Tags for the sandbox, besides our own.
+        tags: Further tags of the sandbox.
         workdir: The folder in which cells start; each kernel's own by default.
         reconnect_timeout: Seconds without an answer from Modal after which a sandbox is given up.
     """
@@ -63,11 +63,11 @@ class ModalOptions:
 
 
 MODAL_KWARGS = tuple(ModalOptions.__dataclass_fields__)
-"""The names that `environment_kwargs` takes for a Modal sandbox."""
+"""The names of the `environment_kwargs` of `modal`."""
 
 
 def modal_options(kwargs: dict[str, Any]) -> ModalOptions:
-    """Check `environment_kwargs` and make options of them; `modal` is not imported.
+    """Check `environment_kwargs` and return the options, without importing `modal`.
 
     Raises:
         TypeError: A value is of the wrong type.

@@ -1,8 +1,8 @@
 """The programs in a Modal sandbox: the fork server, and an entry point that ends with it.
 
-Modal keeps a sandbox until its entry point ends. The entry point therefore holds one end of a pipe
-and the fork server the other. When the fork server ends for any reason, so does the sandbox: the
-user of a host that crashed pays for a minute at most.
+Modal keeps a sandbox until its entry point ends. So the entry point holds one end of a pipe and the
+fork server the other. When the fork server ends for any reason, so does the sandbox: after a crash
+of the host, the user pays for a minute at most.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from rlm_kernel.relay.bootstrap import BOOTSTRAP
 
 PYTHON = "python"
-"""As in Modal's own images, where pip is its module."""
+"""The interpreter in Modal's images that has pip."""
 
 _PIPE = "/tmp/.rlm-alive"  # noqa: S108 - in a sandbox of our own
 
 _FIRST_SECONDS = 600
-"""How long the entry point waits for the fork server: a new machine may have to load the image."""
+"""How long the entry point waits for the fork server: a new machine may first load the image."""
 
 _WATCH = f"""\
 import os, select, signal, sys

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 TAG = "rlm-kernel"
 
 SILENCE_SECONDS = 15.0
-"""How much longer than the longest outage either end waits for the other."""
+"""How much longer than the longest outage each end waits for the other."""
 
 MAX_IN_STREAM = 256 << 10
-"""Bytes of a context up to which it goes through the stream: one round trip instead of four."""
+"""Bytes of the largest context to send through the stream: one round trip instead of four."""
 
 _STDERR_KEPT = 4000
 _STDERR_SECONDS = 1.0
@@ -43,7 +43,7 @@ _TIMED_OUT = 124
 
 _log = logging.getLogger(__name__)
 _live: set[Any] = set()
-"""Sandboxes that run, for the end of this process."""
+"""Running sandboxes, to terminate when this process ends."""
 
 
 def modal_sandbox(options: ModalOptions) -> RelayedSandbox:
@@ -61,13 +61,13 @@ class ModalMachine:
         self._process = process
         self._options = options
         self._stderr = bytearray()
-        # At once: nobody can ask for it when the sandbox has ended
+        # At once: stderr cannot be read any more when the sandbox has ended
         self._listener = asyncio.create_task(self._listen(), name="rlm modal stderr")
         self.stream = ModalStream(process, self._ended, options.reconnect_timeout)
         self.workdir = options.workdir
 
     async def place(self, value: ContextValue, path: str) -> int | None:
-        """Upload a value through Modal's file transfer; None: it is small, the stream is faster."""
+        """Upload a value by Modal's file transfer; None for a small one: the stream is faster."""
         if value.form in ("text", "bytes") and len(value.value) <= MAX_IN_STREAM:
             return None
         with tempfile.TemporaryDirectory(prefix="rlm-context-") as folder:
@@ -99,14 +99,14 @@ class ModalMachine:
                 return
 
     async def end(self, *, ended: bool) -> None:
-        """Terminate the sandbox; for one that has ended this does no harm."""
+        """Terminate the sandbox; if it has `ended`, that does no harm."""
         del ended
         self._listener.cancel()
         await asyncio.wait([self._listener])
         await _terminate(self._sandbox)
 
     async def exit_reason(self) -> str:
-        """Say how the sandbox ended, and what the program wrote to stderr."""
+        """Say how the sandbox ended, and what it wrote to stderr."""
         await asyncio.wait([self._listener], timeout=_STDERR_SECONDS)
         stderr = self._stderr.decode("utf-8", "replace").strip()
         why = await self._ended() or ""
@@ -157,7 +157,7 @@ async def _start(options: ModalOptions) -> ModalMachine:
 
 
 async def _made(image: Any, app: Any) -> Any:
-    """Have Modal make the image when it has none; say so when that takes a while."""
+    """Have Modal make the image if it has none; tell the user when that takes a while."""
     making = asyncio.ensure_future(image.build.aio(app))
     try:
         done, _ = await asyncio.wait([making], timeout=_POLL_SECONDS)
@@ -191,7 +191,7 @@ async def _created(modal: Any, app: Any, image: Any, options: ModalOptions) -> A
     try:
         sandbox = await asyncio.shield(creating)
     except asyncio.CancelledError:
-        # The request may have been sent: the sandbox that comes of it is ours to end
+        # The request may have been sent: we have to end the sandbox that it makes
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_END_SECONDS):
                 await _terminate(await creating)
@@ -212,7 +212,7 @@ def _volume(modal: Any, volume: Any) -> Any:
 
 
 async def _terminate(sandbox: Any) -> None:
-    """End a sandbox and close the connection to it; it ends itself when Modal is out of reach."""
+    """End a sandbox and our connection to it; without Modal's answer it ends itself later."""
     try:
         async with asyncio.timeout(_END_SECONDS):
             await sandbox.terminate.aio()
@@ -231,7 +231,7 @@ async def _terminate(sandbox: Any) -> None:
 
 
 def _terminate_all() -> None:
-    """Terminate what runs when this process ends."""
+    """Terminate the running sandboxes when this process ends."""
     for sandbox in list(_live):
         with contextlib.suppress(Exception):
             sandbox.terminate()

@@ -1,8 +1,8 @@
 """A process's stdin and stdout in a Modal sandbox as a byte stream that survives outages.
 
 The SDK retries for about ten seconds, then raises. It keeps its byte offset in both directions, and
-the far end drops bytes that it already has. So calling again goes on where the connection broke:
-nothing is lost and nothing happens twice.
+Modal drops bytes that it already has. So another call continues where the connection broke: nothing
+is lost and nothing happens twice.
 """
 
 from __future__ import annotations
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 MAX_UNSENT = 1 << 20
-"""Bytes that may wait while a request is answered, to be sent in the next one."""
+"""Bytes that may wait for the next request while Modal answers one."""
 
 _ANSWER_SECONDS = 30.0
-"""A write that takes longer is sent again; the far end knows which bytes it has."""
+"""A write that takes longer is sent again; Modal knows which bytes it has."""
 
 _QUIET_SECONDS = 20.0
-"""A live sandbox answers pings more often than that: after it the reader is opened again."""
+"""After this silence the reader is opened again: a live sandbox answers pings more often."""
 
 _PAUSE_SECONDS = 0.5
 
 
 class ModalStream:
-    """The stream to a fork server (see `rlm_kernel.relay.bytestream.ByteStream`).
+    """The stream to a fork server (see `rlm_kernel.relay.machine.ByteStream`).
 
     Args:
-        process: What `modal.Sandbox.exec(..., text=False)` returned.
-        ended: Says why the sandbox has ended; None while it runs, or when that is unknown.
+        process: The result of `modal.Sandbox.exec(..., text=False)`.
+        ended: Returns why the sandbox has ended; None while it runs, or when that is unknown.
         patience: Seconds that an outage may last.
     """
 
@@ -68,7 +68,7 @@ class ModalStream:
         return b""
 
     async def write(self, data: bytes) -> None:
-        """Send bytes to stdin soon; all bytes that wait go in one request."""
+        """Send bytes to stdin soon; one request carries all bytes that wait."""
         while self._size >= MAX_UNSENT and self._broken is None:
             self._room.clear()
             await self._room.wait()
@@ -79,7 +79,7 @@ class ModalStream:
         self._wake.set()
 
     async def close(self) -> None:
-        """Stop reading and writing; the process is not told."""
+        """Stop reading and writing, without telling the process."""
         self._closed = True
         self._writer.cancel()
         await asyncio.wait([self._writer])
@@ -105,7 +105,7 @@ class ModalStream:
 
     async def _send(self, data: bytes) -> None:
         outage = _Outage(self._patience, self._ended)
-        # The SDK drops what is written while it drains: one after the other
+        # One after the other: the SDK drops bytes that are written while it drains
         self._process.stdin.write(data)
         while True:
             try:
@@ -118,7 +118,7 @@ class ModalStream:
 
 
 class _Outage:
-    """The time during which nothing has come through."""
+    """A time without any successful transfer."""
 
     def __init__(self, patience: float, ended: Callable[[], Awaitable[str | None]]) -> None:
         self._patience = patience
@@ -144,7 +144,7 @@ class _Outage:
 
 
 def is_final(error: Exception) -> bool:
-    """Tell whether an error of the SDK will come again at every try."""
+    """Return whether an error of the SDK will come again at every try."""
     import modal.exception as errors
 
     return isinstance(

@@ -1,1 +1,1 @@
-"""What both ends of a sandbox's byte stream speak: frames, and messages in chunks."""
+"""The protocol of a sandbox's byte stream: frames, messages in chunks, and sub-calls."""

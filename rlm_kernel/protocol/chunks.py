@@ -1,9 +1,9 @@
 """Splits kernels' ZMQ messages into chunks for the byte stream, and joins them again.
 
-A multipart message becomes one run of bytes (`!H` number of parts, `!I` each part's length, the
-parts). It travels in chunks of at most `CHUNK_BYTES`, so that a long message of one kernel cannot
-hold up the others. A chunk is one `MESSAGE` frame: `!BB` channel and flags, then bytes. Chunks of
-different channels and kernels may mix; those of one channel keep their order.
+A multipart message is serialised as `!H` number of parts, `!I` each part's length, then the parts.
+It travels in chunks of at most `CHUNK_BYTES`, so that one kernel's long message cannot delay the
+others. A chunk is one `MESSAGE` frame: `!BB` channel and flags, then bytes. Chunks of different
+channels and kernels may mix; those of one channel keep their order.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FIRST, _LAST = 1, 2
 
 
 class Channel(IntEnum):
-    """A kernel's channels, by their numbers in connection files of ours."""
+    """A kernel's channels, by their port numbers in our connection files."""
 
     SHELL = 1
     IOPUB = 2
@@ -45,13 +45,7 @@ class Channel(IntEnum):
 
 
 class KernelMessage(NamedTuple):
-    """A whole message.
-
-    Attributes:
-        kernel: The kernel's number.
-        channel: The channel.
-        parts: Its parts, as ZMQ has them.
-    """
+    """A whole message: the kernel's number, its channel, and the ZMQ parts."""
 
     kernel: int
     channel: Channel
@@ -59,11 +53,7 @@ class KernelMessage(NamedTuple):
 
 
 def split(kernel: int, channel: Channel, parts: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the frames of a message.
-
-    Raises:
-        FrameError: It is too long, or has too many parts.
-    """
+    """Yield a message's frames; one over `MAX_MESSAGE` or `MAX_PARTS` is a `FrameError`."""
     size = sum(map(len, parts))
     if len(parts) > MAX_PARTS or size > MAX_MESSAGE:
         raise FrameError(
@@ -84,17 +74,17 @@ def _split(kernel: int, channel: Channel, whole: bytes) -> Iterator[bytes]:
 
 
 class Assembler:
-    """Joins chunks to messages; bounds everything that the other end sends."""
+    """Joins chunks into messages; bounds everything that the other end sends."""
 
     def __init__(self) -> None:
         self._unfinished: dict[tuple[int, Channel], bytearray] = {}
         self._held = 0
 
     def take(self, frame: frames.Frame) -> KernelMessage | None:
-        """Take a chunk; return the message that it completes.
+        """Take a chunk and return the message that it completes.
 
         Raises:
-            FrameError: It is malformed, or more than is allowed.
+            FrameError: The chunk is malformed, or over what is allowed.
         """
         payload = frame.payload
         if len(payload) < _CHUNK_HEADER.size:
@@ -138,7 +128,7 @@ class Assembler:
 
 
 def _parts(whole: bytes | bytearray, at: int) -> list[bytes]:
-    """Return the parts of a whole message that begins at an offset."""
+    """Return the parts of the whole message at an offset."""
     if len(whole) < at + _COUNT.size:
         raise FrameError("A message has no parts.")
     (count,) = _COUNT.unpack_from(whole, at)

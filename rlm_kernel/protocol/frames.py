@@ -1,4 +1,4 @@
-"""Length-prefixed frames: the language of the byte stream between host and sandbox.
+"""Length-prefixed frames: the protocol of the byte stream between host and sandbox.
 
 A frame is a header (`!IBI`: payload length, kind, number) and its payload. Both ends bound what
 they accept: a frame that is too long or of an unknown kind is a `FrameError`, never a large
@@ -20,10 +20,10 @@ CONTROL = 0
 """A JSON object: requests to the fork server, and its reports."""
 
 MESSAGE = 1
-"""A piece of a ZMQ message on one of a kernel's channels."""
+"""A chunk of a ZMQ message on one of a kernel's channels."""
 
 FILE = 2
-"""A piece of a file that the host places in the sandbox; its number stands for the kernel's."""
+"""A chunk of a file that the host places in the sandbox; the frame's number is the file's."""
 
 KINDS = frozenset({CONTROL, MESSAGE, FILE})
 
@@ -38,8 +38,8 @@ class Frame(NamedTuple):
 
     Attributes:
         kind: `CONTROL`, `MESSAGE` or `FILE`.
-        kernel: The kernel it concerns; 0 for the sandbox itself. Of a `FILE`: the file's number.
-        payload: Its bytes.
+        kernel: The kernel's number; 0 for the sandbox itself. For a `FILE`: the file's number.
+        payload: The bytes.
     """
 
     kind: int
@@ -48,11 +48,7 @@ class Frame(NamedTuple):
 
 
 def encode(kind: int, kernel: int, payload: bytes | memoryview) -> bytes:
-    """Return a frame's bytes.
-
-    Raises:
-        FrameError: The payload is longer than `MAX_PAYLOAD`.
-    """
+    """Return a frame's bytes; a payload over `MAX_PAYLOAD` is a `FrameError`."""
     if len(payload) > MAX_PAYLOAD:
         raise FrameError(f"A frame of {len(payload):,} bytes is over the {MAX_PAYLOAD:,} allowed.")
     return b"".join((_HEADER.pack(len(payload), kind, kernel), payload))
@@ -64,11 +60,7 @@ def encode_control(message: dict[str, Any]) -> bytes:
 
 
 def decode_control(frame: Frame) -> dict[str, Any]:
-    """Return a control frame's JSON object.
-
-    Raises:
-        FrameError: The payload is not a JSON object.
-    """
+    """Return a control frame's JSON object; any other payload is a `FrameError`."""
     try:
         message = json.loads(frame.payload)
     except (ValueError, RecursionError) as error:
@@ -85,10 +77,10 @@ class Decoder:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """Take the stream's next bytes and yield the frames that are now complete.
+        """Take the stream's next bytes and yield the frames that they complete.
 
         Raises:
-            FrameError: The stream is not made of valid frames; it cannot be read any further.
+            FrameError: A frame is invalid; the stream cannot be read any further.
         """
         self._buffer += data
         while len(self._buffer) >= _HEADER.size:

@@ -1,4 +1,4 @@
-"""Bounds how deeply a JSON value from a sandbox is nested: most of what reads it recurses."""
+"""Bounds how deeply a JSON value from a sandbox is nested: most code that reads it recurses."""
 
 from __future__ import annotations
 

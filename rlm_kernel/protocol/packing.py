@@ -1,4 +1,4 @@
-"""Packs Jupyter messages whose text may be no UTF-8: only the lone surrogates in it are lost."""
+"""Packs Jupyter messages whose text may not be valid UTF-8: only lone surrogates are lost."""
 
 from __future__ import annotations
 

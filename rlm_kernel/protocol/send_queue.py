@@ -24,7 +24,7 @@ class _SourceQueue:
         self.bytes = 0
 
     def next(self) -> bytes | None:
-        """Return its next frame; None when there is none left."""
+        """Return the next frame; None when there is none left."""
         for queue in (self.urgent, self.other):
             while queue:
                 frame = next(queue[0], None)
@@ -51,15 +51,11 @@ class SendQueue:
         return bool(self._control or self._sources)
 
     def control(self, frame: bytes) -> None:
-        """Add a control frame: it goes before everything else."""
+        """Add a control frame, which goes before everything else."""
         self._control.append(frame)
 
     def message(self, kernel: int, channel: chunks.Channel, parts: Sequence[bytes]) -> None:
-        """Add a kernel's message; those of its control channel go first.
-
-        Raises:
-            FrameError: It is too long.
-        """
+        """Add a kernel's message, those of its control channel first; see `chunks.split`."""
         source = self._source(frames.MESSAGE, kernel)
         queue = source.urgent if channel == chunks.Channel.CONTROL else source.other
         queue.append(chunks.split(kernel, channel, parts))
@@ -82,21 +78,23 @@ class SendQueue:
         self._source(frames.MESSAGE, kernel).last = frame
 
     def held(self, kernel: int) -> int:
-        """Return about how many bytes wait for a kernel."""
-        source = self._sources.get((frames.MESSAGE, kernel))
-        return source.bytes if source is not None else 0
+        """Return about how many bytes of a kernel's messages wait."""
+        return self._held(frames.MESSAGE, kernel)
 
     def held_of_file(self, number: int) -> int:
         """Return how many bytes of a file wait."""
-        source = self._sources.get((frames.FILE, number))
+        return self._held(frames.FILE, number)
+
+    def _held(self, kind: int, number: int) -> int:
+        source = self._sources.get((kind, number))
         return source.bytes if source is not None else 0
 
     def drop(self, kernel: int) -> None:
-        """Forget what waits for a kernel."""
+        """Forget the messages that wait for a kernel."""
         self._sources.pop((frames.MESSAGE, kernel), None)
 
     def take(self) -> bytes:
-        """Return the next bytes to write; empty when nothing waits."""
+        """Remove and return the next bytes to write; empty when nothing waits."""
         taken: list[bytes] = []
         size = 0
         while size < WRITE_BYTES:

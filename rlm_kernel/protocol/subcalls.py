@@ -3,13 +3,13 @@
 A sub-call is an `llm_query`, `rlm_query` or tool call of a cell. `rlm_kernel.guest.subcalls` sends
 it, `rlm_kernel.host.subcalls` has it answered. The messages are Jupyter messages of our own types:
 
-- ``rlm_hello`` (host): says who gets the calls: its sender. The kernel answers
+- ``rlm_hello`` (host): its sender gets the calls from now on. The kernel answers
   ``rlm_hello_reply``.
 - ``rlm_call`` (kernel): ``{"floor": id, "calls": [{"id", "kind", "model", "name", "json",
   "prompt" | "buffer"}]}``. The prompt is text, or with ``json`` the JSON of a chat or of a tool's
   arguments. The host may forget the answers to ids below ``floor``.
-- ``rlm_poll`` (kernel): ``{"ids": [...]}``: asks what became of these calls.
-- ``rlm_cancel`` (kernel): ``{"ids": [...]}``: nobody waits for these any more.
+- ``rlm_poll`` (kernel): ``{"ids": [...]}``: asks for the state of these calls.
+- ``rlm_cancel`` (kernel): ``{"ids": [...]}``: nobody waits for these calls any more.
 - ``rlm_reply`` (host): ``{"answers": [{"id", "value" | "buffer", "error"}], "pending": [...],
   "unknown": [...]}``.
 
@@ -31,19 +31,19 @@ FROM_KERNEL = frozenset({CALL, POLL, CANCEL})
 """The messages that a kernel sends about its calls."""
 
 KINDS = ("llm", "rlm", "tool", "chat")
-"""One plain LM call; a child run; a host callable; a plain LM call that also wants the usage."""
+"""A plain LM call; a child run; a host callable; a plain LM call whose answer has its usage."""
 
 WINDOW = 1024
-"""Calls that a kernel has sent and not yet seen answered."""
+"""Calls that a kernel may have sent without an answer yet."""
 
 BATCH_CALLS = 256
-"""Calls that a kernel puts into one message at most."""
+"""Calls in one message at most."""
 
 BATCH_CHARACTERS = 4_000_000
-"""Characters of their prompts together; one call of any length always fits."""
+"""Characters of one message's prompts; a single call may have more."""
 
 INLINE_CHARACTERS = 4096
-"""Longer texts travel as raw buffers, not as JSON."""
+"""Texts over this length travel as raw buffers, not as JSON."""
 
 MAX_CHARACTERS = 64_000_000
 """Characters of one prompt, of a chat's or a tool's JSON, or of one answer."""

@@ -1,1 +1,1 @@
-"""What docker and modal share: a sandbox that only a byte stream leads to."""
+"""What docker and modal share: a sandbox that the host reaches by a byte stream only."""

@@ -1,7 +1,7 @@
 """The sandbox's half of our code, sent as the stream's first bytes: it is never in an image.
 
 So both ends always have the same version. The modules travel as a zip, compiled by this Python: an
-interpreter of the same version uses them as they are (60 ms less), any other compiles the sources.
+interpreter of the same version uses them directly (60 ms less), any other compiles the sources.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MODULES = tuple(
         *(path for folder in _FOLDERS for path in sorted((_PACKAGE / folder).glob("*.py"))),
     )
 )
-"""What runs in a sandbox: it imports the standard library, ipykernel and pyzmq only."""
+"""The modules that run in a sandbox: they import the standard library, ipykernel and pyzmq only."""
 
 BOOTSTRAP = """\
 import os, sys

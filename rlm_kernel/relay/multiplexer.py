@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,31 +19,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rlm_kernel.context.value import ContextValue
-    from rlm_kernel.relay.bytestream import ByteStream
+    from rlm_kernel.relay.machine import ByteStream
 
 PING_SECONDS = 5.0
 
 SILENCE_SECONDS = 30.0
-"""A sandbox that has not even answered a ping for this long counts as lost."""
+"""A sandbox that has sent nothing for this long, not even answers to pings, counts as lost."""
 
 MAX_FILE_HELD = 8 << 20
-"""Bytes of a file that wait to be sent."""
+"""Bytes of a file that may wait to be sent."""
 
 _UNSENT_SECONDS = 60.0
-"""How long a file's bytes may wait for the sandbox to take them."""
+"""How long a file's bytes may wait until the sandbox takes them."""
 
 
 class Multiplexer:
     """Drives a fork server and its pump over a byte stream.
 
     Args:
-        stream: The stream, open; at its other end runs `rlm_kernel.relay.bootstrap.BOOTSTRAP`.
-        root: The sandbox's directory, as seen from inside; made there.
+        stream: The open stream to `rlm_kernel.relay.bootstrap.BOOTSTRAP`.
+        root: The sandbox's directory, as seen from inside; the sandbox makes it.
         silence: Seconds without a frame from the sandbox after which it counts as lost.
 
     Attributes:
-        fork_server: The control frames: which kernels run, and how they ended.
-        why: What ended the stream; None while it lives or when it was closed here.
+        fork_server: The client for control frames: which kernels run, and how they ended.
+        why: What ended the stream; None while it is open or when we closed it.
     """
 
     def __init__(self, stream: ByteStream, root: str, silence: float = SILENCE_SECONDS) -> None:
@@ -72,7 +71,7 @@ class Multiplexer:
         ]
 
     async def close(self) -> None:
-        """Close the stream: the sandbox ends itself."""
+        """Close the stream, so that the sandbox ends itself."""
         self._end(None)
         for task in self._tasks:
             task.cancel()
@@ -81,16 +80,12 @@ class Multiplexer:
             await self._stream.close()
 
     async def ended(self, timeout: float) -> bool:
-        """Wait until the stream ends at its other end; return whether it did."""
+        """Wait until the sandbox ends the stream; return whether it did."""
         done, _ = await asyncio.wait(self._tasks[:1], timeout=timeout)
         return bool(done)
 
     async def clean(self) -> bool:
-        """Have the sandbox end its processes and remove its files.
-
-        Returns:
-            Whether it did; False when it ended instead.
-        """
+        """Have the sandbox end its processes and remove its files; False when it ended instead."""
         self._cleaned = self._loop.create_future()
         self.fork_server.send(op="clean")
         return await self._cleaned
@@ -100,7 +95,7 @@ class Multiplexer:
     def listen(
         self, kernel: int, receiver: Callable[[chunks.Channel, list[bytes]], None] | None
     ) -> None:
-        """Hand a kernel's messages to `receiver`; None: to nobody any more."""
+        """Give a kernel's messages to `receiver`; None stops that and drops what waits."""
         if receiver is None:
             self._receivers.pop(kernel, None)
             self._assembler.forget(kernel)
@@ -109,11 +104,7 @@ class Multiplexer:
             self._receivers[kernel] = receiver
 
     def send(self, kernel: int, channel: chunks.Channel, parts: Sequence[bytes]) -> None:
-        """Send a kernel a message.
-
-        Raises:
-            FrameError: It is longer than messages may be.
-        """
+        """Send a kernel a message; one that is too long is a `FrameError`."""
         if not self.fork_server.ended:
             self._send_queue.message(kernel, channel, parts)
             self._wake.set()
@@ -133,14 +124,14 @@ class Multiplexer:
         try:
             self._send_control(frames.encode_control({"op": "place", "file": number, "path": path}))
             await asyncio.to_thread(self._write_file, value, number)
-            # Behind the file's bytes, in the same queue: it must not overtake them
+            # In the same queue as the file's bytes: it must not overtake them
             sent = frames.encode_control({"op": "placed", "file": number})
             self._send_queue.file_end(number, sent)
             self._wake.set()
             report = await placed
         finally:
             self._placing.pop(number, None)
-            if not placed.done() or placed.cancelled():  # given up: the rest is not sent
+            if not placed.done() or placed.cancelled():  # given up: we do not send the rest
                 self.discard(number)
         if report.get("error"):
             raise ContextError(
@@ -153,19 +144,21 @@ class Multiplexer:
         )
 
     def discard(self, number: int) -> None:
-        """Remove a file that was placed."""
+        """Remove a placed file."""
         frame = frames.encode_control({"op": "discard", "file": number, "path": self.path(number)})
         self._send_queue.file_end(number, frame)
         self._wake.set()
 
     def path(self, number: int) -> str:
-        """Return where a file lies in the sandbox."""
+        """Return a file's path in the sandbox."""
         return f"{self._root}/c{number}"
 
     def _write_file(self, value: ContextValue, number: int) -> None:
-        """Encode a value and queue it, no faster than it is sent; runs on a thread."""
-        with io.BufferedWriter(_QueuedFile(self._add_to_file, number), chunks.CHUNK_BYTES) as file:
-            value.write(file)
+        """Encode and queue a value, no faster than it is sent; runs on a thread."""
+        for encoded in value.chunks():
+            view = memoryview(encoded)
+            for start in range(0, len(view), chunks.CHUNK_BYTES):
+                self._add_to_file(number, bytes(view[start : start + chunks.CHUNK_BYTES]))
 
     def _add_to_file(self, number: int, data: bytes) -> None:
         with self._room:
@@ -202,7 +195,7 @@ class Multiplexer:
                 for frame in decoder.feed(data):
                     self._take(frame)
         except FrameError as error:
-            self._end(f"It sent what it must not: {error}")
+            self._end(f"It sent invalid data: {error}")
         except OSError as error:
             self._end(f"Its stream broke: {error}")
         else:
@@ -257,23 +250,6 @@ class Multiplexer:
                 placed.set_exception(SandboxError("The sandbox ended."))
         with self._room:
             self._room.notify_all()
-
-
-class _QueuedFile(io.RawIOBase):
-    """A file whose bytes go to the queue in chunks."""
-
-    def __init__(self, add: Callable[[int, bytes], None], number: int) -> None:
-        self._add = add
-        self._number = number
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        view = memoryview(data).cast("B")
-        for start in range(0, len(view), chunks.CHUNK_BYTES):
-            self._add(self._number, bytes(view[start : start + chunks.CHUNK_BYTES]))
-        return len(view)
 
 
 def _number(value: Any) -> int:

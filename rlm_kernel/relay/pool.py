@@ -1,7 +1,7 @@
 """Keeps cleaned machines running between trees, so that the next tree need not wait for one.
 
-Users who want the same kind of machine on the same event loop share a pool; it ends its machines
-when the last of them closes it.
+Users of the same kind of machine on the same event loop share a pool. It ends its machines when its
+last user closes it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 _CLEAN_SECONDS = 5.0
 _END_SECONDS = 3.0
 
-
 LIMIT = 16
-"""Machines that are kept while nobody uses them."""
+"""Idle machines that a pool keeps."""
 
 _shared: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, MachinePool]] = (
     weakref.WeakKeyDictionary()
@@ -49,7 +48,7 @@ class MachinePool:
         self._idle: list[tuple[Machine, Multiplexer]] = []
 
     async def take(self) -> tuple[Machine, Multiplexer] | None:
-        """Return a clean machine that runs; None when there is none."""
+        """Remove and return a clean, running machine; None when there is none."""
         while self._idle:
             machine, multiplexer = self._idle.pop()
             if not multiplexer.fork_server.ended:
@@ -69,7 +68,7 @@ class MachinePool:
             await end(machine, multiplexer)
 
     async def close(self) -> None:
-        """Leave the pool; the last user ends its machines."""
+        """Leave the pool; the last user's call ends its machines."""
         self.users -= 1
         if self.users:
             return
@@ -78,7 +77,7 @@ class MachinePool:
 
 
 async def end(machine: Machine, multiplexer: Multiplexer) -> None:
-    """End a machine; nothing of it is left then."""
+    """End a machine and leave nothing of it."""
     multiplexer.fork_server.send(op="end")
     ended = await multiplexer.ended(_END_SECONDS)
     await multiplexer.close()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import importlib
 import itertools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from rlm_kernel.context.value import ContextValue
     from rlm_kernel.host.fork_server import KernelProcess
     from rlm_kernel.host.kernel_options import KernelOptions
-    from rlm_kernel.host.sandbox import MessageChannels
+    from rlm_kernel.host.sandbox import MessageChannels, OnMessage
     from rlm_kernel.relay.machine import Machine
     from rlm_kernel.relay.pool import MachinePool
     from rlm_kernel.relay.socket_proxy import SocketProxy
@@ -35,7 +34,7 @@ START_SECONDS = 60.0
 
 
 def _prepare() -> None:
-    """Prepare what the first kernel needs, on a thread, while its machine starts."""
+    """Prepare what the first kernel needs; runs on a thread while the machine starts."""
     bundle()
     importlib.import_module("rlm_kernel.relay.socket_proxy")
 
@@ -45,7 +44,7 @@ class RelayedSandbox:
 
     Args:
         open_machine: Starts a machine; called again when one is lost.
-        warm: Where machines are kept between trees; None to end them with their tree.
+        warm: Keeps machines between trees; None to end them with their tree.
         silence: Seconds without a frame from a machine after which it counts as lost.
     """
 
@@ -75,7 +74,7 @@ class RelayedSandbox:
         )
 
     async def place(self, value: ContextValue) -> PlacedContext:
-        """Send a value to a file of the sandbox, and again when the sandbox is lost."""
+        """Send a value to a file of the sandbox, and again to the next when this one is lost."""
         multiplexer = await self._live()
         number = next(self._numbers)
         placed = await self._place(multiplexer, value, number)
@@ -83,7 +82,7 @@ class RelayedSandbox:
         return placed
 
     async def discard(self, placed: PlacedContext) -> None:
-        """Remove a value's file; it is not sent again."""
+        """Remove a value's file, and do not send it again."""
         number = int(placed.path.rpartition("/c")[2])
         self._contexts.pop(number, None)
         if self._multiplexer is not None:
@@ -93,18 +92,9 @@ class RelayedSandbox:
         """Fork a kernel's process, in a new machine when the last one was lost."""
         directory = self._directory.path / f"k{next(self._numbers)}"
         directory.mkdir(mode=0o700)
-        connection = new_connection(directory)
-        file = directory / "connection.json"
-        file.touch(mode=0o600)  # it holds the key
-        file.write_text(json.dumps(connection))
-        kernel = await self.start_process(
-            connection,
-            repl={"tools": list(options.tools), "output_limit": options.output_limit},
-            env=options.env,
-            sys_path=[],
-            memory_limit=options.memory_limit,
-        )
-        return kernel, {**connection, "connection_file": str(file)}
+        connection, file = new_connection(directory)
+        kernel = await self.start_process(connection, sys_path=[], **options.spawn_fields())
+        return kernel, {**connection, "connection_file": file}
 
     async def start_process(
         self, connection: dict[str, Any], sockets: SocketProxy | None = None, **spec: Any
@@ -112,13 +102,11 @@ class RelayedSandbox:
         """Fork a kernel's process and put it behind sockets of this machine.
 
         Args:
-            connection: Where the sockets are, and the key.
-            sockets: The sockets of the kernel that this one replaces.
-            spec: The rest of the fork server's request.
+            connection: The connection info of those sockets.
+            sockets: The sockets of the kernel that this one replaces, if any.
+            spec: The other fields of the ``spawn`` request.
         """
-        from rlm_kernel.relay.socket_proxy import (
-            SocketProxy,
-        )
+        from rlm_kernel.relay.socket_proxy import SocketProxy
 
         multiplexer = await self._live()
         kernel = multiplexer.fork_server.new_kernel()
@@ -138,15 +126,10 @@ class RelayedSandbox:
         return kernel
 
     def open_channels(
-        self,
-        process: KernelProcess,
-        connection: dict[str, Any],
-        on_message: Callable[[str, dict[str, Any]], None],
+        self, process: KernelProcess, connection: dict[str, Any], on_message: OnMessage
     ) -> MessageChannels:
-        """Open a session's channels; closing them closes the kernel's sockets here."""
-        from rlm_kernel.relay.socket_proxy import (
-            RelayedChannels,
-        )
+        """Open a session's channels; their `close` also closes the kernel's sockets here."""
+        from rlm_kernel.relay.socket_proxy import RelayedChannels
 
         return RelayedChannels(self._sockets[process], connection, on_message)
 
@@ -209,7 +192,7 @@ class RelayedSandbox:
         try:
             size = await self._machine.place(value, path)
         except BaseException:
-            multiplexer.discard(number)  # what came of it
+            multiplexer.discard(number)  # a part may have been written
             raise
         if size is None:
             return await multiplexer.place(value, number)
@@ -231,7 +214,7 @@ class RelayedSandbox:
         machine, self._machine = self._machine, None
         if machine is None:
             return
-        if multiplexer is None:  # it could not be reached
+        if multiplexer is None:  # the machine was never connected
             with contextlib.suppress(OSError):
                 await machine.stream.close()
             await machine.end(ended=False)

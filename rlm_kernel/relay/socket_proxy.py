@@ -5,42 +5,38 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import zmq
-from jupyter_client.session import Session as JupyterSession
 from tornado.ioloop import IOLoop
 from zmq.eventloop.zmqstream import ZMQStream
 
 from rlm_kernel.errors import FrameError
-from rlm_kernel.host.channels import read_message
-from rlm_kernel.protocol import packing
+from rlm_kernel.host.channels import new_session, read_message
 from rlm_kernel.protocol.chunks import Channel
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+    from rlm_kernel.host.sandbox import OnMessage
     from rlm_kernel.relay.multiplexer import Multiplexer
 
 OURS = b"s"
-"""The identity of the session, which gets its messages without a socket between."""
+"""The identity of the session, which gets its messages without a socket."""
 
 THEIRS = b"c"
 """The prefix of other clients' identities, which may start with a zero byte."""
 
 MAX_HELD_MESSAGES = 10_000
-"""Messages that may wait for a client; one that does not read loses the rest."""
+"""Messages that may wait for a client; a client that does not read loses the others."""
 
 
 class RelayedChannels:
     """The session's channels to a relayed kernel.
 
-    A message is handled before more is read, so that a kernel that floods its host only fills the
-    stream.
+    The session handles each message before the next is read, so that a kernel that floods its host
+    only fills the stream.
     """
 
     def __init__(
-        self,
-        sockets: SocketProxy,
-        connection: dict[str, Any],
-        on_message: Callable[[str, dict[str, Any]], None],
+        self, sockets: SocketProxy, connection: dict[str, Any], on_message: OnMessage
     ) -> None:
         self._session = new_session(connection)
         self._sockets = sockets
@@ -49,25 +45,21 @@ class RelayedChannels:
 
     @property
     def session_id(self) -> str:
-        """The id that our messages carry."""
+        """The session id in our messages."""
         return str(self._session.session)
 
     def send(
-        self,
-        channel: str,
-        msg_type: str,
-        content: dict[str, Any],
-        buffers: list[bytes] | None = None,
+        self, channel: str, msg_type: str, content: dict[str, Any], buffers: Sequence[bytes] = ()
     ) -> str:
         """Send a message and return its id."""
         message = self._session.msg(msg_type, content)
-        parts = [*self._session.serialize(message, [OURS]), *(buffers or ())]
+        parts = [*self._session.serialize(message, [OURS]), *buffers]
         self._sockets.send(Channel[channel.upper()], parts)
         msg_id: str = message["header"]["msg_id"]
         return msg_id
 
     def close(self) -> None:
-        """Listen no more, and close the sockets."""
+        """Stop listening, and close the sockets."""
         self._sockets.session_receiver = None
         self._sockets.close()
 
@@ -80,11 +72,11 @@ class RelayedChannels:
 class SocketProxy:
     """Sockets on this machine that stand for a relayed kernel.
 
-    Any Jupyter client connects to them. They outlive the kernel: a restarted one gets the same
+    Any Jupyter client can connect to them. They outlive the kernel: a restarted one gets the same
     sockets.
 
     Attributes:
-        session_receiver: Gets the messages for the session.
+        session_receiver: Called with the messages for the session.
     """
 
     def __init__(self, connection: dict[str, Any]) -> None:
@@ -110,18 +102,14 @@ class SocketProxy:
             self._streams[channel] = stream
 
     def connect_kernel(self, multiplexer: Multiplexer, kernel: int) -> None:
-        """Put a kernel behind the sockets, in place of the last one."""
+        """Connect a kernel to the sockets, in place of the last one."""
         if self._multiplexer is not None:
             self._multiplexer.listen(self._kernel, None)
         self._multiplexer, self._kernel = multiplexer, kernel
         multiplexer.listen(kernel, self._from_kernel)
 
     def send(self, channel: Channel, parts: list[bytes]) -> None:
-        """Send the kernel a message; the identity comes first.
-
-        Raises:
-            FrameError: It is longer than messages may be.
-        """
+        """Send the kernel a message, identity first; one that is too long is a `FrameError`."""
         if self._multiplexer is not None:
             self._multiplexer.send(self._kernel, channel, parts)
 
@@ -139,7 +127,7 @@ class SocketProxy:
     def _from_kernel(self, channel: Channel, parts: list[bytes]) -> None:
         if channel == Channel.IOPUB:
             if self._listened:
-                self._publish(parts)
+                self._to_clients(channel, parts)
             if self.session_receiver is not None:
                 self.session_receiver(channel, parts)
         elif parts[0] == OURS:
@@ -148,14 +136,11 @@ class SocketProxy:
         elif parts[0].startswith(THEIRS):
             self._to_clients(channel, [parts[0][len(THEIRS) :], *parts[1:]])
 
-    def _publish(self, parts: list[bytes]) -> None:
-        self._to_clients(Channel.IOPUB, parts)
-
     def _to_clients(self, channel: Channel, parts: list[bytes]) -> None:
-        """Send through the stream; a client that has gone, or is far behind, loses it.
+        """Send through the stream; a client that has gone, or is far behind, loses the message.
 
-        Never through the bare socket: ZMQ announces once that a socket may be read, so what arrives
-        during such a send would wait until something else comes.
+        Never through the bare socket: ZMQ announces only once that a socket may be read, so what
+        arrives during such a send would wait until something else arrives.
         """
         self._streams[channel].send_multipart(parts)
 
@@ -163,7 +148,7 @@ class SocketProxy:
         def receive(parts: list[bytes]) -> None:
             try:
                 self.send(channel, [THEIRS + parts[0], *parts[1:]])
-            except FrameError:  # longer than any message may be: the client waits in vain
+            except FrameError:  # over the longest allowed message: the client gets no reply
                 return
 
         return receive
@@ -177,15 +162,4 @@ class SocketProxy:
         message = self._session.msg(
             "iopub_welcome", {"subscription": topic.decode("utf-8", "replace")}
         )
-        self._publish(self._session.serialize(message, [topic] if topic else []))
-
-
-def new_session(connection: dict[str, Any]) -> JupyterSession:
-    """Return a Jupyter session with a kernel's key and a new id."""
-    session = JupyterSession(
-        key=connection["key"].encode(),
-        signature_scheme=connection["signature_scheme"],
-        check_pid=False,
-    )
-    session.pack = packing.pack
-    return session
+        self._to_clients(Channel.IOPUB, self._session.serialize(message, [topic] if topic else []))

@@ -1,1 +1,1 @@
-"""Answers a notebook kernel's sub-calls from a separate process, which holds the keys."""
+"""Answers a notebook kernel's sub-calls in a separate process, which holds the keys."""

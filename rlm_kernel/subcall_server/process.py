@@ -1,7 +1,7 @@
-"""Starts a sub-call server beside a notebook kernel, and ends it with the kernel.
+"""Starts a sub-call server for a notebook kernel, and ends it with the kernel.
 
-The server reads its settings, then news of the kernel, from its stdin. It ends when stdin does:
-when the kernel is shut down, and when the Jupyter server ends in whatever way.
+The server reads its settings, then news of the kernel, from its stdin. It ends when its stdin ends:
+when the kernel is shut down, and when the Jupyter server ends in any way.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_STARTS = 4
-"""How often it is started for one kernel when it ends by itself."""
+"""How often a server that ends by itself is started for one kernel."""
 
 _END_SECONDS = 10.0
-"""How long it may take to end: it ends its children's kernels as well."""
+"""How long a server may take to end: it ends the kernels of its child runs as well."""
 
 
 class SubCallServerProcess:
-    """A sub-call server beside one kernel and its successors."""
+    """The sub-call server of one kernel and of those restarted in its place."""
 
     def __init__(self, settings: dict[str, Any], env: Mapping[str, str]) -> None:
         self._settings = settings
@@ -45,7 +45,7 @@ class SubCallServerProcess:
             self._write(b"started\n")
 
     def kernel_died(self) -> None:
-        """Have the server cancel its calls: nobody waits for them."""
+        """Have the server cancel its calls, which nobody waits for any more."""
         self._write(b"died\n")
 
     async def close(self) -> None:
@@ -55,7 +55,7 @@ class SubCallServerProcess:
 
     def _start(self) -> None:
         self._starts += 1
-        # A session of its own: Ctrl-C in the Jupyter server's terminal is not for it. Its stderr
+        # In a new session: Ctrl-C in the Jupyter server's terminal must not reach it. Its stderr
         # (a wrong setting, say) goes to the Jupyter server's log.
         process = subprocess.Popen(
             [sys.executable, "-m", "rlm_kernel.subcall_server"],
@@ -73,7 +73,7 @@ class SubCallServerProcess:
 
     def _write(self, line: bytes) -> None:
         if self._process is not None and self._process.stdin is not None:
-            with contextlib.suppress(OSError):  # it has ended: `_ended` sees to that
+            with contextlib.suppress(OSError):  # it has ended: `_ended` handles that
                 self._process.stdin.write(line)
 
     def _ended(self, process: subprocess.Popen[bytes]) -> None:

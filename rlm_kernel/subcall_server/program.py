@@ -1,8 +1,8 @@
-"""The sub-call server's process: a second client of a notebook kernel, beside the front end.
+"""The sub-call server's process: another client of a notebook kernel, next to the front end.
 
-It says hello on the kernel's control channel, and takes and answers the sub-calls that come back
-(see `rlm_kernel.protocol.subcalls`). The provider of the entry point `rlm_kernel.subcall_server`
-does what a call asks for: this package knows nothing of models.
+It says hello on the kernel's control channel, and answers the sub-calls that come back (see
+`rlm_kernel.protocol.subcalls`). The answers come from the provider of the entry point
+`rlm_kernel.subcall_server`: this package knows nothing of models.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_SETTINGS = 16 << 20
 
 _FIRST_SECONDS = 0.05
 _HELLO_SECONDS = 2.0
-"""How long to wait for the answer to the first hello, and to a later one at most."""
+"""How long to wait for the answer to the first hello; the wait doubles up to this."""
 
 
 def main() -> None:
@@ -52,13 +52,7 @@ async def _main() -> None:
 async def serve(
     connection: dict[str, Any], handler: CallHandler, words: asyncio.StreamReader
 ) -> None:
-    """Answer a kernel's calls until `words` ends.
-
-    Args:
-        connection: The kernel's connection info.
-        handler: Does what a call asks for.
-        words: Lines about the kernel: ``started`` or ``died``.
-    """
+    """Answer a kernel's calls until `words` ends: its lines are ``started`` and ``died``."""
     client = KernelClient(connection, handler)
     try:
         while word := await words.readline():
@@ -71,7 +65,7 @@ async def serve(
 
 
 class KernelClient:
-    """Answers the calls of one kernel, and of those restarted behind the same sockets."""
+    """Answers the calls of one kernel, and of those restarted in its place."""
 
     def __init__(self, connection: dict[str, Any], handler: CallHandler) -> None:
         self._handler = handler
@@ -82,7 +76,7 @@ class KernelClient:
         self._greeting: asyncio.Task[None] | None = None
 
     def greet(self) -> None:
-        """Say hello until the kernel answers: it may not be there yet."""
+        """Say hello until the kernel answers: it may not have started yet."""
         if self._greeting is not None:
             self._greeting.cancel()
         self._greeted.clear()
@@ -109,7 +103,7 @@ class KernelClient:
         self._channels.close()
 
     def _take(self, _: str, message: dict[str, Any]) -> None:
-        """Take a message of the kernel; it may hold anything, and a malformed one is dropped."""
+        """Take a message of the kernel, which may hold anything; drop a malformed one."""
         with contextlib.suppress(AttributeError, KeyError, TypeError, ValueError):
             kind = message["header"].get("msg_type")
             if kind == HELLO_REPLY:

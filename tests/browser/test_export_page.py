@@ -11,7 +11,7 @@ import pytest
 from hostile import a_hostile_story
 from story import a_whole_story
 
-from rlm.render import html
+from rlm.render import page as export
 from rlm.trajectory import Trajectory
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Watched:
 @pytest.mark.parametrize("guarded", [True, False], ids=["by its policy too", "by itself"])
 def test_hostile_text_on_a_page_does_nothing(guarded: bool, page: Page, tmp_path: Path) -> None:
     trajectory = Trajectory.from_events(a_hostile_story().events)
-    text = html.page(trajectory)
+    text = export.page(trajectory)
     if not guarded:
         text, count = re.subn(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
         assert count == 1
@@ -95,7 +95,7 @@ def test_hostile_text_on_a_page_does_nothing(guarded: bool, page: Page, tmp_path
 def test_hostile_text_in_a_fragment_does_nothing(page: Page, tmp_path: Path) -> None:
     trajectory = Trajectory.from_events(a_hostile_story().events)
     path = tmp_path / "fragment.html"
-    path.write_text(f"<!doctype html><meta charset=utf-8>{html.fragment(trajectory)}")
+    path.write_text(f"<!doctype html><meta charset=utf-8>{export.fragment(trajectory)}")
     watched = Watched(page)
     watched.show(path)
     assert watched.noted == []
@@ -123,7 +123,7 @@ def test_a_page_is_readable_in_light_and_dark(
 def test_a_fragment_is_readable_on_white_and_on_black(
     back: str, page: Page, tmp_path: Path
 ) -> None:
-    fragment = html.fragment(Trajectory.from_events(a_whole_story().events))
+    fragment = export.fragment(Trajectory.from_events(a_whole_story().events))
     ink = "black" if "255" in back else "white"
     path = tmp_path / "fragment.html"
     style = f"background: {back}; color: {ink}"
@@ -137,7 +137,7 @@ def test_a_fragment_is_readable_on_white_and_on_black(
 def test_a_fragment_keeps_its_looks_in_an_untrusted_notebook(
     notebook: Callable[..., Any], jupyter: Any, page: Page
 ) -> None:
-    fragment = html.fragment(Trajectory.from_events(a_whole_story().events))
+    fragment = export.fragment(Trajectory.from_events(a_whole_story().events))
     output = nbformat.v4.new_output("display_data", {"text/html": fragment, "text/plain": ""})  # type: ignore[no-untyped-call]
     cell = nbformat.v4.new_code_cell("run", outputs=[output], execution_count=1)  # type: ignore[no-untyped-call]
     book = nbformat.v4.new_notebook(cells=[cell])  # type: ignore[no-untyped-call]

@@ -231,7 +231,7 @@ def test_a_run_is_shown_again_replayed_and_forked(
         page.locator(ANSWER).get_by_text(answer).last.wait_for()
 
 
-def test_a_hostile_answer_does_nothing_when_trusted_nor_to_who_opens_it_later(
+def test_a_hostile_answer_does_nothing_in_a_trusted_notebook_or_when_opened_later(
     asked: Callable[..., OpenNotebook],
     notebook: Callable[..., OpenNotebook],
     jupyter: JupyterServer,

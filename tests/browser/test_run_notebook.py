@@ -9,7 +9,8 @@ import pytest
 from hostile import PAYLOADS
 from story import Story, a_whole_story, failure, stdout
 
-from rlm.formats.notebook import notebook_bytes, read_notebook
+from rlm.formats.notebook.read import read_notebook
+from rlm.formats.notebook.write import notebook_bytes
 from rlm.trajectory import Trajectory
 
 if TYPE_CHECKING:

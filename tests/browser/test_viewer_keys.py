@@ -42,7 +42,7 @@ def test_keys_move_in_the_tree_as_aria_says(viewer: ViewerPage) -> None:
     assert viewer.page.evaluate("document.activeElement.getAttribute('role')") == "treeitem"
 
 
-def test_no_key_gets_out_to_the_page(viewer: ViewerPage) -> None:
+def test_no_key_press_reaches_the_page(viewer: ViewerPage) -> None:
     viewer.show(whole())
     viewer.page.evaluate(
         "() => { window.heard = []; addEventListener('keydown', e => heard.push(e.key)); }"
@@ -75,7 +75,7 @@ def test_e_goes_from_failure_to_failure(viewer: ViewerPage) -> None:
     assert viewer.selected.startswith("cell, cell_3")
 
 
-def test_the_film_steps_through_the_turns(viewer: ViewerPage) -> None:
+def test_the_stepper_steps_through_the_turns(viewer: ViewerPage) -> None:
     viewer.show(many(6, cells=3))
     viewer.page.get_by_role("button", name="Film").click()
     viewer.settle()
@@ -129,7 +129,7 @@ def test_a_run_is_followed_until_a_key_moves_in_the_tree(viewer: ViewerPage, key
     assert follow.get_attribute("aria-pressed") == "false"
 
 
-def test_f_lets_go_of_a_run_and_follows_it_again(viewer: ViewerPage) -> None:
+def test_f_stops_following_a_run_and_follows_it_again(viewer: ViewerPage) -> None:
     viewer.show(Trajectory.from_events(a_whole_story().events[:30]))
     follow = viewer.page.get_by_role("button", name="Follow")
     viewer.page.locator("[role=treeitem][tabindex='0']").focus()
@@ -150,7 +150,7 @@ def test_a_slash_goes_to_the_search_and_is_not_typed_there(viewer: ViewerPage) -
     assert not viewer.page.locator(".rlm-timeline").is_visible()
 
 
-def test_t_and_m_open_and_close_the_timeline_and_the_film(viewer: ViewerPage) -> None:
+def test_t_and_m_open_and_close_the_timeline_and_the_stepper(viewer: ViewerPage) -> None:
     viewer.show(whole())
     viewer.row("turn 1").click()
     for key, part in (("t", ".rlm-timeline"), ("m", ".rlm-stepper")):

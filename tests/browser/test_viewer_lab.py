@@ -84,7 +84,7 @@ def test_a_background_run_stops_when_the_button_is_clicked(
     assert "CancellationError" in opened.outputs(2)[0]["text"]
 
 
-def test_lab_hears_none_of_the_viewer_keys_and_a_reloaded_page_shows_it_again(
+def test_lab_gets_none_of_the_viewers_keys_and_a_reloaded_page_shows_it_again(
     notebook: Callable[..., OpenNotebook],
     jupyter: JupyterServer,
     server: Callable[..., StandInServer],
@@ -112,7 +112,7 @@ def test_lab_hears_none_of_the_viewer_keys_and_a_reloaded_page_shows_it_again(
     assert again.cell_count() == 2
 
 
-def test_hostile_text_does_nothing_when_trusted_nor_to_who_opens_it_later(
+def test_hostile_text_does_nothing_in_a_trusted_notebook_or_when_opened_later(
     notebook: Callable[..., OpenNotebook],
     jupyter: JupyterServer,
     server: Callable[..., StandInServer],

@@ -73,7 +73,7 @@ def test_a_limit_that_is_nearly_reached_stands_out(viewer: ViewerPage) -> None:
     assert viewer.page.locator(".rlm-near:visible").all_inner_texts() == ["tokens"]
 
 
-def test_own_and_subtree_totals_stand_beside_each_other(viewer: ViewerPage) -> None:
+def test_own_and_subtree_totals_are_side_by_side(viewer: ViewerPage) -> None:
     viewer.show(whole())
     viewer.row("turn 2").click()
     assert (
@@ -95,7 +95,7 @@ def test_own_and_subtree_totals_stand_beside_each_other(viewer: ViewerPage) -> N
     ]
 
 
-def test_code_is_in_colour(viewer: ViewerPage) -> None:
+def test_code_is_highlighted(viewer: ViewerPage) -> None:
     story = Story()
     code = "# all\nfor part in range(12):\n    print(llm_query(f'{part}?'))"
     with story.run(), story.turn(), story.cell(code):
@@ -211,7 +211,7 @@ def test_ten_thousand_calls_make_few_elements(viewer: ViewerPage) -> None:
     assert viewer.page.evaluate("document.activeElement.getAttribute('role')") == "treeitem"
 
 
-def test_a_lost_batch_is_asked_for_again(viewer: ViewerPage) -> None:
+def test_a_lost_batch_is_requested_again(viewer: ViewerPage) -> None:
     trajectory = whole()
     viewer.show(Trajectory.from_events(trajectory.events[:3]))
     viewer.answer()
@@ -236,7 +236,7 @@ def test_batches_that_come_twice_count_once(viewer: ViewerPage) -> None:
     assert viewer.rendered() == before
 
 
-def test_a_page_opened_anew_reads_what_is_there(viewer: ViewerPage) -> None:
+def test_a_reopened_page_reads_what_is_there(viewer: ViewerPage) -> None:
     viewer.show(whole())
     viewer.page.evaluate(
         """async () => {
@@ -361,7 +361,7 @@ def test_images_and_tables_are_shown(viewer: ViewerPage) -> None:
     assert "a lie" in viewer.detail.inner_text()
 
 
-def test_two_runs_stand_side_by_side(page: Page, tmp_path: Path) -> None:
+def test_two_runs_are_side_by_side(page: Page, tmp_path: Path) -> None:
     viewer = ViewerPage(page)
     viewer.open(tmp_path, _compared=True)
     other = Story("o")
@@ -409,7 +409,7 @@ def test_it_is_readable_in_light_and_dark(
     assert min(contrasts) >= 4.5
 
 
-def test_it_does_not_move_for_those_who_do_not_want_it(
+def test_it_does_not_move_when_reduced_motion_is_preferred(
     new_page: Callable[..., Page], tmp_path: Path
 ) -> None:
     page = new_page(reduced_motion="reduce")

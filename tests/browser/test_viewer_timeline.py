@@ -99,7 +99,7 @@ def test_the_timeline_and_the_list_stay_in_step(viewer: ViewerPage) -> None:
     assert viewer.row("llm_query \u00d7 16").get_attribute("aria-expanded") == "true"
 
 
-def test_ten_thousand_calls_at_once_take_no_taller_canvas(viewer: ViewerPage) -> None:
+def test_ten_thousand_calls_at_once_do_not_make_the_canvas_taller(viewer: ViewerPage) -> None:
     viewer.show(at_once(10_000))
     timeline = Timeline(viewer)
     lanes = timeline.scroll.evaluate("each => each.scrollHeight")

@@ -52,7 +52,7 @@ def failing(times: int, failure: LMResponse) -> Callable[[LMRequest], LMResponse
     ],
     ids=lambda failure: str(failure.status),
 )
-def test_what_may_pass_is_asked_again_and_the_caller_is_told(
+def test_a_temporary_failure_is_retried_and_the_caller_is_told(
     server: Start, failure: LMResponse
 ) -> None:
     standin = server(failing(2, failure))
@@ -68,7 +68,7 @@ def test_what_may_pass_is_asked_again_and_the_caller_is_told(
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
-def test_what_cannot_pass_is_not_asked_again(server: Start, status: int) -> None:
+def test_a_permanent_failure_is_not_retried(server: Start, status: int) -> None:
     standin = server(lambda _: LMResponse(status=status))
     with pytest.raises(BackendError) as caught:
         using(standin, lambda c: RateLimiter(first_delay=QUICK).ask(c, HELLO))
@@ -79,7 +79,7 @@ def test_what_cannot_pass_is_not_asked_again(server: Start, status: int) -> None
 @pytest.mark.parametrize(
     ("kwargs", "asked"), [({}, 5), ({"max_retries": 1}, 2), ({"max_retries": 0}, 1)]
 )
-def test_it_gives_up_in_the_end(server: Start, kwargs: dict[str, Any], asked: int) -> None:
+def test_retries_end_after_a_while(server: Start, kwargs: dict[str, Any], asked: int) -> None:
     standin = server(lambda _: LMResponse(status=503))
     with pytest.raises(BackendError):
         using(standin, lambda c: RateLimiter(first_delay=QUICK).ask(c, HELLO), **kwargs)
@@ -87,7 +87,7 @@ def test_it_gives_up_in_the_end(server: Start, kwargs: dict[str, Any], asked: in
 
 
 @pytest.mark.parametrize("form", ["seconds", "milliseconds", "date"])
-def test_a_wish_to_wait_is_granted(server: Start, form: str) -> None:
+def test_retry_after_is_respected(server: Start, form: str) -> None:
     def headers() -> dict[str, str]:
         if form == "seconds":
             return {"retry-after": "1"}
@@ -106,7 +106,7 @@ def test_a_wish_to_wait_is_granted(server: Start, form: str) -> None:
 
 
 @pytest.mark.parametrize("wish", ["3600", "soon", "nan", "-5"])
-def test_a_wish_without_sense_or_measure_is_not(server: Start, wish: str) -> None:
+def test_an_absurd_retry_after_is_ignored(server: Start, wish: str) -> None:
     standin = server(failing(1, LMResponse(status=503, headers={"retry-after": wish})))
     work = lambda c: RateLimiter(first_delay=QUICK).ask(c, HELLO)  # noqa: E731 - said twice below
     if wish == "3600":
@@ -117,7 +117,7 @@ def test_a_wish_without_sense_or_measure_is_not(server: Start, wish: str) -> Non
         assert using(standin, work).text == "at last"
 
 
-def test_no_more_than_its_width_run_at_once_and_all_are_answered(server: Start) -> None:
+def test_no_more_calls_than_the_width_run_at_once_and_all_are_answered(server: Start) -> None:
     most = 0
 
     def reply(request: LMRequest) -> LMResponse:
@@ -137,7 +137,7 @@ def test_no_more_than_its_width_run_at_once_and_all_are_answered(server: Start) 
     assert gate.running == 0
 
 
-def test_too_many_requests_halve_the_width_once_for_those_on_their_way_and_it_grows_back(
+def test_a_429_halves_the_width_once_for_all_calls_in_flight_and_it_grows_back(
     server: Start,
 ) -> None:
     standin = server(failing(8, LMResponse(status=429, delay=0.05)))
@@ -155,7 +155,7 @@ def test_too_many_requests_halve_the_width_once_for_those_on_their_way_and_it_gr
     assert later == 8
 
 
-def test_a_call_can_be_cancelled_while_it_waits_for_a_place_a_reply_or_another_attempt(
+def test_a_call_can_be_cancelled_while_it_waits_for_a_slot_a_reply_or_a_retry(
     server: Start,
 ) -> None:
     def reply(request: LMRequest) -> LMResponse:
@@ -188,7 +188,7 @@ def test_a_call_can_be_cancelled_while_it_waits_for_a_place_a_reply_or_another_a
     using(standin, work)
 
 
-def test_a_place_given_at_the_moment_of_a_cancellation_is_not_lost(server: Start) -> None:
+def test_a_slot_granted_at_the_moment_of_a_cancellation_is_not_lost(server: Start) -> None:
     standin = server(lambda _: "fine")
     gate = RateLimiter(width=1)
 
@@ -204,7 +204,7 @@ def test_a_place_given_at_the_moment_of_a_cancellation_is_not_lost(server: Start
     using(standin, work)
 
 
-def test_one_providers_wish_does_not_hold_up_another(server: Start) -> None:
+def test_one_providers_retry_after_does_not_delay_another(server: Start) -> None:
     busy = server(lambda _: LMResponse(status=429, headers={"retry-after": "60"}))
     free = server(lambda _: "fine")
     gate = RateLimiter(width=4)

@@ -86,9 +86,7 @@ def planted(request: LMRequest) -> set[str]:
 
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "litellm"])
 @pytest.mark.usefixtures("everything_set")
-def test_a_backend_sends_its_own_key_and_nothing_of_anyone_elses(
-    server: Start, backend: str
-) -> None:
+def test_a_backend_sends_its_key_and_no_other(server: Start, backend: str) -> None:
     standin = server(lambda _: "hello")
     ask(backend, address(backend, standin))
     keyless = backend in {"openai", "vllm"}
@@ -104,7 +102,7 @@ def test_a_backend_sends_its_own_key_and_nothing_of_anyone_elses(
 
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "litellm"])
 @pytest.mark.usefixtures("everything_set")
-def test_a_key_given_goes_before_every_variable(server: Start, backend: str) -> None:
+def test_a_given_key_takes_precedence_over_every_variable(server: Start, backend: str) -> None:
     standin = server(lambda _: "hello")
     ask(backend, {**address(backend, standin), "api_key": "given-by-the-user"})
     for request in standin.requests:
@@ -175,7 +173,7 @@ def test_organisation_project_and_headers_that_a_user_gives_are_sent(server: Sta
         assert request.path.endswith("?q=1")
 
 
-def test_portkey_is_told_by_headers_of_its_own_and_gets_no_authorization(server: Start) -> None:
+def test_portkey_gets_its_headers_and_no_authorization(server: Start) -> None:
     standin = server(lambda _: "hello")
     kwargs = {
         "base_url": standin.base_url,

@@ -78,7 +78,7 @@ def call(python: str, *cases: dict[str, Any]) -> list[dict[str, Any]]:
     return results
 
 
-def test_litellm_asks_each_provider_with_its_own_key_and_nothing_of_openais(
+def test_litellm_sends_each_provider_its_key_and_nothing_of_openais(
     server: Start, litellm_python: str
 ) -> None:
     standin = server(lambda _: "hello")
@@ -112,7 +112,7 @@ def test_litellm_asks_each_provider_with_its_own_key_and_nothing_of_openais(
     assert results[-1]["costs"] == [None, None]
 
 
-def test_litellm_is_kept_from_falling_back_on_openais_key(litellm_python: str) -> None:
+def test_litellm_cannot_fall_back_on_openais_key(litellm_python: str) -> None:
     keyless, azure = call(
         litellm_python,
         {"model_name": "perplexity/sonar"},

@@ -151,7 +151,7 @@ def test_a_reply_that_breaks_off_is_an_error_that_may_be_retried(
     assert caught.value.status is None
 
 
-def test_a_stream_that_ends_in_good_order_but_too_early_is_an_error(server: Start) -> None:
+def test_a_stream_that_ends_cleanly_but_too_early_is_an_error(server: Start) -> None:
     raw = b'data: {"choices": [{"delta": {"content": "half of i"}}]}\n\n'
     sse = {"content-type": "text/event-stream"}
     standin = server(lambda _: LMResponse(raw=raw, headers=sse))
@@ -159,7 +159,7 @@ def test_a_stream_that_ends_in_good_order_but_too_early_is_an_error(server: Star
         ask(standin, stream=True)
 
 
-def test_comments_and_missing_last_lines_in_a_stream_are_no_trouble(server: Start) -> None:
+def test_comments_and_a_missing_last_line_in_a_stream_do_no_harm(server: Start) -> None:
     raw = (
         b": OPENROUTER PROCESSING\r\n\r\nevent: message\r\n"
         b'data: {"choices": [{"delta": {"content": "a"}}]}\r\n\r\n'
@@ -211,7 +211,7 @@ def test_a_server_that_cannot_stream_is_asked_plainly_and_that_is_remembered(
     assert [r.stream for r in standin.requests] == [True, False, False]
 
 
-def test_a_request_that_fails_for_another_reason_is_not_taken_for_a_refusal(server: Start) -> None:
+def test_a_request_that_fails_for_another_reason_is_not_treated_as_a_refusal(server: Start) -> None:
     standin = server(lambda _: LMResponse(status=400, text="bad temperature in this stream"))
     with pytest.raises(BackendError, match="bad temperature"):
         ask(standin, stream=True)
@@ -289,7 +289,7 @@ def test_a_long_error_page_is_quoted_in_short_and_without_markup(server: Start) 
     ],
 )
 @WAYS
-def test_a_prompt_over_the_window_is_an_error_of_its_own(
+def test_a_prompt_over_the_window_is_a_context_window_error(
     server: Start, message: str, stream: bool
 ) -> None:
     standin = server(lambda _: LMResponse(status=400, text=message))
@@ -306,7 +306,7 @@ def test_a_window_error_is_also_known_by_its_code(server: Start) -> None:
         ask(standin)
 
 
-def test_a_quota_that_is_used_up_is_not_worth_another_attempt(server: Start) -> None:
+def test_a_used_up_quota_is_not_retried(server: Start) -> None:
     standin = server(
         lambda _: LMResponse(status=429, text="Quota.", error_code="insufficient_quota")
     )
@@ -381,14 +381,14 @@ def test_sampling_arguments_reach_the_request_those_of_the_call_before_those_of_
     assert "seed" not in body
 
 
-def test_openais_models_know_max_tokens_by_its_newer_name(server: Start) -> None:
+def test_openai_models_get_max_tokens_under_its_newer_name(server: Start) -> None:
     standin = server(lambda _: "fine")
     ask(standin, backend="openai", sampling_args={"max_tokens": 5})
     assert standin.requests[0].body["max_completion_tokens"] == 5
     assert "max_tokens" not in standin.requests[0].body
 
 
-def test_anthropic_gets_messages_in_its_own_shape(server: Start) -> None:
+def test_anthropic_gets_messages_in_its_format(server: Start) -> None:
     standin = server(lambda _: "fine")
     pixel = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
     linked = {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}
@@ -476,7 +476,7 @@ def test_a_hundred_calls_at_once_are_all_answered(server: Start) -> None:
 
 @BOTH
 @WAYS
-def test_what_sampling_arguments_hide_is_not_shown_when_a_provider_quotes_it(
+def test_secrets_in_sampling_arguments_stay_hidden_when_a_provider_quotes_them(
     server: Start, backend: str, *, stream: bool
 ) -> None:
     quoted = "no: hidden-header, hidden-body, hidden-query%2F1"

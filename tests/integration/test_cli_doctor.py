@@ -29,7 +29,7 @@ def finding(report: dict[str, Any], about: str) -> dict[str, Any]:
     return next(one for one in report["findings"] if one["about"] == about)
 
 
-def test_here_everything_that_runs_need_works(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_doctor_finds_that_everything_works_here(capsys: pytest.CaptureFixture[str]) -> None:
     code, said = report(capsys)
     assert code == 0
     assert said["works"] is True
@@ -121,7 +121,7 @@ def test_a_docker_engine_is_found_at_its_socket(engine: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["unix:///nowhere.sock", "tcp://127.0.0.1:1", "ssh://host"])
-def test_a_docker_engine_that_is_not_reached_is_a_note(
+def test_an_unreachable_docker_engine_is_a_note(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
@@ -150,7 +150,7 @@ def test_a_modal_configuration_file_counts_as_a_token(
     assert [found.state for found in modal()] == ["ok"]
 
 
-def test_it_says_what_is_in_force_for_containers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_says_which_limits_apply_to_containers(capsys: pytest.CaptureFixture[str]) -> None:
     said = finding(report(capsys)[1], "containers")["text"]
     for word in ("network none", "read-only root", "no mounts", "ALL", "user 65534", "4 GiB"):
         assert word in said

@@ -111,7 +111,7 @@ def test_convert_redacts_what_it_is_told_to(suffix: str, run: Path) -> None:
     assert "***" in text
 
 
-def test_runs_of_a_shared_log_are_chosen(
+def test_a_run_of_a_shared_log_can_be_chosen(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lines = REFERENCE.read_bytes().splitlines(keepends=True)
@@ -174,13 +174,13 @@ def test_diff_sets_figures_side_by_side(run: Path, capsys: pytest.CaptureFixture
         (["show", "page.html"], 2, "the suffix must be one of .json (every event)"),
         (["show", "broken.json"], 1, "broken.json: This is not JSON"),
         (["show", "broken.jsonl"], 1, "broken.jsonl: Line 1 is not JSON"),
-        (["convert", "run.json", "run.pdf"], 2, "its suffix must be of .json"),
+        (["convert", "run.json", "run.pdf"], 2, "its suffix must be one of .json"),
         (["convert", "run.json", "run.json/a.html"], 1, "cannot be written"),
         (["convert", "run.json", "a.html", "--run", "2"], 2, "holds one run"),
         (["diff", "run.json", "nope.json"], 2, "'nope.json' does not exist"),
     ],
 )
-def test_what_does_not_go_is_said(
+def test_what_the_commands_refuse_is_explained(
     arguments: list[str],
     code: int,
     says: str,

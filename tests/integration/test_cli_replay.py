@@ -71,7 +71,7 @@ def test_a_context_that_is_not_in_the_log_is_asked_for(
         ("line\n" * 20_000, "\ufeff" + "line\r\n" * 20_000),
     ],
 )
-def test_a_file_brings_back_a_context_of_any_form(
+def test_a_file_restores_a_context_of_any_form(
     tmp_path: Path, context: Any, content: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = saved(tmp_path / "run.ipynb", context)
@@ -100,7 +100,7 @@ def test_a_fork_asks_the_model_from_its_turn_on(
     assert "Be brief." in str(request.messages)
 
 
-def test_other_output_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_different_output_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     turns = ["```repl\nimport os\nprint(os.urandom(8))\n```", TURNS[1]]
     path = saved(tmp_path / "run.json", turns=turns)
     assert main(["replay", str(path)]) == 0
@@ -116,7 +116,7 @@ def test_other_output_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         (["--save", "run.xyz"], "suffix"),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_contradictory_options_are_refused(
     tmp_path: Path, arguments: list[str], says: str, capsys: pytest.CaptureFixture[Any]
 ) -> None:
     path = saved(tmp_path / "run.json")

@@ -90,7 +90,7 @@ def test_a_folder_is_a_context(
     assert capsys.readouterr().out == "dict of 2: WORD\n"
 
 
-def test_without_a_context_the_question_is_all_there_is(
+def test_without_a_context_the_question_alone_is_sent(
     counting: StandInServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(command(counting)) == 0
@@ -194,7 +194,7 @@ def test_what_cannot_be_written_is_refused_before_any_call(
     assert counting.requests == []
 
 
-def test_an_answer_that_cannot_be_saved_is_printed_all_the_same(
+def test_an_answer_that_cannot_be_saved_is_still_printed(
     server: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = tmp_path / "run.json"
@@ -253,7 +253,7 @@ def test_ctrl_c_is_exit_code_130_and_leaves_nothing(server: Serve) -> None:
     assert b"Traceback" not in err
 
 
-def test_a_reader_that_goes_away_is_no_traceback(counting: StandInServer, book: Path) -> None:
+def test_a_closed_pipe_on_stdout_is_no_traceback(counting: StandInServer, book: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "wb") as closed:

@@ -82,7 +82,7 @@ def test_the_demo_replays_by_the_command_that_it_prints(saved: tuple[Path, str])
     assert done.stdout == f"{recorded.root.answer}\n"
 
 
-def test_what_is_written_from_the_demo_replays_too(saved: tuple[Path, str]) -> None:
+def test_files_written_from_the_demo_replay_too(saved: tuple[Path, str]) -> None:
     folder, _ = saved
     steps = (
         ("convert", "the demo.ipynb", "copies/copy.json"),
@@ -142,9 +142,7 @@ def test_the_demos_notebook_runs_again_from_top_to_bottom(
         assert compare_outputs(cell.outputs, now.outputs) == ()
 
 
-def test_a_demo_whose_input_is_not_beside_it_is_given_it(
-    saved: tuple[Path, str], tmp_path: Path
-) -> None:
+def test_a_demo_without_its_input_file_takes_one(saved: tuple[Path, str], tmp_path: Path) -> None:
     shutil.copy(saved[0] / "the demo.ipynb", tmp_path / "moved.ipynb")
     (tmp_path / "moved.rlm").mkdir()
     damaged = tmp_path / "moved.rlm" / "context.json"
@@ -165,7 +163,7 @@ def test_a_demo_whose_input_is_not_beside_it_is_given_it(
     assert "is not the one that the run was about" in done.stderr
 
 
-def test_a_page_of_the_demo_has_no_input_beside_it(tmp_path: Path) -> None:
+def test_an_html_page_of_the_demo_comes_without_its_input_file(tmp_path: Path) -> None:
     done = rlm("demo", "--save", "page.html", "--quiet", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "rlm replay" not in done.stderr

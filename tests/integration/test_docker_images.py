@@ -117,7 +117,7 @@ def test_without_a_network_it_says_what_to_do(client: Any, made: Callable[..., s
         resolve(client, image=made({"note": "2"}), build_network="none")
 
 
-def test_a_package_that_does_not_exist_is_what_pip_says(
+def test_a_package_that_does_not_exist_is_reported_with_pips_error(
     client: Any, made: Callable[..., str], require: Callable[[object, str], None]
 ) -> None:
     wheels = os.environ.get("RLM_TEST_WHEELS")
@@ -178,12 +178,12 @@ def test_a_build_that_fails_says_why(
     test_nothing_is_left_of_probes_and_failed_builds(client)
 
 
-def test_a_python_that_says_nonsense_is_refused(client: Any, made: Callable[..., str]) -> None:
+def test_a_python_with_nonsense_output_is_refused(client: Any, made: Callable[..., str]) -> None:
     with pytest.raises(SandboxError, match=r"cannot be used: it said 'hello"):
         resolve(client, image=made({PYTHON: "#!/bin/sh\necho hello\n"}))
 
 
-def test_an_image_that_is_nowhere_is_named(client: Any) -> None:
+def test_an_image_that_cannot_be_found_is_named(client: Any) -> None:
     with pytest.raises(SandboxError, match=r"'localhost/no-such:1' is not on the Docker engine"):
         resolve(client, image="localhost/no-such:1")
 
@@ -201,7 +201,7 @@ TROUBLES = {
 
 
 @pytest.mark.parametrize(("url", "what"), TROUBLES.values(), ids=TROUBLES.keys())
-async def test_an_engine_that_does_not_run_is_said_to(
+async def test_an_engine_that_is_not_running_is_reported(
     docker: dict[str, Any], monkeypatch: pytest.MonkeyPatch, url: str, what: str
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", url)
@@ -211,14 +211,14 @@ async def test_an_engine_that_does_not_run_is_said_to(
     await sandbox.close()
 
 
-async def test_what_an_engine_refuses_is_said_in_its_own_words(docker: dict[str, Any]) -> None:
+async def test_an_engines_refusal_is_quoted(docker: dict[str, Any]) -> None:
     sandbox = new_sandbox("docker", {**docker, "network": "no-such-network"})
     with pytest.raises(SandboxError, match=r"The Docker engine refused: .*no-such-network"):
         await sandbox.start()
     await sandbox.close()
 
 
-def test_what_an_engine_cannot_do_is_explained(docker: dict[str, Any]) -> None:
+def test_a_feature_that_the_engine_lacks_is_explained(docker: dict[str, Any]) -> None:
     from docker.errors import APIError
 
     from rlm_kernel.docker.engine import explained

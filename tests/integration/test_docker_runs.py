@@ -33,7 +33,7 @@ def test_running_out_of_the_container_s_memory_is_told_to_the_model(
     assert "it went over its memory limit of 0.315 GB" in scripted.shown(1)
 
 
-def test_a_cell_that_kills_everything_costs_its_variables_and_the_model_is_told(
+def test_a_cell_that_kills_everything_loses_its_variables_and_the_model_is_told(
     scripted: Callable[..., Any],
 ) -> None:
     rlm = scripted(
@@ -49,7 +49,7 @@ def test_a_cell_that_kills_everything_costs_its_variables_and_the_model_is_told(
     assert any(note.kind == "restart" for note in result.trajectory.root.turns[0].cells[0].notes)
 
 
-def test_what_is_relaxed_by_name_is_relaxed_and_nothing_else(
+def test_only_what_is_relaxed_by_name_is_relaxed(
     scripted: Callable[..., Any], tmp_path: Path
 ) -> None:
     tmp_path.chmod(0o755)

@@ -21,7 +21,7 @@ async def nobody(call: Any) -> CallAnswer:
     return CallAnswer(value="")
 
 
-async def test_there_is_no_way_to_any_network(open_kernel: Any) -> None:
+async def test_no_network_can_be_reached(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         assert (
             await kernel.out(
@@ -55,7 +55,7 @@ async def test_nothing_of_the_host_is_mounted_and_the_root_cannot_be_written(
         )
 
 
-async def test_no_privileges_and_no_way_to_them(open_kernel: Any) -> None:
+async def test_a_container_has_no_privileges_and_cannot_gain_any(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         assert await kernel.out(
             "status = dict(line.split(':', 1) for line in open('/proc/self/status'))\n"
@@ -67,7 +67,7 @@ async def test_no_privileges_and_no_way_to_them(open_kernel: Any) -> None:
         )
 
 
-async def test_the_stream_cannot_be_opened_nor_its_owner_looked_into(open_kernel: Any) -> None:
+async def test_the_stream_cannot_be_opened_nor_its_owner_inspected(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         assert (
             await kernel.out(
@@ -99,7 +99,7 @@ FORK_BOMBS = {
 
 
 @pytest.mark.parametrize("bomb", FORK_BOMBS.values(), ids=FORK_BOMBS.keys())
-async def test_a_fork_bomb_is_held_and_ends_with_its_kernel(
+async def test_a_fork_bomb_is_contained_and_ends_with_its_kernel(
     environment: str, docker: dict[str, Any], bomb: str
 ) -> None:
     sandbox = new_sandbox("docker", {**docker, "pids_limit": 300})
@@ -122,7 +122,7 @@ async def test_a_fork_bomb_is_held_and_ends_with_its_kernel(
         await sandbox.close()
 
 
-async def test_running_out_of_memory_is_reported_as_that_and_costs_one_kernel(
+async def test_running_out_of_memory_is_reported_and_ends_one_kernel(
     environment: str,
 ) -> None:
     sandbox = new_sandbox("docker", {"mem_limit": "300m"})

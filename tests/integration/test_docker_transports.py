@@ -330,7 +330,7 @@ async def test_the_doctor_asks_an_engine_over_tls(
         assert found.text.endswith(f" at tcp://127.0.0.1:{port}{said}")
 
 
-async def test_the_doctor_says_whose_certificates_are_looked_for_where(
+async def test_the_doctor_says_where_it_looked_for_certificates(
     real_socket: str, certificates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with passing_on(real_socket, tls(certificates)) as port:
@@ -348,7 +348,7 @@ async def test_the_doctor_says_whose_certificates_are_looked_for_where(
         assert "DOCKER_CERT_PATH" in wrong.advice
 
 
-async def test_certificates_that_may_not_be_read_are_not_taken_for_a_closed_socket(
+async def test_unreadable_certificates_are_not_mistaken_for_a_closed_socket(
     docker: dict[str, Any],
     real_socket: str,
     certificates: Path,

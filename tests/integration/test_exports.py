@@ -44,7 +44,7 @@ def reply(request: LMRequest) -> str:
     return ROOT if "What is in it?" in str(request.messages) else CHILD
 
 
-def test_a_real_run_is_told_everywhere(scripted: Any, tmp_path: Path) -> None:
+def test_every_export_tells_a_real_run(scripted: Any, tmp_path: Path) -> None:
     exporter = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(exporter))

@@ -140,7 +140,7 @@ def test_a_fork_s_record_keeps_the_replies_of_two_models_apart(server: Any) -> N
     assert replayed.root.cells[1].outputs[0]["text"] == "reply 2 reply 3\n"
 
 
-def test_a_fork_may_be_told_something(scripted: ScriptedRLM, fork: Forks) -> None:
+def test_a_fork_can_be_given_messages(scripted: ScriptedRLM, fork: Forks) -> None:
     rlm = fork(three(scripted), [answer("'ok'")], turn=2, messages="Mind the second part.")
     rlm.completion()
     *_, told, turn = fork.turns[0].messages
@@ -148,7 +148,7 @@ def test_a_fork_may_be_told_something(scripted: ScriptedRLM, fork: Forks) -> Non
     assert str(turn["content"]).startswith("Turn 2/")
 
 
-def test_a_fork_from_the_first_turn_is_the_question_anew(
+def test_a_fork_from_the_first_turn_asks_the_question_again(
     scripted: ScriptedRLM, fork: Forks
 ) -> None:
     rlm = fork(three(scripted), [answer("context + llm_query('first')")], turn=1)
@@ -164,7 +164,9 @@ def test_a_killed_run_goes_on_from_its_last_whole_turn(scripted: ScriptedRLM, fo
     assert fork.sub_calls == []
 
 
-def test_a_run_that_is_over_is_over_again(scripted: ScriptedRLM, fork: Forks) -> None:
+def test_a_resumed_run_that_had_an_answer_gives_it_again(
+    scripted: ScriptedRLM, fork: Forks
+) -> None:
     result = fork(three(scripted), []).completion()
     assert result.response == "[first][second]"
     assert fork.server.requests == []
@@ -207,7 +209,7 @@ def test_a_call_that_the_log_lacks_is_asked_in_a_fork_unless_told_otherwise(
         fork(recorded.trajectory, [answer("2")], turn=2, on_miss="error").completion()
 
 
-def test_children_of_replayed_turns_are_replayed_and_later_ones_live(
+def test_children_of_replayed_turns_are_replayed_and_later_ones_are_live(
     scripted: ScriptedRLM, fork: Forks
 ) -> None:
     def root(request: LMRequest) -> str:
@@ -225,7 +227,9 @@ def test_children_of_replayed_turns_are_replayed_and_later_ones_live(
     assert fork.sub_calls == []
 
 
-def test_other_output_in_a_replayed_turn_is_reported(scripted: ScriptedRLM, fork: Forks) -> None:
+def test_different_output_in_a_replayed_turn_is_reported(
+    scripted: ScriptedRLM, fork: Forks
+) -> None:
     recorded = scripted([cell("import os\nos.urandom(8)"), answer("1")]).completion("c")
     with pytest.warns(ReplayWarning, match="other output"):
         fork(recorded.trajectory, [answer("2")], turn=2).completion()

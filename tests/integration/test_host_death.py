@@ -57,7 +57,7 @@ CELLS = {
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM], ids=lambda s: s.name)
 @pytest.mark.parametrize("cell", CELLS.values(), ids=CELLS.keys())
-def test_nothing_is_left_of_a_host_that_was_killed(signum: signal.Signals, cell: str) -> None:
+def test_a_killed_host_leaves_nothing_behind(signum: signal.Signals, cell: str) -> None:
     host = subprocess.Popen([sys.executable, "-c", HOST, cell], stdout=subprocess.PIPE, text=True)
     assert host.stdout is not None
     with host:

@@ -118,7 +118,7 @@ with registered("killed-1", question="q", model="m", environment="local", connec
 """
 
 
-def test_what_a_killed_process_left_is_swept_by_who_looks_next(folder: Path) -> None:
+def test_files_of_a_killed_process_are_removed_by_the_next_listing(folder: Path) -> None:
     command = [sys.executable, "-c", PROGRAM]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -158,14 +158,14 @@ BAD = {
 
 
 @pytest.mark.parametrize("text", BAD.values(), ids=BAD.keys())
-def test_files_that_are_no_entries_of_this_machine_are_left_alone(folder: Path, text: str) -> None:
+def test_files_that_are_not_entries_of_this_machine_are_left_alone(folder: Path, text: str) -> None:
     folder.mkdir()
     (folder / "rlm-run-x.json").write_text(text)
     assert live_runs() == []
     assert len(list(folder.iterdir())) == 1
 
 
-def test_what_another_machine_left_long_ago_is_swept(folder: Path) -> None:
+def test_old_files_of_another_machine_are_removed(folder: Path) -> None:
     folder.mkdir()
     (folder / "rlm-run-x.json").write_text(entry(started=1e9))
     assert live_runs() == []

@@ -60,13 +60,13 @@ def test_several_variables_are_a_dict(notebook: Any, tmp_path: Path) -> None:
     ],
     ids=lambda value: str(type(value).__name__),
 )
-def test_any_variable_will_do(notebook: Any, value: Any, seen: str) -> None:
+def test_any_variable_can_be_the_context(notebook: Any, value: Any, seen: str) -> None:
     notebook.model([done("type(context).__name__")])
     notebook["value"] = value
     assert notebook.run("%%rlm -v value\n?") == seen
 
 
-def test_a_dataframe_and_an_array_will_do(notebook: Any) -> None:
+def test_a_dataframe_and_an_array_can_be_the_context(notebook: Any) -> None:
     notebook.model([done("int(context.sum().sum())"), done("context.shape")])
     notebook.run("import pandas as pd, numpy as np")
     notebook.run("frame = pd.DataFrame({'a': [1, 2]}); array = np.zeros((2, 3))")
@@ -104,7 +104,7 @@ def test_the_answer_is_a_string_and_the_value_of_the_cell(notebook: Any, capsys:
     assert notebook.run("%%rlm -v last\n?") == "**bold**!"
 
 
-def test_the_answer_has_a_markdown_repr_that_does_nothing_else(notebook: Any) -> None:
+def test_the_answer_has_a_markdown_repr_and_is_otherwise_a_string(notebook: Any) -> None:
     hostile = "# Hi\n<img src=x onerror=alert(1)>\n[go](javascript:alert(1)) ![t](http://e.vil/x)"
     notebook.model([done(repr(hostile))])
     answer = notebook.run("%%rlm\n?")
@@ -127,7 +127,7 @@ def test_a_quiet_cell_shows_nothing(notebook: Any, capsys: Any, line: str) -> No
         assert notebook["r"].answer == "an open bracket ( is no Python"
 
 
-def test_the_result_has_all_there_is_to_know(notebook: Any, tmp_path: Path) -> None:
+def test_the_result_has_answer_usage_and_trajectory(notebook: Any, tmp_path: Path) -> None:
     notebook.model([LOOK, done()])
     notebook.run("%%rlm -o r\nWhat?")
     result = notebook["r"]
@@ -198,7 +198,7 @@ def test_a_run_is_saved_when_asked_and_a_bad_path_is_refused_first(
         ("%%rlm\n   \n", "holds no question"),
     ],
 )
-def test_what_cannot_work_is_said_in_one_line_before_anything_is_sent(
+def test_impossible_arguments_are_refused_in_one_line_before_anything_is_sent(
     notebook: Any, capsys: Any, cell: str, told: str
 ) -> None:
     notebook.model([done()])
@@ -381,7 +381,7 @@ def test_a_child_has_a_kernel_where_the_depth_allows_it(notebook: Any) -> None:
     assert len(list(notebook["r"].trajectory.root.walk())) == 2
 
 
-def test_another_backend_is_asked_in_its_own_way(notebook: Any, monkeypatch: Any) -> None:
+def test_another_backend_is_called_with_its_protocol(notebook: Any, monkeypatch: Any) -> None:
     notebook.model([done()])
     where = notebook.server.url
     notebook.run("%config RLMMagics.base_url = 'http://127.0.0.1:9'")

@@ -55,7 +55,7 @@ def test_a_run_whose_view_fails_is_finished_and_freed(
     freed = threading.Event()
     with caplog.at_level(logging.WARNING, "rlm"), RLM(backend_kwargs=kwargs) as rlm:
         handle = rlm.start("text", at_end=background.at_end)
-        background.look_after(
+        background.watch(
             handle,
             view,
             finish=lambda _: done_at_finish.append(handle.done),

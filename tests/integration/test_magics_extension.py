@@ -94,7 +94,7 @@ def test_defaults_can_stand_in_the_environment(notebook: Any, monkeypatch: Any) 
     assert notebook.magics.backend == "vllm"
 
 
-def test_a_default_that_is_none_of_those_allowed_is_refused(notebook: Any, caplog: Any) -> None:
+def test_a_default_that_is_not_allowed_is_refused(notebook: Any, caplog: Any) -> None:
     notebook.run("%config RLMMagics.environment = 'moon'")
     assert "expected any of ['local', 'docker', 'modal']" in caplog.text
     assert notebook.magics.environment == "local"
@@ -149,7 +149,7 @@ def test_tab_completes_sub_commands_and_runs(notebook: Any) -> None:
     assert "gpt-5" in completions(notebook, "%rlm fork 1 2 -m gp")
 
 
-def test_tab_elsewhere_is_none_of_our_business(notebook: Any) -> None:
+def test_tab_elsewhere_is_left_alone(notebook: Any) -> None:
     notebook["report"] = 1
     assert completions(notebook, "repo") == ["report"]
     assert "--budget" not in completions(notebook, "%%time --bu")
@@ -188,7 +188,7 @@ def test_runs_are_listed_shown_saved_and_loaded(notebook: Any, tmp_path: Path, c
     assert [row[0] for row in notebook.run("%rlm runs").rows] == ["1", "2"]
 
 
-def test_what_runs_took_is_added_up_by_model(notebook: Any) -> None:
+def test_usage_is_added_up_by_model(notebook: Any) -> None:
     notebook.model(["```repl\nx = llm_query('hey')\n```", DONE, DONE])
     notebook.run("%config RLMMagics.prices = {'m': (1.0, 2.0)}")
     notebook.run("%%rlm -s small;\n?")
@@ -201,7 +201,7 @@ def test_what_runs_took_is_added_up_by_model(notebook: Any) -> None:
     assert rows["all"][4].startswith("at least $")
 
 
-def test_what_forgotten_runs_took_is_not_forgotten(notebook: Any, monkeypatch: Any) -> None:
+def test_usage_of_forgotten_runs_still_counts(notebook: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("rlm_ipython.runs.KEPT", 1)
     notebook.model([DONE] * 3)
     for _ in range(3):

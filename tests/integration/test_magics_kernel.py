@@ -138,7 +138,7 @@ def test_a_background_run_returns_at_once_and_can_be_awaited(
     assert kernel.value("r.answer, r.error") == "('What?', None)"
 
 
-def test_a_background_run_that_fails_is_a_paragraph_for_who_waits_for_it(
+def test_awaiting_a_failed_background_run_prints_one_paragraph(
     kernel: LiveKernel, model: Any
 ) -> None:
     model([DONE])
@@ -154,7 +154,7 @@ def test_a_background_run_that_fails_is_a_paragraph_for_who_waits_for_it(
     assert kernel.value("r.error is get_ipython().magics_manager.registry['RLMMagics'].last_error")
 
 
-def test_who_waits_for_a_background_run_finds_it_saved_and_shown(
+def test_an_awaited_background_run_is_already_saved_and_shown(
     kernel: LiveKernel, model: Any, tmp_path: Path
 ) -> None:
     model([DONE])
@@ -183,7 +183,7 @@ get_ipython().display_pub.publish = to_nobody
 
 
 @pytest.mark.parametrize("update", [False, True])
-def test_a_background_run_that_cannot_be_shown_is_saved_all_the_same(
+def test_a_background_run_that_cannot_be_shown_is_still_saved(
     kernel: LiveKernel, model: Any, tmp_path: Path, update: bool
 ) -> None:
     gate = threading.Event()
@@ -204,7 +204,7 @@ def test_a_background_run_that_cannot_be_shown_is_saved_all_the_same(
     assert kernels_of(kernel) == []
 
 
-def test_several_background_runs_go_on_beside_each_other(kernel: LiveKernel, model: Any) -> None:
+def test_several_background_runs_go_on_at_once(kernel: LiveKernel, model: Any) -> None:
     model(lambda request: DONE if "zebra" in str(request.body) else ASLEEP)
     kernel.run("%%rlm --bg -o a --quiet\nsecond")
     kernel.run("%%rlm --bg -o b --quiet\nthird")
@@ -223,7 +223,7 @@ def test_several_background_runs_go_on_beside_each_other(kernel: LiveKernel, mod
     assert kernels_of(kernel) == []
 
 
-def test_unloading_stops_what_goes_on(kernel: LiveKernel, model: Any) -> None:
+def test_unloading_stops_background_runs(kernel: LiveKernel, model: Any) -> None:
     model([FOREVER])
     kernel.run("%%rlm --bg -o r --quiet\nWhat?")
     kernel.until("r.trajectory.root and r.trajectory.root.cells")

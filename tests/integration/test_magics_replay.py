@@ -101,7 +101,7 @@ def test_a_fork_gives_each_model_the_key_that_it_had(
     assert keys_sent_to(notebook.server) == {"Bearer sk-of-mine"}
 
 
-def test_a_fork_sends_no_newer_key_to_where_the_run_asked(notebook: Any) -> None:
+def test_a_fork_sends_no_newer_key_to_the_recorded_address(notebook: Any) -> None:
     notebook.model([LOOK, DONE, MORE])
     notebook.run("%%rlm -s small ;\nWhat?")
     notebook.magics.base_url = ""
@@ -111,7 +111,7 @@ def test_a_fork_sends_no_newer_key_to_where_the_run_asked(notebook: Any) -> None
     assert "sk-new" not in str([request.headers for request in notebook.server.requests])
 
 
-def test_a_fork_elsewhere_takes_no_key_of_the_run_along(notebook: Any) -> None:
+def test_a_fork_to_another_address_does_not_use_the_runs_key(notebook: Any) -> None:
     notebook.model([LOOK, DONE])
     lab = ask_with_a_sub_model_elsewhere(
         notebook, api_key="sk-of-the-lab", default_headers={"x-lab-token": "sk-of-the-lab"}
@@ -130,7 +130,7 @@ def test_a_fork_elsewhere_takes_no_key_of_the_run_along(notebook: Any) -> None:
     assert (len(first.requests), len(lab.requests)) == (2, 1)
 
 
-def test_a_fork_elsewhere_without_a_key_says_which_is_missing(
+def test_a_fork_to_another_address_without_a_key_says_which_is_missing(
     notebook: Any, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENROUTER_API_KEY", raising=False)
@@ -145,7 +145,7 @@ def test_a_fork_elsewhere_without_a_key_says_which_is_missing(
     assert elsewhere.requests == []
 
 
-def test_a_fork_may_ask_another_sub_model(notebook: Any) -> None:
+def test_a_fork_may_use_another_sub_model(notebook: Any) -> None:
     notebook.model([LOOK, DONE, MORE, MORE])
     notebook.run("%%rlm ;\nWhat?")
     assert notebook.run("%rlm fork 1 2 -s small") == "okok"
@@ -153,7 +153,7 @@ def test_a_fork_may_ask_another_sub_model(notebook: Any) -> None:
     assert models(notebook) == ["m", "m", "m", "m", "small", "big", "tiny"]
 
 
-def test_a_file_says_no_address_unless_the_user_does(
+def test_an_address_in_a_file_counts_only_when_the_user_gives_it(
     notebook: Any, tmp_path: Path, capsys: Any
 ) -> None:
     notebook.model([LOOK, DONE, MORE, MORE])
@@ -175,7 +175,7 @@ def test_a_file_says_no_address_unless_the_user_does(
     assert models(notebook)[asked:] == ["m", "small"]
 
 
-def test_tools_of_the_notebook_are_those_of_its_forks(notebook: Any) -> None:
+def test_a_notebooks_tools_are_available_in_its_forks(notebook: Any) -> None:
     notebook.model(["```repl\nx = grow(limit)\n```", DONE, MORE.replace("llm_query", "grow")])
     notebook["grow"] = lambda text: f"{text}!"
     tools = "{'custom_tools': {'grow': grow, 'limit': 5}}"
@@ -277,14 +277,14 @@ def test_a_container_s_image_is_refused_where_there_is_no_container(notebook: An
         ("%rlm replay x.ipynb --nonsense", "--nonsense"),
     ],
 )
-def test_what_cannot_work_is_said_in_one_line(
+def test_impossible_arguments_are_refused_in_one_line(
     notebook: Any, capsys: Any, line: str, told: str
 ) -> None:
     notebook.fails(line)
     assert told in capsys.readouterr().err
 
 
-def test_what_cannot_be_played_leaves_no_older_result(notebook: Any) -> None:
+def test_a_failed_replay_leaves_no_older_result(notebook: Any) -> None:
     for line in ("fork 9 2", "fork 1 x", "replay x.ipynb -m y", "replay nothing.ipynb"):
         notebook["r"] = "an older result"
         notebook.fails(f"%rlm {line} -o r")

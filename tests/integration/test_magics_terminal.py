@@ -87,7 +87,7 @@ def test_a_run_is_told_line_by_line_and_its_answer_comes_last(terminal: Any) -> 
     assert "┌" not in shown.partition("Out[")[0].replace("│", "")
 
 
-def test_what_moves_is_wiped_away_and_hostile_text_does_nothing(terminal: Any) -> None:
+def test_the_progress_display_is_erased_and_hostile_text_does_nothing(terminal: Any) -> None:
     shell = terminal([DONE])
     shell.type("%%rlm", "What?")
     shell.spawned.expect(r"In \[\d+\]: ")

@@ -59,7 +59,7 @@ async def out(session: Session, code: str) -> str:
 
 
 @pytest.mark.parametrize("after", [0, 1, 7, 1000])
-async def test_stdout_that_breaks_off_in_a_message_goes_on_where_it_did(
+async def test_stdout_that_breaks_off_in_a_message_resumes_there(
     modal: ModalStandIn, after: int
 ) -> None:
     async with opened() as session:
@@ -71,7 +71,7 @@ async def test_stdout_that_breaks_off_in_a_message_goes_on_where_it_did(
         assert modal.world.faults.cuts == 3
 
 
-async def test_a_write_whose_reply_is_lost_is_not_done_twice(modal: ModalStandIn) -> None:
+async def test_a_write_whose_reply_is_lost_is_not_repeated(modal: ModalStandIn) -> None:
     calls = Counting()
     async with opened(calls) as session:
         await out(session, "n = 0")
@@ -106,7 +106,7 @@ async def test_tokens_expire_and_are_renewed(modal: ModalStandIn) -> None:
         assert await out(session, "print(x)") == "3\n"
 
 
-async def test_an_outage_longer_than_the_sdk_s_patience_is_ridden_out(modal: ModalStandIn) -> None:
+async def test_an_outage_longer_than_the_sdks_retries_is_survived(modal: ModalStandIn) -> None:
     calls = Counting()
     began = threading.Event()
 
@@ -128,7 +128,7 @@ async def test_an_outage_longer_than_the_sdk_s_patience_is_ridden_out(modal: Mod
     assert len(modal.sandboxes) == 1
 
 
-async def test_an_outage_longer_than_reconnect_timeout_costs_the_sandbox_not_the_run(
+async def test_an_outage_longer_than_reconnect_timeout_ends_the_sandbox_but_not_the_run(
     modal: ModalStandIn,
 ) -> None:
     sandbox = new_sandbox("modal", {"reconnect_timeout": 1})

@@ -108,7 +108,7 @@ async def test_everything_asked_for_reaches_modal(modal: ModalStandIn) -> None:
     assert "polars>=1" in commands
 
 
-async def test_a_gpu_comes_with_the_older_kind_of_sandbox(modal: ModalStandIn) -> None:
+async def test_a_sandbox_can_have_a_gpu(modal: ModalStandIn) -> None:
     assert await in_sandbox("print(1)", gpu="T4") == "1\n"
     (sandbox,) = modal.sandboxes
     assert sandbox.definition.resources.gpu_config.gpu_type == "T4"
@@ -164,7 +164,7 @@ async def test_a_context_that_does_not_fit_is_an_error_that_says_what_to_do(
 # What it may reach
 
 
-async def test_there_is_no_way_to_any_network(modal: ModalStandIn) -> None:
+async def test_no_network_can_be_reached(modal: ModalStandIn) -> None:
     assert await in_sandbox(
         "import socket\nprint([name for _, name in socket.if_nameindex()])\n"
         "for address in (('1.1.1.1', 53), ('169.254.169.254', 80)):\n"
@@ -208,7 +208,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize(("frame", "sandboxes"), FRAMES.values(), ids=FRAMES.keys())
-async def test_what_a_cell_writes_into_the_stream_itself_is_dropped_or_costs_the_sandbox(
+async def test_bytes_that_a_cell_writes_into_the_stream_are_dropped_or_end_the_sandbox(
     modal: ModalStandIn, frame: str, sandboxes: int
 ) -> None:
     """As root, which cells are on Modal; in a container the stream cannot be opened."""
@@ -248,7 +248,7 @@ async def test_a_sandbox_whose_program_cannot_start_is_terminated(modal: ModalSt
     assert modal.live == []
 
 
-async def test_what_the_program_says_when_it_ends_early_is_in_the_error(
+async def test_the_output_of_a_program_that_ends_early_is_in_the_error(
     modal: ModalStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rlm_kernel.modal.program.BOOTSTRAP", "raise SystemExit('not today')")
@@ -333,7 +333,7 @@ def test_nothing_is_left_of_a_host_that_ends_without_closing(modal: ModalStandIn
 # Errors
 
 
-async def test_a_token_that_is_not_accepted_is_said_to_be_so(
+async def test_a_token_that_modal_refuses_is_reported(
     modal: ModalStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MODAL_TOKEN_SECRET", "as-wrong")
@@ -343,14 +343,16 @@ async def test_a_token_that_is_not_accepted_is_said_to_be_so(
     assert "as-wrong" not in str(caught.value)
 
 
-async def test_an_image_that_cannot_be_made_is_what_modal_says_of_it(modal: ModalStandIn) -> None:
+async def test_an_image_that_cannot_be_built_is_reported_with_modals_error(
+    modal: ModalStandIn,
+) -> None:
     modal.world.faults.fail_image = "pip: no matching distribution found for no-such-thing"
     with pytest.raises(SandboxError, match=r"could not build .*no-such-thing.*'packages'"):
         await in_sandbox("1", packages=["no-such-thing"])
     assert modal.sandboxes == []
 
 
-async def test_an_image_with_files_of_this_machine_is_to_hold_them_itself(
+async def test_an_image_with_local_files_must_copy_them(
     modal: ModalStandIn,
 ) -> None:
     import modal as sdk
@@ -363,7 +365,7 @@ async def test_an_image_with_files_of_this_machine_is_to_hold_them_itself(
     assert "COPY" in str(modal.world.images)
 
 
-def test_modal_out_of_reach_is_said_to_be_that(modal: ModalStandIn) -> None:
+def test_an_unreachable_modal_is_reported(modal: ModalStandIn) -> None:
     """By what the SDK raises after a minute of trying."""
     import modal.exception as errors
 

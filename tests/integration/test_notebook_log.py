@@ -17,7 +17,7 @@ import nbformat
 import pytest
 
 from rlm import ConfigurationError, Trajectory
-from rlm.formats.notebook import read_notebook
+from rlm.formats.notebook.read import read_notebook
 from rlm.logger import NotebookLog
 from rlm.trajectory import redacted_event
 
@@ -241,7 +241,9 @@ def test_wrong_arguments_are_refused_before_a_run(tmp_path: Path) -> None:
 BIG = "Call me Ishmael.\n" * 200_000
 
 
-def test_a_big_context_is_in_a_file_beside_when_asked_for(scripted: Any, tmp_path: Path) -> None:
+def test_a_big_context_is_in_a_file_next_to_the_notebook_when_asked_for(
+    scripted: Any, tmp_path: Path
+) -> None:
     log = NotebookLog(tmp_path, context="file")
     scripted(root=[ANSWER], logger=log).completion(BIG)
     assert log.path is not None

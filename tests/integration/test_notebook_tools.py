@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from story import Story, a_whole_story, stdout
 
-from rlm.formats.notebook import notebook_bytes, read_notebook, read_notebook_file
+from rlm.formats.notebook.read import read_notebook, read_notebook_file
+from rlm.formats.notebook.write import notebook_bytes
 from rlm.trajectory import Trajectory, TrajectoryError
 
 if TYPE_CHECKING:

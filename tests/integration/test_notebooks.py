@@ -33,7 +33,7 @@ def check(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def test_all_seven_are_there() -> None:
+def test_all_seven_notebooks_exist() -> None:
     assert [name[0] for name in NOTEBOOKS] == list("1234567")
 
 
@@ -44,7 +44,7 @@ def test_a_notebook_s_outputs_are_those_it_shows(
     check(name, tmp_path, monkeypatch)
 
 
-def test_so_are_those_of_the_one_with_containers(
+def test_the_container_notebooks_outputs_are_those_it_shows(
     docker: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check(IN_CONTAINERS, tmp_path, monkeypatch)

@@ -144,7 +144,7 @@ async def test_a_silent_sandbox_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
         await link.close()
 
 
-async def test_a_context_that_finds_no_room_says_so() -> None:
+async def test_a_context_that_does_not_fit_says_so() -> None:
     wire = Wire()
     link = Multiplexer(wire, "/tmp/x")
     try:
@@ -157,7 +157,7 @@ async def test_a_context_that_finds_no_room_says_so() -> None:
         await link.close()
 
 
-async def test_a_context_on_its_way_ends_with_the_sandbox() -> None:
+async def test_a_context_transfer_ends_with_the_sandbox() -> None:
     wire = Wire()
     link = Multiplexer(wire, "/tmp/x")
     placing = asyncio.create_task(link.place(context_value("x" * 1000), 4))
@@ -168,7 +168,7 @@ async def test_a_context_on_its_way_ends_with_the_sandbox() -> None:
     await link.close()
 
 
-def test_a_piece_is_shorter_than_a_frame_may_be() -> None:
+def test_a_chunk_fits_into_a_frame() -> None:
     assert chunks.CHUNK_BYTES + 2 <= frames.MAX_PAYLOAD
 
 
@@ -200,7 +200,7 @@ def ask_in_pairs(address: str, pairs: int) -> int:
     return pairs
 
 
-async def test_a_message_that_comes_while_another_is_answered_is_heard(tmp_path: Path) -> None:
+async def test_a_message_that_arrives_while_another_is_answered_is_handled(tmp_path: Path) -> None:
     ports = {f"{channel.name.lower()}_port": channel.value + 1 for channel in chunks.Channel}
     connection = {"ip": str(tmp_path / "s"), "key": "k", "signature_scheme": "hmac-sha256", **ports}
     sockets = SocketProxy(connection)

@@ -104,7 +104,7 @@ def out_of_time(trajectory: Trajectory) -> Trajectory:
     )
 
 
-def test_a_replay_asks_nobody_and_is_the_same_run(
+def test_a_replay_calls_no_model_and_is_the_same_run(
     scripted: ScriptedRLM, reopened: Callable[..., RLM]
 ) -> None:
     root = [
@@ -124,7 +124,7 @@ def test_a_replay_asks_nobody_and_is_the_same_run(
     assert again.trajectory.same_as(replayed.trajectory)
 
 
-def test_children_of_children_are_replayed_with_kernels_of_their_own(
+def test_grandchildren_are_replayed_in_separate_kernels(
     scripted: ScriptedRLM, reopened: Callable[..., RLM]
 ) -> None:
     def root(request: LMRequest) -> str:
@@ -230,7 +230,7 @@ def test_persistent_completions_are_replayed_one_after_the_other(
     with RLM.from_notebook(paths, replay=True) as again:
         assert again.completion().trajectory.same_as(first.trajectory)
         assert again.completion().trajectory.same_as(second.trajectory)
-        with pytest.raises(ConfigurationError, match="have been replayed"):
+        with pytest.raises(ConfigurationError, match="has replayed all"):
             again.completion()
 
 
@@ -270,7 +270,7 @@ def test_a_budget_that_was_spent_is_spent_again(
     )
 
 
-def test_a_run_that_ran_out_of_time_ends_so_although_the_replay_is_fast(
+def test_a_run_that_ran_out_of_time_does_so_in_a_fast_replay_too(
     scripted: ScriptedRLM, reopened: Callable[..., RLM]
 ) -> None:
     recorded = scripted([cell("print(1)"), answer("1")], max_timeout=600).completion("c")
@@ -327,7 +327,7 @@ def test_asking_more_often_than_recorded_is_a_miss(
         reopened(shorter).completion()
 
 
-def test_other_output_is_noted_and_warned_of_and_the_replay_goes_on(
+def test_different_output_is_noted_with_a_warning_and_the_replay_goes_on(
     scripted: ScriptedRLM, reopened: Callable[..., RLM]
 ) -> None:
     code = "import os\nprint('same')\nprint(os.urandom(4).hex())\nprint(object())"
@@ -340,7 +340,7 @@ def test_other_output_is_noted_and_warned_of_and_the_replay_goes_on(
     assert "line 2" in note.text
 
 
-def test_an_object_address_is_no_other_output(
+def test_an_object_address_does_not_count_as_different_output(
     scripted: ScriptedRLM, reopened: Callable[..., RLM]
 ) -> None:
     code = "print(object())\nllm_query(f'What is {object()}?')\nobject()"
@@ -349,7 +349,7 @@ def test_an_object_address_is_no_other_output(
     assert recorded.trajectory.same_as(replayed.trajectory)
 
 
-def test_what_the_log_lacks_is_asked_when_it_may_be(
+def test_a_call_that_the_log_lacks_goes_to_the_model_when_allowed(
     scripted: ScriptedRLM, reopened: Callable[..., RLM]
 ) -> None:
     code = "print(llm_query('kept'))\nimport os\nprint(llm_query(os.urandom(4).hex())[8:])"

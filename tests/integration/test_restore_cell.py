@@ -138,7 +138,7 @@ async def test_run_all_works_where_the_package_is_not_installed(
     assert differences(trajectory, again) == [()] * (len(TOUR) - 1)
 
 
-def test_a_fork_with_another_model_runs_again(tmp_path: Path) -> None:
+def test_a_fork_with_another_model_can_run_again(tmp_path: Path) -> None:
     first = record([cell("x = llm_query('a')\nx"), cell("answer['ready'] = True")])
     more = cell("print(x, llm_query('b'))\nanswer['content'] = x; answer['ready'] = True")
     with StandInServer(script([more], lambda prompt: f"{prompt}: live")) as server:
@@ -164,7 +164,7 @@ def test_a_log_that_was_written_as_it_happened_runs_again(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_replies_that_are_too_many_lie_beside_the_notebook(
+def test_too_many_replies_go_into_a_file_next_to_the_notebook(
     tmp_path: Path, kernel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(restore, "MAX_CELL", 100)
@@ -177,11 +177,11 @@ def test_replies_that_are_too_many_lie_beside_the_notebook(
     with pytest.raises(CellExecutionError, match="is not the one that was saved"):
         run_all(nb, tmp_path, kernel)
     file.unlink()
-    with pytest.raises(CellExecutionError, match="It belongs beside the notebook"):
+    with pytest.raises(CellExecutionError, match="Put it next to the notebook"):
         run_all(nb, tmp_path, kernel)
 
 
-def test_a_context_that_the_notebook_does_not_hold_is_asked_for(tmp_path: Path) -> None:
+def test_a_context_that_is_not_in_the_notebook_is_requested(tmp_path: Path) -> None:
     book = "Call me Ishmael. " * 10_000
     trajectory = record([cell("print(len(context))\nanswer['ready'] = True")], book)
     nb = saved(trajectory, tmp_path)
@@ -204,7 +204,7 @@ def test_a_context_that_the_notebook_does_not_hold_is_asked_for(tmp_path: Path) 
         ("line\n" * 20_000, "line\r\n" * 20_000),
     ],
 )
-def test_a_file_given_in_the_notebook_is_read_as_what_the_context_was(
+def test_a_file_given_in_the_notebook_is_read_as_the_contexts_type(
     tmp_path: Path, context: Any, content: str
 ) -> None:
     code = "print(type(context), len(context), SHOW_VARS())\nanswer['ready'] = True"
@@ -220,7 +220,7 @@ def test_a_file_given_in_the_notebook_is_read_as_what_the_context_was(
         run_all(nb, tmp_path, "rlm")
 
 
-def test_a_context_beside_the_notebook_is_found_there(tmp_path: Path) -> None:
+def test_a_context_next_to_the_notebook_is_found(tmp_path: Path) -> None:
     book = {"a": ["Call me Ishmael. " * 10_000]}
     trajectory = record([cell("print(len(context['a'][0]))\nanswer['ready'] = True")], book)
     from rlm_kernel.context.value import context_value
@@ -236,7 +236,7 @@ def test_a_context_beside_the_notebook_is_found_there(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-def test_what_the_log_lacks_is_said_in_the_cell(tmp_path: Path, kernel: str) -> None:
+def test_the_cell_says_what_the_log_lacks(tmp_path: Path, kernel: str) -> None:
     trajectory = record([cell("print(llm_query('one'))\nanswer['ready'] = True")])
     nb = saved(trajectory, tmp_path)
     code = next(each for each in nb.cells if each.cell_type == "code" and each.id != "restore")
@@ -262,7 +262,7 @@ def test_setup_code_runs_in_the_restoring_cell(tmp_path: Path) -> None:
     assert differences(trajectory, run_all(nb, tmp_path, "rlm")) == [()]
 
 
-async def test_a_person_goes_on_by_hand_where_the_kernel_has_a_model(
+async def test_a_person_continues_by_hand_where_the_kernel_has_a_model(
     tmp_path: Path, server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))

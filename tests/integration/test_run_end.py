@@ -60,7 +60,7 @@ def lines(logger: RLMLogger) -> int:
     return len(Path(logger.log_file_path).read_text().splitlines())
 
 
-def test_a_completion_after_close_is_told_to_everyone(scripted: Any, tmp_path: Path) -> None:
+def test_a_completion_after_close_reaches_every_reader(scripted: Any, tmp_path: Path) -> None:
     logger, turns = RLMLogger(tmp_path), []
     rlm = scripted(
         lambda _: DONE, logger=logger, on_iteration_start=lambda depth, n: turns.append((depth, n))
@@ -99,7 +99,7 @@ def test_close_ends_a_run_that_goes_on_and_says_so(scripted: Any) -> None:
     assert scripted.server.connections == 0
 
 
-def test_a_thread_that_a_cell_left_behind_asks_nothing_once_the_run_is_over(scripted: Any) -> None:
+def test_a_thread_left_by_a_cell_makes_no_calls_after_the_run(scripted: Any) -> None:
     left_behind = (
         "import threading\n"
         "def go_on():\n"
@@ -120,7 +120,7 @@ def test_a_thread_that_a_cell_left_behind_asks_nothing_once_the_run_is_over(scri
     assert len(scripted.server.requests) == 3
 
 
-def test_ctrl_c_while_an_rlm_is_closed_leaves_nothing_open(
+def test_ctrl_c_while_an_rlm_closes_leaves_nothing_open(
     server: Callable[..., StandInServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rlm.core.loop._CANCEL_GRACE", 0.1)
@@ -175,7 +175,7 @@ def test_an_rlm_whose_callback_is_its_owners_method_is_freed(
     assert gone() is None
 
 
-def test_an_rlm_that_is_forgotten_delivers_its_last_events_and_ends_its_threads(
+def test_an_unreferenced_rlm_delivers_its_last_events_and_ends_its_threads(
     server: Callable[..., StandInServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Slow:
@@ -187,7 +187,7 @@ def test_an_rlm_that_is_forgotten_delivers_its_last_events_and_ends_its_threads(
             self.open.wait()
             self.received.append(event)
 
-    monkeypatch.setattr("rlm.api.rlm.FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr("rlm.api.readers._FLUSH_SECONDS", 0.01)
     served = server(script(lambda _: DONE))
     slow = Slow()
     rlm = RLM(backend_kwargs={"model_name": "m", "base_url": served.base_url}, logger=slow)
@@ -202,7 +202,7 @@ def test_an_rlm_that_is_forgotten_delivers_its_last_events_and_ends_its_threads(
     assert tuple(slow.received) == result.trajectory.events
 
 
-def test_collecting_an_rlm_amid_the_making_of_another_never_waits() -> None:
+def test_collecting_an_rlm_while_another_is_made_never_waits() -> None:
     """Garbage is collected wherever something is allocated, also under a lock."""
     code = """
 class Reader:
@@ -294,7 +294,7 @@ server.__exit__(None, None, None)
     assert run_program(code) == "0\n"
 
 
-def test_many_threads_under_the_pressure_of_garbage_do_not_hang(tmp_path: Path) -> None:
+def test_many_threads_with_frequent_garbage_collection_do_not_hang(tmp_path: Path) -> None:
     code = """
 gc.set_threshold(1, 1, 1)
 answers = []
@@ -323,7 +323,7 @@ print(rlm.completion("c").response)
     assert len(log.read_text().splitlines()) == 2
 
 
-def test_a_run_that_goes_on_when_its_program_exits_is_told_to_be_cancelled() -> None:
+def test_a_run_that_is_still_going_when_its_program_exits_is_cancelled() -> None:
     code = """
 busy = threading.Event()
 class Reader:

@@ -84,7 +84,7 @@ def test_a_prompt_that_cannot_fit_is_not_sent(scripted: Any) -> None:
     assert caught.value.tokens_used == 0
 
 
-def test_a_prompt_that_might_fit_is_sent_and_counted_by_what_it_took(scripted: Any) -> None:
+def test_a_prompt_that_might_fit_is_sent_and_counted_as_reported(scripted: Any) -> None:
     # By the first guess of four characters to a token this prompt would be too long.
     rlm = scripted([], lambda _: costly("fits", (10, 10)), max_tokens=60, max_depth=0)
     assert rlm.completion("x" * 300).trajectory.usage.total_input_tokens == 10
@@ -109,7 +109,7 @@ def test_money_is_bounded_though_the_provider_counts_nothing(scripted: Any) -> N
 
 
 @pytest.mark.parametrize("where", ["root", "sub-call", "child", "plain"])
-def test_a_budget_that_nobody_can_watch_ends_the_run(scripted: Any, where: str) -> None:
+def test_a_budget_that_cannot_be_checked_ends_the_run(scripted: Any, where: str) -> None:
     def known(text: str) -> LMResponse:
         return LMResponse(text=text, usage=(10, 10), cost=0.001)
 
@@ -132,7 +132,7 @@ def test_a_budget_that_nobody_can_watch_ends_the_run(scripted: Any, where: str) 
     assert root.usage.total_output_tokens >= 10
 
 
-def test_a_crossed_limit_is_noted_once(scripted: Any) -> None:
+def test_a_limit_that_is_crossed_is_noted_once(scripted: Any) -> None:
     code = cell("[rlm_query('child') for _ in range(9)]")
     rlm = scripted(lambda _: costly(code), max_depth=3, max_tokens=2000)
     with pytest.raises(TokenLimitExceededError) as caught:
@@ -224,7 +224,7 @@ def test_a_provider_that_fails_ends_the_run_with_the_record_so_far(scripted: Any
     assert caught.value.trajectory.root.finished.status == "error"
 
 
-def test_one_retry_is_survived_and_noted(scripted: Any) -> None:
+def test_a_retry_is_noted_and_the_run_goes_on(scripted: Any) -> None:
     first = LMResponse(status=503, text="busy", headers={"retry-after": "0"})
     result = scripted([first, answer("'done'")]).completion("c")
     assert result.response == "done"
@@ -330,7 +330,7 @@ def test_errors_are_rlm_errors(scripted: Any) -> None:
         rlm.completion("c")
 
 
-def test_a_script_that_forgets_to_close_ends_all_the_same(scripted: Any) -> None:
+def test_a_script_that_forgets_to_close_still_ends(scripted: Any) -> None:
     scripted(lambda _: answer("'done'"))
     code = (
         "from rlm import RLM\n"

@@ -87,7 +87,7 @@ def test_a_cell_that_raises_keeps_what_it_made(scripted: Any) -> None:
     assert "\x1b" not in scripted.shown(1)
 
 
-def test_a_reply_without_code_runs_nothing_and_is_told_so(scripted: Any) -> None:
+def test_after_a_reply_without_code_the_model_is_told_so(scripted: Any) -> None:
     replies = ["Let me think.", "```python\nprint(1)\n```", answer("'ok'")]
     rlm = scripted(replies, python_fences=False)
     result = rlm.completion("c")
@@ -151,7 +151,7 @@ def test_an_answer_that_was_cut_short_is_not_taken(scripted: Any) -> None:
     assert "cut off inside FINAL" in scripted.shown(1)
 
 
-def test_an_answer_beside_code_that_failed_is_not_taken(scripted: Any) -> None:
+def test_an_answer_next_to_code_that_failed_is_not_taken(scripted: Any) -> None:
     rlm = scripted(["```repl\n1 / 0\n```\nFINAL(a guess)", "FINAL(better)"])
     assert rlm.completion("c").response == "better"
     assert "ZeroDivisionError" in scripted.shown(1)
@@ -166,7 +166,7 @@ def test_an_answer_beside_code_that_failed_is_not_taken(scripted: Any) -> None:
         ("```repl\n7\n```", ""),
     ],
 )
-def test_when_the_last_words_are_empty_the_best_so_far_is_the_answer(
+def test_when_the_last_reply_is_empty_the_best_draft_is_the_answer(
     scripted: Any, reply: str, expected: str
 ) -> None:
     assert scripted([reply, ""], max_iterations=1).completion("c").response == expected
@@ -263,7 +263,7 @@ def test_a_context_that_cannot_travel_is_refused_before_any_call(scripted: Any) 
     assert caught.value.trajectory.root.finished.status == "error"
 
 
-async def test_both_faces_work_inside_a_running_loop(scripted: Any) -> None:
+async def test_sync_and_async_completions_work_inside_a_running_loop(scripted: Any) -> None:
     rlm = scripted(lambda _: answer("context"))
     assert rlm.completion("sync").response == "sync"
     results = await asyncio.gather(*(rlm.acompletion(str(i)) for i in range(4)))

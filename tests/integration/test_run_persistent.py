@@ -152,7 +152,7 @@ def test_a_kernel_that_dies_of_its_history_is_replaced_too(scripted: Any) -> Non
     assert "all your variables are gone" in scripted.shown(2)
 
 
-def test_children_of_a_persistent_run_have_kernels_of_their_own(scripted: Any) -> None:
+def test_children_of_a_persistent_run_have_separate_kernels(scripted: Any) -> None:
     rlm = scripted(
         lambda _: cell(
             "mine = context\n"
@@ -190,7 +190,7 @@ def test_a_long_conversation_is_summed_up(scripted: Any) -> None:
     assert result.trajectory.root.turns[-1].messages == last
 
 
-def test_a_window_that_only_the_provider_knows_is_kept_too(scripted: Any) -> None:
+def test_a_window_that_only_the_provider_knows_is_respected_too(scripted: Any) -> None:
     too_long = LMResponse(
         status=400,
         text="This model's maximum context length is 9 tokens.",

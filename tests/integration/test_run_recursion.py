@@ -56,7 +56,7 @@ def test_many_children_at_once_share_one_sandbox(
     assert eval(seen)[1] in ("1", "None")
 
 
-def test_three_levels_of_children_each_with_a_kernel_of_its_own_in_one_sandbox(
+def test_three_levels_of_children_have_a_kernel_each_in_one_sandbox(
     scripted: Any, sandboxes: Callable[[], int | None]
 ) -> None:
     # Every run asks a child about its context with a letter more, the deepest one answers.
@@ -299,7 +299,7 @@ def test_runs_at_once_in_threads_do_not_mix(scripted: Any) -> None:
     assert results == {n: str((f"run {n}", f"<run {n}>")) for n in range(at_once)}
 
 
-def test_on_subcall_callbacks_hear_of_children(scripted: Any) -> None:
+def test_on_subcall_callbacks_are_called_for_children(scripted: Any) -> None:
     calls: list[Any] = []
     rlm = scripted(
         lambda _: answer("rlm_query('child prompt') if context == 'parent' else 1"),

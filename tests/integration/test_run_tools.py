@@ -68,7 +68,7 @@ def test_even_a_tool_that_exits_does_not_end_the_engine(scripted: Any) -> None:
     assert rlm.completion("c").response == "ToolError: stop: RuntimeError: SystemExit: 1"
 
 
-def test_what_is_not_json_is_refused_by_name(scripted: Any) -> None:
+def test_values_that_are_not_json_are_refused_by_name(scripted: Any) -> None:
     tools = {"same": lambda value: value, "thing": lambda: {1, 2}}
     rlm = scripted([caught("same(value=object())")], custom_tools=tools)
     assert "argument 'value'" in rlm.completion("c").response
@@ -92,7 +92,7 @@ def test_other_values_become_variables_and_all_are_described(scripted: Any) -> N
     assert "- `add`: a function" in system
 
 
-def test_a_tool_may_run_a_completion_of_its_own(scripted: Any) -> None:
+def test_a_tool_may_run_a_completion(scripted: Any) -> None:
     def root(request: LMRequest) -> str:
         inner = "str of 5 characters" in str(request.messages)
         return answer("'inner answer'" if inner else "ask('inner')")

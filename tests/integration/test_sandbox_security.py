@@ -57,7 +57,7 @@ async def test_no_key_is_in_the_environment_or_in_proc(
     assert [secret for secret in secrets if secret in seen] == []
 
 
-async def test_nothing_that_the_run_keeps_on_the_host_is_seen(
+async def test_a_cell_sees_nothing_that_the_run_keeps_on_the_host(
     open_kernel: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "answer.txt").write_text("of the host")
@@ -70,7 +70,9 @@ async def test_nothing_that_the_run_keeps_on_the_host_is_seen(
         )
 
 
-async def test_our_own_half_cannot_be_changed_from_a_cell(open_kernel: Callable[..., Any]) -> None:
+async def test_a_cell_cannot_change_our_code(
+    open_kernel: Callable[..., Any],
+) -> None:
     async with open_kernel() as kernel:
         result = await kernel.run(
             "import sys\n"
@@ -80,7 +82,9 @@ async def test_our_own_half_cannot_be_changed_from_a_cell(open_kernel: Callable[
         assert result.error == "PermissionError: [Errno 1] Operation not permitted"
 
 
-async def test_killing_everything_is_seen_and_mended(open_kernel: Callable[..., Any]) -> None:
+async def test_killing_every_process_is_noticed_and_repaired(
+    open_kernel: Callable[..., Any],
+) -> None:
     async with open_kernel() as kernel:
         await kernel.give("the context")
         await kernel.session.assign("history_0", [1, 2])
@@ -93,7 +97,7 @@ async def test_killing_everything_is_seen_and_mended(open_kernel: Callable[..., 
         )
 
 
-async def test_a_lost_sandbox_takes_all_its_kernels_along_and_all_come_back(
+async def test_a_lost_sandbox_loses_all_its_kernels_and_all_come_back(
     open_kernel: Callable[..., Any],
 ) -> None:
     async with open_kernel() as kernel:
@@ -122,7 +126,7 @@ for _ in range({count}):
 
 
 @pytest.mark.parametrize(("size", "count"), [(1_000_000, 10_000), (10, 100_000)])
-async def test_a_kernel_that_floods_its_host_is_stopped_and_costs_it_little(
+async def test_a_kernel_that_floods_its_host_is_stopped_cheaply(
     environment: str, open_kernel: Callable[..., Any], size: int, count: int
 ) -> None:
     me = psutil.Process(os.getpid())

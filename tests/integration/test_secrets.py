@@ -181,13 +181,13 @@ def test_a_context_that_holds_a_secret_is_not_kept_in_a_file(
         assert again.completion().answer == answer, "given again, it is known by its hash"
 
 
-def test_a_context_without_one_is_still_kept(scripted: Any, tmp_path: Path) -> None:
+def test_a_context_without_a_secret_is_still_kept(scripted: Any, tmp_path: Path) -> None:
     log = NotebookLog(tmp_path, context="file")
     scripted(root=[ANSWER], logger=log).completion("x" * 80_000)
     assert [path.read_text() for path in tmp_path.rglob("context.txt")] == ["x" * 80_000]
 
 
-def test_a_key_that_comes_after_the_logger_is_known_with_the_next_run(
+def test_a_key_set_after_the_logger_was_made_is_masked_from_the_next_run_on(
     scripted: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logs = [NotebookLog(tmp_path), RLMLogger(tmp_path)]

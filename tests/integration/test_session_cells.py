@@ -51,7 +51,7 @@ async def test_a_cell_that_raises_keeps_its_variables(open_kernel: Any) -> None:
         assert await kernel.out("print(kept)") == "1\n"
 
 
-async def test_a_failing_repr_is_survived(open_kernel: Any) -> None:
+async def test_a_failing_repr_does_no_harm(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         bad = "class Bad:\n    def __repr__(self): raise RuntimeError('no repr')\nbad = Bad()\nbad"
         result = await kernel.run(bad)
@@ -59,7 +59,7 @@ async def test_a_failing_repr_is_survived(open_kernel: Any) -> None:
         assert await kernel.out("print('alive')") == "alive\n"
 
 
-async def test_text_that_is_no_utf8_arrives_all_the_same(open_kernel: Any) -> None:
+async def test_text_that_is_not_utf8_arrives_anyway(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         assert await kernel.out(r"print('a\ud800b', 'é')") == "a?b é\n"
 
@@ -138,7 +138,7 @@ async def never(call: Any) -> Any:
 
 
 @pytest.mark.parametrize("code", STUCK.values(), ids=STUCK.keys())
-async def test_a_cell_over_its_time_is_stopped_and_the_kernel_lives(
+async def test_a_cell_over_its_time_limit_is_stopped_and_the_kernel_survives(
     open_kernel: Any, code: str
 ) -> None:
     async with open_kernel(never) as kernel:
@@ -256,7 +256,7 @@ async def test_200_mb_of_output_end_normally_and_are_reported(open_kernel: Any) 
         assert await kernel.out("print(done)") == "1\n"
 
 
-async def test_a_huge_last_expression_is_shown_by_its_ends(open_kernel: Any) -> None:
+async def test_of_a_huge_last_expression_both_ends_are_shown(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         result = await kernel.run("'a' * 50_000_000 + 'end'")
     shown = result.outputs[0]["data"]["text/plain"]
@@ -337,7 +337,9 @@ async def test_no_credential_reaches_a_kernel(
     assert seen == "given False False False\n"
 
 
-async def test_a_kernel_works_in_a_directory_of_its_own_that_goes_with_it(open_kernel: Any) -> None:
+async def test_a_kernel_works_in_a_private_directory_that_is_removed_with_it(
+    open_kernel: Any,
+) -> None:
     async with open_kernel() as kernel:
         await kernel.run("open('made.txt', 'w').write('x')")
         where = (await kernel.out("import os; print(os.getcwd())")).strip()
@@ -355,7 +357,7 @@ async def test_a_kernel_works_in_a_directory_of_its_own_that_goes_with_it(open_k
         )
 
 
-async def test_what_a_cell_started_ends_with_it_even_in_a_session_of_its_own(
+async def test_processes_started_by_a_cell_end_with_it_even_in_another_session(
     open_kernel: Any,
 ) -> None:
     async with open_kernel() as kernel:

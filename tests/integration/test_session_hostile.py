@@ -95,7 +95,7 @@ async def test_malformed_messages_do_not_stop_the_others(open_kernel: Any) -> No
         assert await kernel.out("print('next')") == "next\n"
 
 
-async def test_what_a_kernel_publishes_is_counted_whole(open_kernel: Any) -> None:
+async def test_everything_that_a_kernel_publishes_counts(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         before = psutil.Process().memory_info().rss
         result = await kernel.run(
@@ -151,7 +151,7 @@ async def test_a_huge_error_is_a_short_line(open_kernel: Any) -> None:
         assert await kernel.out("print('alive')") == "alive\n"
 
 
-async def test_odd_characters_cost_themselves_only(open_kernel: Any) -> None:
+async def test_odd_characters_are_replaced_and_nothing_else_is_lost(open_kernel: Any) -> None:
     async def odd(call: Any) -> CallAnswer:
         return CallAnswer(value="a\ud83db")
 
@@ -160,7 +160,7 @@ async def test_odd_characters_cost_themselves_only(open_kernel: Any) -> None:
         assert (await kernel.run("x = 1  # \ud83d")).status == "ok"
 
 
-async def test_after_an_interrupt_the_cell_s_threads_ask_no_more(open_kernel: Any) -> None:
+async def test_after_an_interrupt_the_cells_threads_make_no_more_calls(open_kernel: Any) -> None:
     asked = 0
 
     async def count(call: Any) -> CallAnswer:
@@ -300,7 +300,9 @@ asyncio.run(main())
         assert (len(gone) >= 1, alive) == (True, [])
 
 
-def test_a_listing_of_processes_is_not_one_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_that_lists_processes_is_not_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As on macOS, where there is no /proc."""
     monkeypatch.setattr(processes, "_LINUX", False)
     if not os.path.exists("/bin/ps"):  # noqa: PTH110 - one look

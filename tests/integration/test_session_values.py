@@ -114,7 +114,9 @@ async def test_the_users_own_modules_can_be_imported_on_this_machine(
         assert await kernel.out("print(type(context).__name__)") == "Thing\n"
 
 
-async def test_contexts_lie_in_private_files_that_go_with_the_sandbox(open_kernel: Any) -> None:
+async def test_contexts_are_in_private_files_that_are_removed_with_the_sandbox(
+    open_kernel: Any,
+) -> None:
     async with open_kernel() as kernel:
         placed = await kernel.sandbox.place(context_value("secret"))
         assert (
@@ -130,7 +132,7 @@ async def test_contexts_lie_in_private_files_that_go_with_the_sandbox(open_kerne
     assert not Path(session.connection_file).exists()
 
 
-async def test_a_discarded_context_takes_no_room_any_more(open_kernel: Any) -> None:
+async def test_a_discarded_context_frees_its_space(open_kernel: Any) -> None:
     async with open_kernel() as kernel:
         placed = await kernel.sandbox.place(context_value("x" * 1000))
         await kernel.session.attach("context_0", placed)
@@ -174,7 +176,7 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize(("code", "answer"), ANSWERS.values(), ids=ANSWERS.keys())
-async def test_every_way_to_answer(open_kernel: Any, code: str, answer: str | None) -> None:
+async def test_every_way_to_answer_works(open_kernel: Any, code: str, answer: str | None) -> None:
     async with open_kernel() as kernel:
         assert (await kernel.run(code)).answer == answer
 
@@ -187,7 +189,9 @@ async def test_a_draft_is_reported_and_a_new_context_resets_the_answer(open_kern
         assert (await kernel.run("1")).answer is None
 
 
-async def test_variables_are_the_models_own_with_types_and_previews(open_kernel: Any) -> None:
+async def test_only_the_models_variables_are_listed_with_types_and_previews(
+    open_kernel: Any,
+) -> None:
     async with open_kernel() as kernel:
         await kernel.give("t")
         result = await kernel.run(

@@ -165,7 +165,7 @@ def test_a_cut_reply_ends_the_connection_early(cut_after: int) -> None:
     assert bool(received) == bool(cut_after)
 
 
-def test_null_text_and_missing_usage_can_be_had() -> None:
+def test_the_stand_in_can_send_null_text_and_leave_out_usage() -> None:
     nothing = LMResponse(text=None, report_usage=False)
     with StandInServer(lambda _: nothing) as server, openai_client(server) as client:
         reply = client.chat.completions.create(model="m", messages=QUESTION)
@@ -184,7 +184,7 @@ def test_a_reply_function_that_raises_is_a_400_that_says_so() -> None:
 
 
 @pytest.mark.parametrize("body", [{}, [], {"messages": 3}])
-def test_what_is_no_chat_request_is_refused(body: object) -> None:
+def test_anything_but_a_chat_request_is_refused(body: object) -> None:
     with StandInServer(lambda _: "ok") as server:
         assert post(server, body)[0] == 400
         assert post(server, {"messages": QUESTION}, "/v1/nothing")[0] == 404

@@ -78,7 +78,7 @@ async def test_a_notebook_s_first_cell_is_answered(opened: Opener) -> None:
         )
 
 
-async def test_rlm_query_is_a_run_with_a_kernel_of_its_own(opened: Opener) -> None:
+async def test_rlm_query_starts_a_run_with_a_separate_kernel(opened: Opener) -> None:
     def root(_: LMRequest) -> str:
         return "```repl\nimport os\nFINAL(f'{context} {os.getpid()} {llm_query(context)}')\n```"
 
@@ -98,7 +98,7 @@ async def test_by_default_a_grandchild_is_one_plain_call(opened: Opener) -> None
         assert await nb.run("print(rlm_query('c'))") == "<c!>\n"
 
 
-async def test_an_interrupt_cancels_what_is_under_way(opened: Opener) -> None:
+async def test_an_interrupt_cancels_calls_in_flight(opened: Opener) -> None:
     async with opened(sub=lambda _: LMResponse(text="late", delay=60)) as nb:
         cell = await nb.started("print('go', flush=True)\nx = llm_query('x')\nprint('not here')")
         await until(lambda: opened.server.requests)
@@ -137,7 +137,7 @@ async def test_a_budget_holds_for_the_whole_notebook(opened: Opener) -> None:
         ({"backend": "anthropic", "backend_kwargs": {"model_name": "m"}}, "ANTHROPIC_API_KEY"),
     ],
 )
-async def test_wrong_settings_are_what_the_helpers_say(
+async def test_wrong_settings_are_reported_by_the_helpers(
     tmp_path: Path, rlm: dict[str, Any], problem: str
 ) -> None:
     async with notebook(tmp_path, config={"rlm": rlm}) as nb:
@@ -214,7 +214,7 @@ async def test_an_interrupt_stops_the_run_of_its_cell(opened: Opener) -> None:
 
 
 @pytest.mark.parametrize("environment", ["local"], indirect=True)
-async def test_an_interrupt_is_none_of_the_runs_in_the_background(opened: Opener) -> None:
+async def test_an_interrupt_does_not_stop_background_runs(opened: Opener) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
     def root(_: LMRequest) -> str:
@@ -255,7 +255,7 @@ async def test_a_recorded_run_is_continued_by_hand(opened: Opener, tmp_path: Pat
         assert await nb.run("print(rlm_query('a child'))") == "A CHILD\n"
 
 
-def test_elsewhere_there_is_no_notebook_to_ask() -> None:
+def test_outside_a_notebook_kernel_the_notebook_backend_is_an_error() -> None:
     with pytest.raises(ConfigurationError, match="only in a notebook of the kernel 'RLM"):
         RLM("notebook", {"model_name": "m"})
 
@@ -268,7 +268,7 @@ def subcall_servers() -> list[psutil.Process]:
     ]
 
 
-async def test_one_that_is_killed_is_replaced_and_calls_go_on(opened: Opener) -> None:
+async def test_a_killed_subcall_server_is_replaced_and_calls_go_on(opened: Opener) -> None:
     asked = threading.Event()
 
     def sub(prompt: str) -> LMResponse:
@@ -287,7 +287,7 @@ async def test_one_that_is_killed_is_replaced_and_calls_go_on(opened: Opener) ->
 
 
 @pytest.mark.parametrize("environment", ["local"], indirect=True)
-async def test_one_that_does_not_end_is_killed(
+async def test_a_subcall_server_that_does_not_end_is_killed(
     opened: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rlm_kernel.subcall_server.process._END_SECONDS", 0.1)
@@ -298,7 +298,7 @@ async def test_one_that_does_not_end_is_killed(
     assert not stuck.is_running()
 
 
-async def test_it_ends_with_the_kernel_and_takes_its_children_along(opened: Opener) -> None:
+async def test_a_subcall_server_ends_with_its_kernel_and_ends_its_children(opened: Opener) -> None:
     asked = threading.Event()
 
     def sub(_: str) -> LMResponse:
@@ -335,7 +335,7 @@ asyncio.run(main())
 
 
 @pytest.mark.parametrize("environment", ["local"], indirect=True)
-def test_it_ends_when_its_server_is_killed(
+def test_a_subcall_server_ends_when_its_jupyter_server_is_killed(
     server: Any, tmp_path: Path, environment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = threading.Event()

@@ -141,7 +141,7 @@ def test_it_opens_files_and_results(server: Callable[..., StandInServer], tmp_pa
         viewer.close()
 
 
-def test_what_holds_no_run_is_refused(tmp_path: Path) -> None:
+def test_a_file_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="not int"):
         TrajectoryViewer(42)
     with pytest.raises(ConfigurationError):

@@ -47,7 +47,7 @@ def test_a_secret_is_hidden_wherever_else_it_stands() -> None:
 
 
 @pytest.mark.parametrize("value", ["sk-abcdefgh1234", "Bearer abcdefgh1234", "AIza" + "x" * 35])
-def test_what_has_a_keys_shape_is_hidden_under_any_name(value: str) -> None:
+def test_a_value_that_looks_like_a_key_is_hidden_under_any_name(value: str) -> None:
     assert public_kwargs({"metadata": {"note": f"uses {value}"}}) == {
         "metadata": {"note": "uses ***"}
     }
@@ -62,20 +62,20 @@ def test_what_json_cannot_hold_is_named_by_its_type() -> None:
 
 
 @pytest.mark.parametrize("name", ["env", "default_headers", "default_query", "extra_headers"])
-def test_of_what_the_user_named_only_the_names_are_shown(name: str) -> None:
+def test_of_the_users_mappings_only_the_names_are_shown(name: str) -> None:
     given = {name: {"DB": "hunter2-hunter2"}, "setup_code": "connect('hunter2-hunter2')"}
     shown = public_kwargs(given)
     assert shown == {name: {"DB": "***"}, "setup_code": "connect('***')"}
     assert public_kwargs(shown) == shown, "what is public stays as it is"
 
 
-def test_an_address_amid_a_text_loses_its_password() -> None:
+def test_a_url_inside_a_text_loses_its_password() -> None:
     shown = public_kwargs({"metadata": "see https://me:hunter22@host/x?sig=hidden&a=1 there"})
     assert "hunter22" not in str(shown)
     assert "sig=hidden" not in str(shown)
 
 
-def test_no_keywords_are_no_keywords() -> None:
+def test_none_means_no_keywords() -> None:
     assert public_kwargs(None) == {}
 
 
@@ -112,7 +112,7 @@ LONG = "long-enough-0123"
         ({"keys": [LONG, "short"], "azure_ad_token_provider": print}, [LONG]),
     ],
 )
-def test_what_is_long_under_a_keys_name_is_masked_everywhere(
+def test_a_long_value_under_a_keys_name_is_masked_everywhere(
     kwargs: dict[str, object], secrets: list[str]
 ) -> None:
     assert [secret for secret in long_secrets(kwargs) if secret != "me"] == secrets
@@ -133,5 +133,5 @@ def test_a_secret_has_no_more_spellings_than_it_needs(secret: str, others: set[s
     assert spellings(secret) == {secret, *others}
 
 
-def test_a_message_is_not_garbled_for_a_secret_that_is_hardly_anything() -> None:
+def test_a_very_short_secret_does_not_garble_messages() -> None:
     assert scrub("two  words", ["%20%20"]) == "two  words"

@@ -22,7 +22,7 @@ def heard(story: Story) -> list[tuple[Any, ...]]:
     return calls
 
 
-def test_turns_and_children_are_told_with_their_depth_and_plain_calls_are_not() -> None:
+def test_callbacks_get_turns_and_children_with_their_depth_but_no_plain_calls() -> None:
     assert heard(a_whole_story()) == [
         ("iteration start", 0, 1),
         ("iteration complete", 0, 1, 2.5),
@@ -35,7 +35,7 @@ def test_turns_and_children_are_told_with_their_depth_and_plain_calls_are_not() 
     ]
 
 
-def test_previews_are_short_and_errors_are_told() -> None:
+def test_callbacks_get_short_previews_and_errors() -> None:
     story = Story()
     with (
         story.run(),

@@ -85,7 +85,7 @@ def test_a_run_is_a_process_with_its_turns_and_cells_in_one_thread() -> None:
     ]
 
 
-def test_overlapping_sub_calls_stand_in_lanes_of_their_own() -> None:
+def test_overlapping_sub_calls_have_separate_lanes() -> None:
     events = valid(chrome_trace(concurrent([(1, 4), (2, 3), (2, 5), (4, 6), (7, 8)])))
     assert [each["tid"] for each in slices(events, "llm")] == [1, 2, 3, 1, 1]
     counts = [event["args"]["sub-calls"] for event in events if event["ph"] == "C"]
@@ -105,7 +105,7 @@ def test_any_concurrency_is_a_valid_trace(spans: list[tuple[float, float]]) -> N
     assert len(slices(events, "llm")) == len(spans)
 
 
-def test_what_was_going_on_ends_with_the_last_event_and_says_so() -> None:
+def test_unfinished_spans_end_with_the_last_event_and_say_so() -> None:
     events = a_whole_story().events
     for end in range(1, len(events)):
         traced = valid(chrome_trace(Trajectory.from_events(events[:end])))

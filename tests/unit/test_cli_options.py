@@ -37,7 +37,7 @@ def test_a_sub_model_is_another_backend_of_the_same_kind() -> None:
     assert options["other_backend_kwargs"] == [{"model_name": "s", "base_url": "http://x/v1"}]
 
 
-def test_a_container_is_of_the_image_and_packages_that_rlm_kernel_build_was_given() -> None:
+def test_a_container_has_the_image_and_packages_given_to_rlm_kernel_build() -> None:
     assert chosen()["environment_kwargs"] == {}
     options = chosen(
         *("--environment", "docker", "--image", "python:3.12-slim"),
@@ -50,7 +50,7 @@ def test_a_container_is_of_the_image_and_packages_that_rlm_kernel_build_was_give
     }
 
 
-def test_what_else_an_environment_takes_comes_from_text_or_a_file(tmp_path: Path) -> None:
+def test_other_environment_options_come_from_text_or_a_file(tmp_path: Path) -> None:
     given = {"mem_limit": "8g", "cpus": None}
     file = tmp_path / "kwargs.json"
     file.write_text(json.dumps(given))
@@ -90,7 +90,7 @@ def test_prices_come_from_options_text_or_a_file(tmp_path: Path) -> None:
         (["--environment-kwargs", "{"], "cannot be read"),
         (
             ["--environment", "docker", "--image", "x", "--environment-kwargs", '{"image": "y"}'],
-            "--image and 'image' of --environment-kwargs are the same",
+            "--image and 'image' of --environment-kwargs set the same thing",
         ),
     ],
 )
@@ -134,7 +134,7 @@ def test_model_and_backend_come_from_the_environment_too(monkeypatch: pytest.Mon
     assert options["backend_kwargs"]["model_name"] == "from-env"
 
 
-def test_what_an_environment_does_not_take_is_refused_before_anything_is_asked(
+def test_an_option_that_an_environment_lacks_is_refused_before_any_call(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = ["run", "why?", "--model", "m", "--base-url", "http://127.0.0.1:1/v1"]

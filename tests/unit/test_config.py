@@ -85,7 +85,7 @@ def test_a_wrong_keyword_or_type_is_a_type_error(options: dict[str, Any], words:
         assert word in str(caught.value)
 
 
-def test_the_seeds_arguments_may_be_given_by_position() -> None:
+def test_the_references_arguments_may_be_given_by_position() -> None:
     rlm = RLM("openai", KWARGS, "local", {"setup_code": "1"}, 0, 2, 5, "prompt", None, None, None)
     assert rlm.config.max_depth == 2
     assert rlm.config.max_iterations == 5

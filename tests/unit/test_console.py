@@ -78,16 +78,16 @@ def root_of(events: Story) -> RunNode:
     return root
 
 
-def test_without_a_terminal_a_run_is_told_in_plain_lines() -> None:
+def test_without_a_terminal_a_run_is_printed_in_plain_lines() -> None:
     assert plain(a_whole_story()) == WHOLE
 
 
-def test_a_finished_trajectory_is_told_in_the_same_words() -> None:
+def test_a_finished_trajectory_is_printed_in_the_same_words() -> None:
     text = as_text(Trajectory.from_events(a_whole_story().events))
     assert text.split() == [w for w in WHOLE.split() if w not in "│↳!*"]
 
 
-def test_lines_come_as_things_happen() -> None:
+def test_lines_are_printed_as_things_happen() -> None:
     file = io.StringIO()
     reader = ConsoleReader(Console(file=file, force_jupyter=False))
     told = []
@@ -99,7 +99,7 @@ def test_lines_come_as_things_happen() -> None:
     assert told[-1][1] == WHOLE.count("\n")
 
 
-def test_on_a_terminal_the_answer_has_a_panel_and_the_terminal_is_given_back() -> None:
+def test_on_a_terminal_the_answer_has_a_panel_and_the_terminal_is_restored() -> None:
     before = set(threading.enumerate())
     sent = on_a_terminal(a_whole_story())
     assert "answer" in sent[sent.index("╭") : sent.index("╮")]
@@ -108,7 +108,7 @@ def test_on_a_terminal_the_answer_has_a_panel_and_the_terminal_is_given_back() -
     assert set(threading.enumerate()) <= before
 
 
-def test_a_run_that_never_ends_gives_the_terminal_back_at_close() -> None:
+def test_close_restores_the_terminal_of_a_run_that_never_ends() -> None:
     story = a_whole_story()
     story.events.pop()
     before = set(threading.enumerate())
@@ -117,7 +117,7 @@ def test_a_run_that_never_ends_gives_the_terminal_back_at_close() -> None:
     assert set(threading.enumerate()) <= before
 
 
-def test_what_goes_on_now_is_told_in_a_few_lines() -> None:
+def test_current_activity_is_shown_in_a_few_lines() -> None:
     story = a_whole_story()
     reply = next(
         e for e in story.events if e.type == "model_reply" and e.text == "The child looks."
@@ -139,7 +139,7 @@ def test_what_goes_on_now_is_told_in_a_few_lines() -> None:
     ]
 
 
-def test_the_moving_part_can_be_told_at_any_moment() -> None:
+def test_the_progress_part_can_be_rendered_at_any_moment() -> None:
     trajectory = Trajectory()
     for event in a_whole_story().events:
         trajectory.add(event)
@@ -150,7 +150,7 @@ def test_the_moving_part_can_be_told_at_any_moment() -> None:
         as_output(trajectory)
 
 
-def test_runs_at_once_are_told_apart_by_number() -> None:
+def test_concurrent_runs_are_told_apart_by_number() -> None:
     one, two = a_whole_story("one"), a_whole_story("two")
     file = io.StringIO()
     reader = ConsoleReader(Console(file=file, force_jupyter=False))
@@ -223,7 +223,9 @@ def test_long_code_and_output_are_cut() -> None:
         ("cancelled", "so far", ["partial answer: so far", "cancelled ·"]),
     ],
 )
-def test_how_a_run_failed_is_told(status: str, answer: str | None, says: list[str]) -> None:
+def test_the_console_says_how_a_run_failed(
+    status: str, answer: str | None, says: list[str]
+) -> None:
     story = Story()
     error = {"type": "BudgetExceededError", "message": "spent $2"}
     with story.run(status=status, answer=answer, error=error), story.turn():
@@ -234,7 +236,7 @@ def test_how_a_run_failed_is_told(status: str, answer: str | None, says: list[st
     assert "Budget" in on_a_terminal(story)
 
 
-def test_many_children_are_told_together() -> None:
+def test_many_children_are_summarised() -> None:
     story = Story()
     with story.run(), story.turn(), story.cell():
         for _ in range(16):
@@ -275,7 +277,7 @@ def test_an_answer_as_markdown_says_what_it_took() -> None:
     assert answer_as_markdown("**42**") == "**42**"
 
 
-def test_a_cost_that_is_known_in_part_is_said_to_be_a_minimum() -> None:
+def test_a_partly_known_cost_is_shown_as_a_minimum() -> None:
     priced, free = ModelUsageSummary(2, 100, 10, 0.5), ModelUsageSummary(1, 50, 5)
     whole = UsageSummary({"a": priced})
     both = UsageSummary({"a": priced, "b": free})

@@ -31,7 +31,7 @@ def test_plain_values(value: Any, description: str) -> None:
     assert describe(value).description == description
 
 
-def test_tables_and_arrays_tell_shape_and_columns() -> None:
+def test_tables_and_arrays_are_described_by_shape_and_columns() -> None:
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": [1, 2], "b": [0.5, 1.5]})
     info = describe(frame)
@@ -108,7 +108,7 @@ def test_a_file_is_text_or_bytes(tmp_path: Path) -> None:
     assert "not UTF-8" in remark
 
 
-def test_a_folder_leaves_out_what_is_no_text_and_says_so(tmp_path: Path) -> None:
+def test_a_folder_leaves_out_files_that_are_not_text_and_says_so(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "config").write_text("x")
     (tmp_path / "a.py").write_text("x")

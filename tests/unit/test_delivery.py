@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import subprocess
 import sys
@@ -12,15 +13,20 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from rich.console import Console
 from story import Story, a_whole_story, stdout
 
 from rlm import redaction
-from rlm.logger import Delivery
+from rlm.logger import ConsoleReader, Delivery, NotebookLog, OTelReader, RLMLogger
 from rlm.logger.delivery import end_threads
 from rlm.redaction import Redaction, redacted_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from rlm.events import Event
     from rlm.trajectory import Trajectory
@@ -87,7 +93,7 @@ def emit(delivery: Delivery, events: list[Event]) -> None:
         delivery.emit(event)
 
 
-def test_every_reader_hears_everything_in_order_on_one_thread_of_its_own() -> None:
+def test_every_reader_gets_every_event_in_order_on_its_thread() -> None:
     readers = [Notebook(), Notebook()]
     delivery = Delivery(readers)
     emit(delivery, EVENTS)
@@ -169,7 +175,7 @@ def test_a_slow_reader_loses_events_and_nobody_else_does(
     assert "Gate is too slow: 10 events wait" in record.message
 
 
-def test_after_it_caught_up_a_slow_reader_hears_again() -> None:
+def test_a_slow_reader_gets_events_again_once_it_has_caught_up() -> None:
     slow = Gate()
     delivery = Delivery([slow], queue_limit=10)
     emit(delivery, EVENTS)
@@ -249,7 +255,7 @@ def test_runs_that_share_a_reader_call_it_one_at_a_time_each_in_its_order(
     assert caplog.records == []
 
 
-def test_a_reader_given_twice_hears_once() -> None:
+def test_a_reader_given_twice_gets_each_event_once() -> None:
     reader = Notebook()
     delivery = Delivery([reader, reader], owned=[reader])
     emit(delivery, EVENTS[:1])
@@ -267,7 +273,7 @@ def test_a_reader_can_be_delivered_to_again_after_a_close() -> None:
     assert reader.heard == EVENTS * 3
 
 
-def test_flush_waits_for_what_was_told_before_it_not_for_what_comes_after() -> None:
+def test_flush_waits_for_earlier_events_only() -> None:
     reader = Notebook()
     delivery = Delivery([reader])
     stop = threading.Event()
@@ -289,7 +295,7 @@ def test_flush_waits_for_what_was_told_before_it_not_for_what_comes_after() -> N
     delivery.close(None)
 
 
-def test_a_delivery_that_is_forgotten_while_its_threads_start_ends_them(
+def test_an_unreferenced_delivery_whose_threads_are_starting_ends_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reader = Notebook()
@@ -306,7 +312,7 @@ def test_a_delivery_that_is_forgotten_while_its_threads_start_ends_them(
     assert reader.heard == []
 
 
-def test_no_thread_keeps_a_reader_alive_that_has_nothing_to_hear() -> None:
+def test_no_thread_keeps_an_idle_reader_alive() -> None:
     reader = Notebook()
     gone = weakref.ref(reader)
     delivery = Delivery([reader])
@@ -319,7 +325,7 @@ def test_no_thread_keeps_a_reader_alive_that_has_nothing_to_hear() -> None:
     end_threads(threads)
 
 
-def test_a_forked_child_is_delivered_to_by_threads_of_its_own() -> None:
+def test_a_forked_child_delivers_through_new_threads() -> None:
     code = (
         "import os, sys, warnings\n"
         "warnings.simplefilter('ignore', DeprecationWarning)  # of forking with threads\n"
@@ -355,6 +361,32 @@ def said(text: str) -> list[Event]:
     return story.events
 
 
+class OurReaders:
+    """The package's readers that keep texts, and what they keep."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.printed = io.StringIO()
+        self.spans = InMemorySpanExporter()
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(self.spans))
+        self.all: list[RLMLogger | NotebookLog | ConsoleReader | OTelReader] = [
+            RLMLogger(folder),
+            NotebookLog(folder),
+            ConsoleReader(Console(file=self.printed, force_jupyter=False)),
+            OTelReader(tracer_provider=provider, content=True),
+        ]
+
+    def kept_only_masked_texts(self) -> None:
+        for reader in self.all:
+            reader.close()
+        (log,), (notebook,) = self.folder.glob("*.jsonl"), self.folder.glob("*.ipynb")
+        spans = "".join(span.to_json() for span in self.spans.get_finished_spans())
+        for kept in (log.read_text(), notebook.read_text(), self.printed.getvalue(), spans):
+            assert "my key: ***" in kept
+            assert "planted" not in kept
+
+
 def test_a_secret_is_masked_once_for_all_readers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "planted-0123456789")
     masked = []
@@ -376,6 +408,57 @@ def test_a_secret_is_masked_once_for_all_readers(monkeypatch: pytest.MonkeyPatch
         assert all(one is two for one, two in zip(reader.heard, readers[0].heard, strict=True))
     assert len({id(event) for event in masked}) == len(masked)
     assert "planted" in str(events)
+
+
+def test_our_readers_mask_what_no_delivery_masked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = OurReaders(tmp_path)
+    monkeypatch.setenv("SOME_API_KEY", "planted-0123456789")  # After the readers were made.
+    for event in said("my key: planted-0123456789"):
+        for reader in readers.all:
+            reader.on_event(event)
+    readers.kept_only_masked_texts()
+
+
+def test_our_readers_mask_no_event_again_that_a_delivery_masked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[Event] = []
+    search = Redaction._may_hold_one
+
+    def counted(self: Redaction, event: Event) -> bool:
+        searched.append(event)
+        return search(self, event)
+
+    monkeypatch.setattr(Redaction, "_may_hold_one", counted)
+    readers = OurReaders(tmp_path)
+    monkeypatch.setenv("SOME_API_KEY", "planted-0123456789")
+    events = said("my key: planted-0123456789")
+    delivery = Delivery(readers.all)
+    emit(delivery, events)
+    delivery.close()
+    readers.kept_only_masked_texts()
+    assert searched == events
+
+
+def test_a_reader_that_gives_on_another_event_than_it_was_given_has_it_masked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readers = OurReaders(tmp_path)
+    monkeypatch.setenv("SOME_API_KEY", "planted-0123456789")
+
+    class Forwarder(Notebook):
+        def on_event(self, event: Event) -> None:
+            super().on_event(event)
+            for reader in readers.all:
+                reader.on_event(events[len(self.heard) - 1])
+
+    events = said("my key: planted-0123456789")
+    delivery = Delivery([Forwarder()])
+    emit(delivery, events)
+    delivery.close()
+    readers.kept_only_masked_texts()
 
 
 class Follower(Notebook):

@@ -32,7 +32,7 @@ SCHEMAS = {
 
 OUR_OWN = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CITATION.cff")),
-    *(ROOT / name for name in ("CHANGELOG.md", "mkdocs.yml", "pyproject.toml")),
+    *(ROOT / name for name in ("CHANGELOG.md", "RELEASING.md", "mkdocs.yml", "pyproject.toml")),
     ROOT / "docs" / "index.md",
     *GITHUB.rglob("*.yml"),
 ]
@@ -105,7 +105,7 @@ def test_an_address_of_ours_is_the_placeholder(path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["CONTRIBUTING.md", "SECURITY.md", "CITATION.cff", ".github/ISSUE_TEMPLATE/config.yml"]
 )
-def test_where_people_write_to_us_is_said(name: str) -> None:
+def test_contacts_are_the_placeholder(name: str) -> None:
     assert PLACEHOLDER in (ROOT / name).read_text()
 
 

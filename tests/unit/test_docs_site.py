@@ -14,12 +14,16 @@ from urllib.parse import unquote
 
 import pytest
 
-import rlm
+import rlm.api.approval
 import rlm.backends
 import rlm.errors
 import rlm.events
 import rlm.logger
 import rlm.trajectory
+import rlm.usage
+import rlm_ipython
+import rlm_ipython.viewer
+import rlm_kernel.provisioner
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,9 +46,21 @@ FOREIGN_IN_STYLE = re.compile(r"(?:url\(|@import)\s*[\"']?\s*(?:https?:)?//", re
 
 PUBLIC = [
     f"{module.__name__}.{name}"
-    for module in (rlm, rlm.backends, rlm.errors, rlm.logger, rlm.trajectory)
+    for module in (
+        rlm,
+        rlm.api.approval,
+        rlm.backends,
+        rlm.errors,
+        rlm.events,
+        rlm.logger,
+        rlm.trajectory,
+        rlm.usage,
+        rlm_ipython,
+        rlm_ipython.viewer,
+        rlm_kernel.provisioner,
+    )
     for name in module.__all__
-] + [f"rlm.events.{event.__name__}" for event in rlm.events.EVENT_TYPES.values()]
+]
 
 
 class Loads(HTMLParser):
@@ -146,7 +162,7 @@ def test_every_public_name_is_in_the_reference(site: Path) -> None:
         value = getattr(sys.modules[module], own)
         if not (inspect.isclass(value) or inspect.isfunction(value)):
             continue  # a constant or a union of types: shown where it is used
-        elsewhere = ("rlm", "rlm.errors", "rlm.logger", "rlm.trajectory", "rlm.events")
+        elsewhere = ("rlm", "rlm.errors", "rlm.logger", "rlm.trajectory", "rlm.usage")
         if not shown & {name, *(f"{other}.{own}" for other in elsewhere)}:
             missing.append(name)
     assert not missing
@@ -171,7 +187,7 @@ def test_the_notebooks_are_pages(site: Path) -> None:
         '<pre class="mermaid"></pre>',
     ],
 )
-def test_what_another_host_would_be_asked_for_is_found(page: str) -> None:
+def test_loads_from_another_host_are_found(page: str) -> None:
     loads = Loads()
     loads.feed(page)
     assert loads.foreign

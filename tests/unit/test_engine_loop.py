@@ -14,7 +14,7 @@ from rlm.core.loop import Job, engine_loop, uncancellable
 name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="")
 
 
-def test_a_job_has_the_callers_context_variables() -> None:
+def test_a_job_has_its_callers_context_variables() -> None:
     async def read() -> str:
         return name.get()
 
@@ -41,7 +41,7 @@ def test_a_job_cancelled_before_it_starts_never_runs() -> None:
         job.wait()
 
 
-def test_the_loop_is_one() -> None:
+def test_there_is_one_loop_per_process() -> None:
     assert engine_loop() is engine_loop()
 
 

@@ -47,7 +47,7 @@ def test_every_node_is_there(render: object) -> None:
 
 
 @BOTH
-def test_a_run_without_any_event_is_told(render: object) -> None:
+def test_a_run_without_events_is_shown(render: object) -> None:
     assert "no run yet" in text(render, Trajectory())
 
 
@@ -135,7 +135,7 @@ def test_ten_thousand_sub_calls_stay_small() -> None:
     assert len(html) < 1_000_000
 
 
-def test_children_in_children_end_somewhere() -> None:
+def test_deep_nesting_of_children_is_cut() -> None:
     story = Story()
     opened = []
     for _ in range(200):

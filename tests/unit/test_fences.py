@@ -104,7 +104,7 @@ def test_imitated_output_is_cut_off(imitation: str) -> None:
     assert parsed.cut > 0
 
 
-def test_words_like_the_imitation_are_kept_before_code_and_inside_it() -> None:
+def test_the_words_of_imitated_output_are_kept_before_and_inside_code() -> None:
     text = "REPL output: is what I want\n```repl\nprint('''\nREPL output:\n''')\n```"
     parsed = parse_reply(text)
     assert (parsed.text, parsed.cut) == (text, 0)
@@ -136,7 +136,7 @@ def test_words_like_the_imitation_are_kept_before_code_and_inside_it() -> None:
         ("FINAL_VAR('result')", "variable", "result"),
     ],
 )
-def test_answers_in_text(text: str, kind: str, value: str) -> None:
+def test_answers_are_found_in_text(text: str, kind: str, value: str) -> None:
     answer = parse_reply(text).answer
     assert answer is not None
     assert (answer.kind, answer.value) == (kind, value)
@@ -149,7 +149,7 @@ def test_answers_in_text(text: str, kind: str, value: str) -> None:
         *("FINAL('a) b", "FINAL(42) it is\nAs I sa"),
     ],
 )
-def test_an_answer_that_was_cut_short_is_none(text: str) -> None:
+def test_an_answer_that_was_cut_short_does_not_count(text: str) -> None:
     parsed = parse_reply(text, complete=False)
     assert (parsed.answer, parsed.cut_answer) == (None, True)
 
@@ -161,7 +161,7 @@ def test_an_answer_before_the_cut_counts(text: str) -> None:
     assert (parsed.answer.value, parsed.cut_answer) == ("42", False)
 
 
-def test_prose_is_what_stands_outside_the_blocks() -> None:
+def test_prose_is_the_text_outside_the_blocks() -> None:
     assert (
         text_outside_code("I count.\n```repl\n1\n```\nThen I add.\n~~~\nx")
         == "I count.\n\nThen I add."
@@ -179,7 +179,7 @@ def test_prose_is_what_stands_outside_the_blocks() -> None:
         "`FINAL(x)`",
     ],
 )
-def test_what_is_no_answer_in_text(text: str) -> None:
+def test_text_that_only_looks_like_an_answer_is_none(text: str) -> None:
     assert parse_reply(text).answer is None
 
 

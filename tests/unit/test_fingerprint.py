@@ -58,14 +58,14 @@ def test_64_kb_is_the_limit_and_counts_bytes() -> None:
         assert len(found["sha256"]) == 64
 
 
-def test_what_only_a_pickle_can_say_is_identified_not_held() -> None:
+def test_a_pickled_value_is_identified_but_not_stored() -> None:
     for value in ({1: "a"}, [math.nan], [1 << 70]):
         found = describe(value).to_dict()
         assert found["form"] == "pickle"
         assert "value" not in found
 
 
-def test_what_takes_a_while_to_hash_is_left_for_later() -> None:
+def test_a_slow_hash_is_left_for_later() -> None:
     holds_itself: list[Any] = []
     holds_itself.append(holds_itself)
     big = ("x" * (1 << 21), ["x" * 1000] * 1000, object(), holds_itself, [[]] * 100_000)

@@ -88,7 +88,7 @@ def test_any_pieces_are_messages_or_a_frame_error(found: list[tuple[int, int, in
             assert all(isinstance(part, bytes) for part in message.parts)
 
 
-def test_what_is_announced_too_long_is_refused_before_it_comes() -> None:
+def test_a_message_announced_as_too_long_is_refused_before_it_arrives() -> None:
     with pytest.raises(FrameError, match="announces 4,294,967,295 bytes"):
         list(frames.Decoder().feed(b"\xff\xff\xff\xff\x01\x00\x00\x00\x01"))
 
@@ -114,7 +114,7 @@ def test_unfinished_messages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
         Assembler().take(frames.Frame(frames.MESSAGE, 1, bytes((Channel.SHELL, 1)) + bytes(90_000)))
 
 
-def test_control_goes_first_and_a_long_message_waits_for_nobody() -> None:
+def test_control_messages_go_first_and_a_long_message_holds_up_nobody() -> None:
     queue = SendQueue()
     queue.message(1, Channel.IOPUB, [bytes(5 * chunks.CHUNK_BYTES)])
     queue.message(2, Channel.SHELL, [b"short"])

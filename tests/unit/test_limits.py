@@ -45,7 +45,7 @@ def test_a_budget_that_is_used_up_or_nothing_allows_nothing() -> None:
         limits.reserve(0, 0)
 
 
-def test_what_was_taken_beyond_a_limit_is_found_out() -> None:
+def test_usage_beyond_a_limit_is_detected() -> None:
     limits = Limits(max_tokens=10)
     limits.commit(limits.reserve(1, 0), tokens=11)
     with pytest.raises(TokenLimitExceededError):
@@ -60,7 +60,7 @@ def test_time_runs_from_the_start() -> None:
     assert caught.value.timeout == 5.0
 
 
-def test_no_limit_refuses_nothing() -> None:
+def test_without_a_limit_nothing_is_refused() -> None:
     limits = Limits()
     limits.commit(limits.reserve(1e12, 1e12), tokens=10**12, cost=1e12)
     limits.check()

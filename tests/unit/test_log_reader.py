@@ -235,7 +235,7 @@ def test_runs_that_share_a_log_are_read_each(tmp_path: Path) -> None:
     assert [written(trajectory) for trajectory in load_log(path)] == [first, second]
 
 
-def test_a_persistent_run_of_the_reference_begins_anew_at_iteration_1(tmp_path: Path) -> None:
+def test_a_persistent_run_of_the_reference_starts_again_at_iteration_1(tmp_path: Path) -> None:
     lines = REFERENCE.read_bytes().splitlines(keepends=True)
     path = tmp_path / "persistent.jsonl"
     path.write_bytes(b"".join([*lines, *lines[1:]]))
@@ -291,7 +291,9 @@ def test_a_persistent_run_of_the_reference_begins_anew_at_iteration_1(tmp_path: 
         ),
     ],
 )
-def test_what_is_no_log_is_refused_with_its_line(change: Any, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_log_is_refused_with_its_line(
+    change: Any, message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text("\n".join(change(log_of(a_whole_story()).decode().splitlines())))
     with pytest.raises(TrajectoryError, match=rf"bad\.jsonl: .*{message}"):

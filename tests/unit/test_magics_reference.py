@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rlm_ipython.reference import in_step, manuals
+from rlm_ipython.reference import manuals, updated
 
 
 def test_the_docs_show_the_manuals_as_they_are(monkeypatch: Any) -> None:
     monkeypatch.delenv("RLM_MODEL", raising=False)
     page = (Path(__file__).parents[2] / "docs" / "magics.md").read_text()
-    assert in_step(page) == page, "run `make docs`"
+    assert updated(page) == page, "run `make docs`"
     for manual in manuals().values():
         assert manual in page
 

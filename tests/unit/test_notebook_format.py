@@ -17,8 +17,9 @@ from jsonschema import Draft202012Validator
 from story import Story, a_whole_story, failure, stdout
 from test_trajectory import EVENTS
 
-from rlm.formats.notebook import notebook_bytes, read_notebook, to_notebook
+from rlm.formats.notebook.read import read_notebook
 from rlm.formats.notebook.schema import notebook_schema
+from rlm.formats.notebook.write import notebook_bytes
 from rlm.trajectory import (
     Trajectory,
     TrajectoryError,
@@ -38,6 +39,11 @@ SCHEMA = json.loads(
 )
 VALID = Draft202012Validator(SCHEMA)
 VALID_EVENT = Draft202012Validator({"$ref": "#/$defs/event", "$defs": SCHEMA["$defs"]})
+
+
+def to_notebook(trajectory: Trajectory) -> nbformat.NotebookNode:
+    content = notebook_bytes(trajectory).decode()
+    return nbformat.reads(content, as_version=4)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def validate(content: bytes) -> None:
@@ -180,7 +186,7 @@ class Odd(dict[Any, Any]):
     """A prompt of the user's own making."""
 
 
-def test_a_value_that_is_no_json_stops_no_log() -> None:
+def test_a_value_that_is_not_json_does_not_stop_a_log() -> None:
     odd = Odd({"role": "user", "content": object, 7: (b"bytes", {1, 2}, Priority.HIGH)})
     story = Story()
     with story.run(), story.turn(messages=(odd,)), story.cell(), story.call(odd, {"a": {3: None}}):
@@ -201,7 +207,7 @@ def test_a_saved_notebook_loads_as_the_same_trajectory(tmp_path: Path) -> None:
     assert load(path).events == tuple(map(redacted_event, trajectory.events))
 
 
-def test_the_notebook_is_the_tree_read_aloud() -> None:
+def test_the_cells_of_a_notebook_follow_the_tree() -> None:
     notebook = to_notebook(Trajectory.from_events(a_whole_story().events))
     headings = [
         line

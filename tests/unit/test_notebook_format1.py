@@ -112,7 +112,7 @@ def test_convert_says_which_file_is_damaged(
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"cells": [], "nbformat": 4}'])
-def test_other_files_are_none(content: bytes) -> None:
+def test_other_files_are_not_format_1(content: bytes) -> None:
     assert not is_format1(content)
 
 
@@ -152,7 +152,7 @@ def test_a_changed_notebook_is_refused_and_the_cell_named(
         read(changed(change))
 
 
-def test_a_cell_that_was_run_again_is_told_and_has_its_new_outputs(
+def test_a_cell_that_was_run_again_is_reported_with_its_new_outputs(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def run_again(notebook: dict[str, Any]) -> None:
@@ -184,7 +184,7 @@ def test_text_that_repeats_itself_without_end_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x" * 9])
-def test_texts_that_double_in_a_notebook_take_no_time(text: str) -> None:
+def test_texts_that_double_in_a_notebook_are_read_fast(text: str) -> None:
     config: dict[str, Any] = {"0": text}
     for number in range(60):
         config[str(number + 1)] = {"$join": [{"$same": [0, "config", str(number)]}] * 2}

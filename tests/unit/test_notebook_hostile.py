@@ -13,8 +13,9 @@ from hostile import PAYLOADS, harm
 from nbconvert import HTMLExporter, MarkdownExporter
 from story import Story, failure, stdout
 
-from rlm.formats.notebook import notebook_bytes, read_notebook, to_notebook
 from rlm.formats.notebook.markdown import model_text
+from rlm.formats.notebook.read import read_notebook
+from rlm.formats.notebook.write import notebook_bytes
 from rlm.trajectory import Trajectory, TrajectoryError, event_to_dict
 
 SAFE_MIMES = {"text/plain", "image/png", "image/jpeg", "text/html"}
@@ -22,6 +23,11 @@ PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5E"
     "rkJggg=="
 )
+
+
+def to_notebook(trajectory: Trajectory) -> nbformat.NotebookNode:
+    content = notebook_bytes(trajectory).decode()
+    return nbformat.reads(content, as_version=4)  # type: ignore[no-untyped-call,no-any-return]
 
 
 def a_hostile_run(text: str) -> Story:
@@ -149,7 +155,7 @@ def test_plain_nbconvert_takes_a_notebook() -> None:
     assert "some **words**" in text
 
 
-def test_a_line_of_blanks_takes_no_time_to_write() -> None:
+def test_a_long_line_of_blanks_is_written_fast() -> None:
     for line in ("# a" + " " * 19_000 + "x", "# a" + " " * 9_000 + "#" * 9_000 + "x"):
         assert model_text(line).startswith("**a ")
 
@@ -180,7 +186,7 @@ def with_record(events: list[str]) -> bytes:
         ('{"type": "run_started"}', "Event 0 of the record: .* lacks"),
     ],
 )
-def test_an_event_that_is_none_is_refused_and_numbered(event: str, error: str) -> None:
+def test_a_malformed_event_is_refused_with_its_number(event: str, error: str) -> None:
     with pytest.raises(TrajectoryError, match=error):
         read_notebook(with_record([event]))
 
@@ -210,7 +216,7 @@ def test_what_is_read_is_no_larger_than_the_file() -> None:
     assert again <= len(content)
 
 
-def test_very_many_cells_without_marks_take_no_time() -> None:
+def test_very_many_cells_without_marks_are_read_fast() -> None:
     story = Story()
     with story.run():
         for number in range(1, 501):

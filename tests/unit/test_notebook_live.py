@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from story import Story, a_whole_story
 
-from rlm.formats.notebook import read_notebook
+from rlm.formats.notebook.read import read_notebook
 from rlm.formats.notebook.sidecar import new_file
 from rlm.logger import NotebookLog
 from rlm.trajectory import redacted_event
@@ -40,7 +40,7 @@ def test_after_every_event_the_file_is_the_run_up_to_some_event(tmp_path: Path) 
     nbformat.validate(nbformat.read(log.path, as_version=4))  # type: ignore[no-untyped-call]
 
 
-def test_what_waits_is_written_soon_without_a_further_event(tmp_path: Path) -> None:
+def test_waiting_events_are_written_soon_without_another_event(tmp_path: Path) -> None:
     log = NotebookLog(tmp_path)
     events = tuple(map(redacted_event, a_whole_story().events[:10]))
     for event in events:
@@ -48,7 +48,7 @@ def test_what_waits_is_written_soon_without_a_further_event(tmp_path: Path) -> N
     wait_for(lambda: kept(log.path) == events)
 
 
-def test_what_waits_is_written_when_the_log_is_closed(tmp_path: Path) -> None:
+def test_waiting_events_are_written_when_the_log_is_closed(tmp_path: Path) -> None:
     log = NotebookLog(tmp_path)
     events = tuple(map(redacted_event, a_whole_story().events[:10]))
     for event in events:
@@ -94,7 +94,7 @@ def test_a_notebook_is_named_after_its_question(
     assert kept(log.path)
 
 
-def test_runs_that_interleave_have_a_file_each(tmp_path: Path) -> None:
+def test_interleaved_runs_have_a_file_each(tmp_path: Path) -> None:
     log = NotebookLog(tmp_path)
     first, second = a_whole_story("a").events, a_whole_story("b").events
     for pair in zip(first, second, strict=True):
@@ -104,7 +104,7 @@ def test_runs_that_interleave_have_a_file_each(tmp_path: Path) -> None:
     assert contents == [tuple(map(redacted_event, run)) for run in (first, second)]
 
 
-def test_a_file_of_another_is_never_replaced(tmp_path: Path) -> None:
+def test_an_existing_file_is_never_replaced(tmp_path: Path) -> None:
     path = tmp_path / "run_1.ipynb"
     path.write_text("another's")
     ours = new_file(path, [b"ours"])

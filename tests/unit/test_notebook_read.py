@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from story import Story, a_whole_story, stdout
 
-from rlm.formats.notebook import notebook_bytes, read_notebook, read_notebook_file
+from rlm.formats.notebook.read import read_notebook, read_notebook_file
+from rlm.formats.notebook.write import notebook_bytes
 from rlm.trajectory import Trajectory, TrajectoryError, load
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
         ),
     ],
 )
-def test_what_is_no_run_is_said_to_be_none(content: bytes, error: str) -> None:
+def test_a_notebook_without_a_run_says_so(content: bytes, error: str) -> None:
     with pytest.raises(TrajectoryError, match=error):
         read_notebook(content)
 
@@ -93,7 +94,7 @@ def test_a_changed_record_is_refused_in_one_sentence(
     assert str(raised.value).count(". ") == 0
 
 
-def test_a_conflict_that_a_merge_left_beside_the_record_is_refused() -> None:
+def test_a_merge_conflict_next_to_the_record_is_refused() -> None:
     with pytest.raises(TrajectoryError, match="nbmerge"):
         read_notebook(changed(lambda nb: nb["metadata"].update({"nbdime-conflicts": {}})))
 
@@ -108,7 +109,7 @@ def test_a_conflict_that_a_merge_left_beside_the_record_is_refused() -> None:
         {"source": ["from rlm_kernel.inside.restored import restore\n"]},
     ],
 )
-def test_cells_tell_that_there_was_a_record(mark: dict[str, Any]) -> None:
+def test_cells_show_that_there_was_a_record(mark: dict[str, Any]) -> None:
     cell = {"cell_type": "code", "metadata": {}, "source": "", "outputs": [], **mark}
     notebook = {"cells": [cell], "nbformat": 4, "metadata": {}}
     with pytest.raises(TrajectoryError, match="no record of it"):
@@ -137,7 +138,7 @@ def test_cells_tell_that_there_was_a_record(mark: dict[str, Any]) -> None:
         lambda cells: cells[0].update(source="My own words."),
     ],
 )
-def test_what_happens_to_cells_changes_neither_the_record_nor_the_code(
+def test_changes_to_cells_change_neither_the_record_nor_the_code(
     change: Callable[[list[dict[str, Any]]], object],
 ) -> None:
     found = read_notebook(changed(lambda nb: change(nb["cells"])))
@@ -193,7 +194,7 @@ def test_a_file_that_is_being_saved_is_read_when_it_is_whole(tmp_path: Path) -> 
         saving.join()
 
 
-def test_a_file_that_stays_half_is_refused_soon(tmp_path: Path) -> None:
+def test_a_file_that_stays_incomplete_is_refused_soon(tmp_path: Path) -> None:
     path = tmp_path / "run.ipynb"
     path.write_bytes(CONTENT[:10_000])
     with pytest.raises(TrajectoryError, match="only the beginning"):
@@ -210,7 +211,7 @@ def test_cells_that_somebody_added_do_no_harm() -> None:
     assert read_notebook(changed(add)).trajectory.events == EVENTS
 
 
-def test_an_edited_cell_is_told_and_the_record_stays_what_was_executed() -> None:
+def test_an_edited_cell_is_reported_and_the_record_stays_what_was_executed() -> None:
     found = read_notebook(changed(lambda nb: nb["cells"][CODE].update(source="print(2)")))
     assert found.trajectory.events == EVENTS
     (edited,) = found.edited

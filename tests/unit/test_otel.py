@@ -61,7 +61,7 @@ def of(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
-def test_spans_stand_where_the_nodes_do() -> None:
+def test_spans_form_the_tree_of_the_nodes() -> None:
     told = Told(a_whole_story().events)
     root, child = told.named("invoke_agent rlm")
     assert told.way(child) == [
@@ -224,7 +224,7 @@ def test_a_reader_made_within_a_span_continues_its_trace() -> None:
     assert context.get_current() == {}
 
 
-def test_runs_at_once_are_traces_of_their_own() -> None:
+def test_concurrent_runs_are_separate_traces() -> None:
     first, second = a_whole_story("a").events, a_whole_story("b").events
     mixed = [event for pair in zip(first, second, strict=True) for event in pair]
     told = Told(mixed)
@@ -255,7 +255,7 @@ def test_what_a_stopped_run_left_open_ends_with_it() -> None:
     assert of(run)["error.type"] == "cancelled"
 
 
-def test_notes_are_events_of_the_span_they_concern() -> None:
+def test_notes_are_events_of_the_span_they_are_about() -> None:
     told = Told(a_whole_story().events)
     root, _ = told.named("invoke_agent rlm")
     assert [(event.name, dict(event.attributes or {})) for event in root.events] == [

@@ -28,7 +28,7 @@ def test_only_one_pair_of_braces_means_something() -> None:
     assert text == "Use {this} and {{that}} and {0}. TOOLS"
 
 
-def test_tools_are_told_even_without_a_place_for_them() -> None:
+def test_tools_are_described_even_without_a_placeholder() -> None:
     text = prompts.system_prompt("Mine.", tools_section="TOOLS", orchestrator=False)
     assert text == "Mine.\nTOOLS"
 

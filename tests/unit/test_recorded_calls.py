@@ -71,7 +71,7 @@ def test_model_kind_and_prompt_all_count() -> None:
     assert log.take("llm", "m", "x") is not None
 
 
-def test_an_address_in_a_prompt_is_no_difference() -> None:
+def test_an_object_address_in_a_prompt_does_not_count() -> None:
     log = recorded(("llm", "m", "what is <A at 0x7f0000000010>?"))
     assert log.take("llm", "m", "what is <A at 0x7f1111111110>?") is not None
 
@@ -116,7 +116,7 @@ def test_a_miss_is_explained(asked: tuple[str, str, Any], says: str) -> None:
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
-def test_likeness_is_one_for_equal_texts_only(one: str, two: str) -> None:
+def test_similarity_is_1_for_equal_texts_only(one: str, two: str) -> None:
     assert likeness(one, one) == 1
     assert 0 <= likeness(one, two) <= 1
     if one != two:
@@ -131,6 +131,6 @@ def test_a_long_difference_is_shown_around_its_place() -> None:
     assert "Y" in shown
 
 
-def test_a_cell_is_known_whatever_happens_to_its_ends() -> None:
+def test_a_cell_is_recognised_whatever_blanks_surround_it() -> None:
     assert code_digest("print(1)\n") == code_digest("\nprint(1)  ")
     assert code_digest("print(1)") != code_digest("print(2)")

@@ -89,7 +89,7 @@ def test_a_run_killed_at_any_moment_can_be_resumed(length: int) -> None:
     rlm.close()
 
 
-def test_a_log_that_has_no_run_is_none() -> None:
+def test_a_log_without_a_run_is_refused() -> None:
     with pytest.raises(TrajectoryError, match="no run"):
         RLM.from_notebook(Trajectory(), replay=True)
 
@@ -156,7 +156,7 @@ def test_another_backend_takes_none_of_the_logs_keywords(monkeypatch: pytest.Mon
         RLM.from_notebook(trajectory, other_backends=["openai"], turn=1)
 
 
-def test_what_a_log_may_not_choose_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_that_a_log_may_not_choose_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-my-own-key")
     theirs = {"model_name": "m", "timeout": 5, "profile": "p", "invented": 1, "max_retries": None}
     trajectory = log(backend_kwargs=theirs, settings={"sampling_args": {"sampling_args": 3}})
@@ -195,7 +195,7 @@ def test_a_context_given_as_a_value_is_hashed_as_it_was() -> None:
         assert about.description == info["description"]
 
 
-def test_a_turn_whose_cells_did_not_all_run_is_not_whole() -> None:
+def test_a_turn_whose_cells_did_not_all_run_is_incomplete() -> None:
     from rlm.replay.recorded_end import finished_turns
 
     tale = Story()

@@ -55,12 +55,14 @@ def said(context: dict[str, Any]) -> RunNode:
         pytest.param("a\ud800b", b"a\xed\xa0\x80b", id="text that is no UTF-8"),
     ],
 )
-def test_a_file_brings_back_what_was_made_of_it(tmp_path: Path, value: Any, content: bytes) -> None:
+def test_a_file_restores_the_context_made_from_it(
+    tmp_path: Path, value: Any, content: bytes
+) -> None:
     (tmp_path / "file").write_bytes(content)
     assert context_of(about(value), tmp_path / "file")[0] == value
 
 
-def test_a_run_that_was_killed_early_has_its_context_back_by_its_type(tmp_path: Path) -> None:
+def test_the_context_of_a_run_killed_early_is_restored_by_its_type(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text(json.dumps(ROWS))
     run = said(describe(ROWS, inline=False).to_dict() | {"form": None, "sha256": None})
     assert context_of(run, tmp_path / "rows.json")[0] == ROWS
@@ -69,7 +71,7 @@ def test_a_run_that_was_killed_early_has_its_context_back_by_its_type(tmp_path: 
         context_of(run, tmp_path / "rows.json")
 
 
-def test_a_folder_brings_back_its_texts(tmp_path: Path) -> None:
+def test_a_folder_restores_its_texts(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(BOOK)
     assert context_of(about({"a.txt": BOOK}), tmp_path)[0] == {"a.txt": BOOK}
 
@@ -77,7 +79,7 @@ def test_a_folder_brings_back_its_texts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "content", "says"),
     [
-        (BOOK, b"Call me Ahab.", ["a str of 13 characters", "Given is 'Call me Ahab.' where"]),
+        (BOOK, b"Call me Ahab.", ["a str of 13 characters", "It has 'Call me Ahab.' where"]),
         (BOOK, BOOK.encode() + b".", ["a str of 33 characters", "a str of 32 characters"]),
         (BOOK, b"\xff", ["a bytes of 1 bytes", "a str of 32 characters"]),
         (ROWS, b"[1, 2, 3, 4]", ["a list of 4 items, all int", "a list of 3 items, all dict"]),
@@ -112,7 +114,7 @@ def test_another_file_is_refused_with_what_differs(
         ({1, 2}, "", ["a set of 2 items", "Give the object itself, in Python: context=..."]),
     ],
 )
-def test_a_context_that_is_missing_is_asked_for_by_what_is_known_of_it(
+def test_the_error_for_a_missing_context_describes_it(
     value: Any, remark: str, says: list[str]
 ) -> None:
     run = about(value, remark)
@@ -122,14 +124,14 @@ def test_a_context_that_is_missing_is_asked_for_by_what_is_known_of_it(
         assert part in str(missing.value)
 
 
-def test_a_log_that_says_nothing_of_its_context_takes_what_is_given() -> None:
+def test_a_log_without_a_description_of_its_context_accepts_any() -> None:
     run = said({"type": "unknown", "length": 0, "description": "", "preview": ""})
     assert context_of(run, BOOK)[0] == BOOK
     with pytest.raises(ContextError, match=r"context=Path\('FILE'\), or"):
         context_of(run, NOT_GIVEN)
 
 
-def test_a_strangers_log_reads_no_file_and_writes_nothing_into_a_terminal(tmp_path: Path) -> None:
+def test_an_untrusted_log_reads_no_file_and_controls_no_terminal(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text(BOOK)
     remark = f", read from the file '{tmp_path / 'book.txt'}'"
     run = about(BOOK, remark, description=f"\x1b[2J\n{remark}", preview="\x1b]0;x\x07")
@@ -139,7 +141,7 @@ def test_a_strangers_log_reads_no_file_and_writes_nothing_into_a_terminal(tmp_pa
         assert str(refused.value).replace("\n", "").isprintable()
 
 
-def test_a_damaged_file_beside_the_log_is_another_context(tmp_path: Path) -> None:
+def test_a_damaged_context_file_next_to_the_log_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run.rlm").mkdir()
     file = tmp_path / "run.rlm" / "context.json"
     file.write_bytes(b'{"a": "b"}')

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rlm.reply_parser import parse_reply, prose
+from rlm.reply_parser import parse_reply, text_outside_code
 from rlm.thoughts import split_thoughts
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def steps(text: str) -> int:
         _, said = split_thoughts(text)
         parse_reply(said, python_fences=True)
         parse_reply(text, complete=False)
-        prose(text)
+        text_outside_code(text)
     finally:
         sys.settrace(before)
     return count

@@ -138,7 +138,7 @@ def test_sub_calls_are_logged_as_the_references_completions() -> None:
     }
 
 
-def test_a_line_is_written_the_moment_its_turn_is_over(tmp_path: Path) -> None:
+def test_a_line_is_written_as_soon_as_its_turn_is_over(tmp_path: Path) -> None:
     logger = RLMLogger(tmp_path)
     story = a_whole_story()
     counts = []
@@ -346,7 +346,7 @@ def test_a_cell_that_did_not_end_by_itself_says_so_in_stderr(status: str) -> Non
         {"output_type": "display_data", "data": {"text/plain": 3}},
     ],
 )
-def test_outputs_of_any_shape_are_survived(output: dict[str, Any]) -> None:
+def test_outputs_of_any_shape_are_logged(output: dict[str, Any]) -> None:
     result = a_cell(output)
     assert isinstance(result["stdout"], str)
     assert isinstance(result["stderr"], str)

@@ -88,7 +88,7 @@ def test_every_argument_of_rlm_is_a_row_of_the_same_type_and_default() -> None:
         assert parameter.default == table[name].default, name
 
 
-def test_what_an_argument_means_is_said_in_the_same_words_everywhere() -> None:
+def test_rlm_and_the_table_describe_an_argument_in_the_same_words() -> None:
     text = str(inspect.getdoc(RLM.__init__))
     block = text[text.index("Args:") : text.index("Raises:")]
     entries = re.findall(r"^    (\w+): (.*?)(?=^    \w+: |\Z)", block, re.DOTALL | re.MULTILINE)

@@ -29,7 +29,7 @@ def changed(kind: type[Event], **fields: Any) -> Trajectory:
     return Trajectory.from_events(events)
 
 
-def test_other_ids_and_times_make_no_other_run() -> None:
+def test_other_ids_and_times_do_not_count_as_a_difference() -> None:
     first = told(a_whole_story("a"))
     later = [replace(event, time=event.time * 2) for event in a_whole_story("b").events]
     same = first.same_as(Trajectory.from_events(later))
@@ -77,7 +77,7 @@ def test_a_run_that_stopped_earlier_differs() -> None:
     assert len(same.differences) <= MAX_DIFFERENCES + 1
 
 
-def test_nothing_is_the_same_as_nothing_only() -> None:
+def test_an_empty_trajectory_equals_only_an_empty_one() -> None:
     assert Trajectory().same_as(Trajectory())
     assert not Trajectory().same_as(told(a_whole_story()))
 

@@ -54,7 +54,7 @@ def test_variables_are_listed_after_the_cut_and_bounded() -> None:
     assert what.endswith("+ 100]")
 
 
-def test_remarks_and_dropped_characters_are_told() -> None:
+def test_remarks_and_dropped_characters_are_shown() -> None:
     text = model_view([], [], dropped=1_234, remarks=["It was stopped."]).text
     assert "1,234 more characters" in text
     assert "It was stopped." in text

@@ -129,7 +129,7 @@ def the_run(story: Story) -> RunNode:
     return root
 
 
-def test_nodes_hang_where_things_happened() -> None:
+def test_every_node_has_the_right_parent() -> None:
     run = the_run(a_whole_story())
     first, second = run.turns
     assert first.reply is not None
@@ -206,7 +206,7 @@ def test_usage_is_counted_for_the_run_alone_and_with_its_children() -> None:
     assert run.own_usage.total_calls == 17, "what was given out is the caller's"
 
 
-def test_a_cost_that_nobody_knows_is_none() -> None:
+def test_an_unknown_cost_is_none() -> None:
     story = Story()
     with story.run(), story.turn(usage=CallUsage(input_tokens=5)):
         pass
@@ -293,7 +293,7 @@ def a_start(**changes: Any) -> dict[str, Any]:
         ({"schema": 1, "events": [a_start(config=[])]}, "config: expected an object, not list"),
     ],
 )
-def test_what_is_no_trajectory_is_refused_with_the_place(data: object, says: str) -> None:
+def test_a_file_that_is_no_trajectory_is_refused_with_the_place(data: object, says: str) -> None:
     with pytest.raises(TrajectoryError) as caught:
         Trajectory.from_dict(data)
     assert says in str(caught.value)
@@ -357,7 +357,7 @@ def test_other_suffixes_are_refused_with_those_allowed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_cannot_be_saved_as_a_log(tmp_path: Path) -> None:
+def test_an_empty_trajectory_cannot_be_saved_as_a_log(tmp_path: Path) -> None:
     with pytest.raises(TrajectoryError, match="no run was started"):
         Trajectory().save(tmp_path / "run.jsonl")
     Trajectory().save(tmp_path / "run.json")
@@ -378,7 +378,7 @@ def test_no_key_of_the_configuration_is_in_a_file(tmp_path: Path) -> None:
         assert "sk-aaaa" not in trajectory.save(tmp_path / f"run{suffix}").read_text()
 
 
-def test_redact_is_asked_about_every_text_of_every_event(tmp_path: Path) -> None:
+def test_redact_is_called_with_every_text_of_every_event(tmp_path: Path) -> None:
     trajectory = Trajectory.from_events(a_whole_story().events)
 
     def redact(text: str) -> str:

@@ -17,7 +17,7 @@ from rlm.events import CellOutput, Event, SubCallFinished
 from rlm.render import STATIC
 from rlm.trajectory import Trajectory
 from rlm_ipython.viewer.feed import MANY, Feed
-from rlm_ipython.viewer.messages import BODY, BRIEF, wire
+from rlm_ipython.viewer.messages import BODY, BRIEF, encode_event
 from rlm_ipython.viewer.throttle import BatchSender
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_a_front_end_that_missed_something_gets_it_again() -> None:
     assert batches(feed) == []
 
 
-def test_a_newer_tree_takes_the_place_of_the_one_shown() -> None:
+def test_a_newer_tree_replaces_the_one_shown() -> None:
     feed = Feed(Trajectory())
     for name in ("first", "second"):
         for event in a_whole_story(name).events:
@@ -97,7 +97,7 @@ class Slow(dict[str, Any]):
 
 
 @pytest.mark.parametrize("what", ["a page is opened anew", "a newer tree begins"])
-def test_what_comes_while_a_batch_is_written_is_not_lost(what: str) -> None:
+def test_events_that_arrive_while_a_batch_is_written_are_not_lost(what: str) -> None:
     slow = Slow()
     story = Story()
     with story.run(), story.turn(), story.cell("print()", slow):
@@ -133,14 +133,14 @@ def test_what_comes_while_a_batch_is_written_is_not_lost(what: str) -> None:
 
 def test_a_body_up_to_its_limit_travels_whole() -> None:
     event = output_of(said("x" * (BODY - 100)))
-    data = json.loads(wire(event, BODY))
+    data = json.loads(encode_event(event, BODY))
     assert len(data["output"]["text"]) == BODY - 100
     assert "cut" not in data
 
 
 def test_a_longer_body_is_cut_and_its_size_told() -> None:
     trajectory = said("x" * 1_000_000)
-    data = json.loads(wire(output_of(trajectory), BODY))
+    data = json.loads(encode_event(output_of(trajectory), BODY))
     assert len(data["output"]["text"]) < BODY
     assert data["cut"]["output"] > 1_000_000
     assert data["whole"] is False
@@ -158,7 +158,7 @@ def test_no_more_than_two_megabytes_are_sent_of_anything() -> None:
     assert whole["whole"] is True
 
 
-def test_an_event_that_is_none_is_not_sent() -> None:
+def test_a_malformed_event_is_not_sent() -> None:
     feed = Feed(said("x"))
     assert feed.whole(-1) is None
     assert feed.whole(1000) is None
@@ -186,7 +186,7 @@ def test_a_search_finds_what_did_not_travel() -> None:
     assert feed.search("haystack") == []
 
 
-def test_what_json_has_no_word_for_still_travels() -> None:
+def test_values_that_json_lacks_are_still_sent() -> None:
     story = Story()
     with story.run(), story.turn(), story.cell(), story.call("p", float("nan"), kind="tool"):
         pass
@@ -195,7 +195,7 @@ def test_what_json_has_no_word_for_still_travels() -> None:
     def refuse(word: str) -> None:
         raise AssertionError(word)
 
-    assert json.loads(wire(event, BODY), parse_constant=refuse)["response"] == "nan"
+    assert json.loads(encode_event(event, BODY), parse_constant=refuse)["response"] == "nan"
 
 
 JSON = st.recursive(
@@ -211,7 +211,7 @@ def test_a_cut_body_is_never_longer_than_its_limit(value: Any, limit: int) -> No
     with story.run(), story.turn(), story.cell(), story.call(value):
         pass
     started = next(e for e in story.events if e.type == "sub_call_started")
-    data = json.loads(wire(started, limit))
+    data = json.loads(encode_event(started, limit))
 
     def strings(part: Any) -> int:
         if isinstance(part, str):
@@ -224,7 +224,7 @@ def test_a_cut_body_is_never_longer_than_its_limit(value: Any, limit: int) -> No
         assert data["prompt"] == value
 
 
-def test_a_pump_sends_all_that_there_is_in_order_and_rests() -> None:
+def test_a_batch_sender_sends_everything_in_order_and_stops() -> None:
     waiting = [str(number) for number in range(5)]
     sent: list[str] = []
     over = threading.Event()
@@ -246,7 +246,7 @@ def test_a_pump_sends_all_that_there_is_in_order_and_rests() -> None:
     sender.close()
 
 
-def test_a_closed_pump_sends_nothing() -> None:
+def test_a_closed_batch_sender_sends_nothing() -> None:
     sent: list[str] = []
     sender = BatchSender(lambda: "x", sent.append, interval=30)
     sender.close()

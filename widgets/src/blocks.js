@@ -1,4 +1,4 @@
-// Pieces that the detail pane is made of: sections with a copy button, long texts in parts.
+// The building blocks of the detail pane: sections with a copy button, long texts in parts.
 import { h, add, button, fill, icon } from "./dom.js";
 import { python } from "./highlight.js";
 import { size } from "./format.js";
@@ -6,7 +6,7 @@ import { ansiRuns, visible } from "./text.js";
 
 const PART = 20_000;
 
-/** Text in a frame; the first 20,000 characters, the rest when asked for. */
+/** Text in a frame: the first 20,000 characters, and a button for more. */
 export function block(text, { ansi = false, code = false } = {}) {
   text = String(text);
   const pre = h("pre", { class: `rlm-pre${code ? " rlm-code" : " rlm-wrap"}`, tabindex: "-1" });
@@ -52,7 +52,7 @@ async function copy(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Without a secure context there is no clipboard but the old command's.
+    // Without a secure context only the deprecated command can copy.
     const area = h("textarea", { class: "rlm-clip" });
     area.value = text;
     document.body.append(area);
@@ -63,7 +63,7 @@ async function copy(text) {
   }
 }
 
-/** A list of names and values; values that are empty are left out. */
+/** A list of names and values, without the empty values. */
 export function facts(entries) {
   const shown = entries.filter(([, value]) => value !== "" && value !== null && value !== undefined);
   return h("dl", { class: "rlm-facts" }, shown.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value instanceof Node ? value : visible(String(value)))]));

@@ -1,4 +1,4 @@
-// The pane beside the tree: all that is known of the selected row.
+// The pane next to the tree: all that is known about the selected row.
 import { h, fill } from "./dom.js";
 import { block, facts, section } from "./blocks.js";
 import { callName, messagesOf, replyOf, variableChanges } from "./fold.js";
@@ -9,7 +9,7 @@ import { sumOf } from "./rows.js";
 import { visible } from "./text.js";
 import { promptText, spendings, statusText, wordsOf } from "./treeview.js";
 
-/** Shows a row, and shows it anew when its node has grown. */
+/** Shows a row, and shows it again when its node has grown. */
 export class Detail {
   constructor(store, track = 0) {
     this.store = store;
@@ -41,13 +41,13 @@ export class Detail {
     return [head, this[node.kind](node)];
   }
 
-  /** Text that may have travelled shortened: the rest is asked for now. */
+  /** Text that may have been sent shortened: requests the rest. */
   whole(event, field) {
     const full = event?.cut?.[field];
     if (!full) return null;
-    if (event.whole) return h("p", { class: "rlm-quiet" }, `All of it are ${size(full)}: save the trajectory to read on.`);
+    if (event.whole) return h("p", { class: "rlm-quiet" }, `${size(full)} in all: save the trajectory to read the rest.`);
     this.store.load(this.track, event.n);
-    return h("p", { class: "rlm-quiet rlm-loading" }, `Cut short here; all ${size(full)} are being loaded, which has to wait while a cell runs.`);
+    return h("p", { class: "rlm-quiet rlm-loading" }, `Shortened here; all ${size(full)} are being loaded, which waits while a cell runs.`);
   }
 
   run(node) {
@@ -154,7 +154,7 @@ export class Detail {
     return messages.map((message) => h("div", { class: "rlm-message" }, h("div", { class: "rlm-role" }, visible(String(message.role))), block(contentText(message.content))));
   }
 
-  /** A section that is made when it is opened. */
+  /** A section whose content is made when it is opened. */
   #later(title, remark, make) {
     const made = section(title, { open: false, remark });
     made.addEventListener("toggle", () => made.open && made.children.length === 1 && made.append(...[make()].flat()));

@@ -1,6 +1,6 @@
-// Elements from data. Strings become text nodes, always: there is no way to HTML here.
+// Makes elements from data. Strings always become text nodes, never HTML.
 
-/** Make an element: properties starting with "on" are listeners, the rest attributes. */
+/** Make an element; properties whose names start with "on" are listeners, the others attributes. */
 export function h(tag, props = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(props ?? {})) {
@@ -21,13 +21,13 @@ export function add(element, children) {
   return element;
 }
 
-/** Replace what an element holds. */
+/** Replace an element's children. */
 export function fill(element, ...children) {
   element.replaceChildren();
   return add(element, children);
 }
 
-/** A button that says what it does. */
+/** A button with a label. */
 export const button = (label, onclick, props = {}) =>
   h("button", { type: "button", class: "rlm-button", ...props, onclick }, label);
 
@@ -40,7 +40,7 @@ const ICONS = {
   stop: ["M4.5 4.5h7v7h-7z"],
 };
 
-/** A small drawing by name. */
+/** An icon by name. */
 export function icon(name) {
   const space = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(space, "svg");

@@ -1,4 +1,4 @@
-// Which nodes a search and its filters keep: what matches, and everything above it.
+// Finds the nodes that a search and its filters keep: matches, and everything above them.
 import { FAILED } from "./fold.js";
 
 export const NOTHING = { text: "", kind: "", model: "", errors: false, slow: false, costly: false };
@@ -19,7 +19,7 @@ const kindOf = (node) => (node.kind === "call" ? node.started.kind : node.kind);
 /** What a single step cost; a run's own cost is that of many. */
 export const ownCost = (node) => (node.kind === "run" ? null : node.own.cost);
 
-/** What can be read of a node, as far as it is here. */
+/** A node's text, as far as the page has it. */
 export function textsOf(node) {
   const { started, finished } = node;
   const texts = [started.code, started.root_prompt, started.prompt, started.text, finished?.answer, finished?.response, finished?.error, finished?.shown];
@@ -31,7 +31,7 @@ export function textsOf(node) {
 
 /**
  * Return what a query finds: `{matches, keep}`, both sets of nodes in the tree's order.
- * `elsewhere` holds ids that the kernel found in what is not here.
+ * `elsewhere` holds ids that the kernel found in text that the page does not have.
  */
 export function find(tree, query, elsewhere = new Set()) {
   const matches = new Set();

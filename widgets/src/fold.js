@@ -1,5 +1,5 @@
-// The fold: events in, a tree of nodes out, while the run goes on.
-// A node keeps the numbers of its events, so that what was cut short can be asked for.
+// Folds events into a tree of nodes while the run goes on.
+// A node keeps the numbers of its events, so that the page can request what was cut.
 
 const SPENT = () => ({ input: 0, output: 0, cost: null, calls: 0, unpriced: 0 });
 
@@ -31,7 +31,7 @@ export class Tree {
     this[event.type]?.(event, number);
   }
 
-  /** Put back what was cut out of an event when it travelled. */
+  /** Put back the fields that were cut from an event when it was sent. */
   restore(event, number) {
     const node = this.nodes.get(event.id) ?? this.nodes.get(event.parent_id);
     if (!node) return;
@@ -187,7 +187,7 @@ export class Tree {
 /** The function that a cell called. */
 export const callName = (node) => (node.started.kind === "tool" ? node.started.model : `${node.started.kind}_query`);
 
-/** The reply to a turn itself, a compaction's summary left out. */
+/** The reply to a turn itself, not a compaction's summary. */
 export const replyOf = (turn) => turn.replies.findLast((reply) => reply.purpose !== "compaction") ?? null;
 
 /** The first words of a reply outside its code. */
@@ -225,7 +225,7 @@ export function messagesOf(turn) {
   return messages;
 }
 
-/** What a cell's end says of the model's variables that the cell before it did not. */
+/** The variables that are new, changed or gone since the cell before. */
 export function variableChanges(cell) {
   const now = cell.finished?.variables ?? {};
   const before = cellBefore(cell)?.finished?.variables ?? {};

@@ -1,4 +1,4 @@
-// What is read first: how the run stands, its answer, what it took of its limits.
+// What is read first: the run's status, its answer, and how much of its limits it used.
 import { h, button, fill, icon } from "./dom.js";
 import { copyButton } from "./blocks.js";
 import { count, dollars, plural, seconds, tokens } from "./format.js";
@@ -12,7 +12,7 @@ export class Header {
     this.track = track;
     this.pill = h("span", { class: "rlm-pill", role: "status" });
     this.title = h("span", { class: "rlm-question" });
-    this.stop = button([icon("stop"), "Stop"], () => store.stop(), { class: "rlm-button rlm-stop", title: "End this run; what it has done so far is kept" });
+    this.stop = button([icon("stop"), "Stop"], () => store.stop(), { class: "rlm-button rlm-stop", title: "Stop this run; its record so far is kept" });
     this.advice = h("span", { class: "rlm-advice", role: "status" }, "The kernel is busy with this cell: use the notebook's ■ button.");
     this.advice.hidden = true;
     this.figures = h("div", { class: "rlm-figures" });
@@ -56,7 +56,7 @@ export class Header {
     if (finished.cut?.answer) this.store.load(this.track, finished.n);
     const partial = finished.status !== "answered";
     this.answer.classList.toggle("rlm-partial", partial);
-    const reason = finished.error ? `${finished.error.type}: ${finished.error.message}` : finished.status === "exhausted" ? "The turns were used up, so the model was asked for its answer outright." : "";
+    const reason = finished.error ? `${finished.error.type}: ${finished.error.message}` : finished.status === "exhausted" ? "The turns were used up, so the model had to give its final answer." : "";
     fill(this.answer,
       reason && h("p", { class: "rlm-reason" }, visible(reason)),
       finished.answer ? h("div", { class: "rlm-prose" }, partial && finished.status !== "exhausted" && h("p", { class: "rlm-quiet" }, "Best answer so far:"), prose(finished.answer)) : !reason && h("p", { class: "rlm-quiet" }, "It gave no answer."),

@@ -1,4 +1,4 @@
-// Python and JSON in colour: enough of a lexer to read by, none of a parser.
+// Python and JSON in colour: a simple lexer, no parser.
 import { h } from "./dom.js";
 import { visible } from "./text.js";
 

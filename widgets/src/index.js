@@ -1,4 +1,4 @@
-// What anywidget loads: one store for each model, one viewer for each place it is shown in.
+// The module that anywidget loads: one store per model, one viewer per place where it is shown.
 import "./viewer.css";
 import { Comparison } from "./compare.js";
 import { Store } from "./store.js";

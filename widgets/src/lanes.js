@@ -1,5 +1,5 @@
-// Where each node stands in the timeline: x is its time, y its lane. What ran at once stands
-// in lanes of its own, so the height of a stack is its concurrency.
+// Places each node in the timeline: x is its time, y its lane. Nodes that ran at once are in
+// different lanes, so the height of a stack is its concurrency.
 
 /** The lanes of a tree, from the top: each a list of nodes, one after another in time. */
 export function lanesOf(tree) {
@@ -8,7 +8,7 @@ export function lanesOf(tree) {
   return lanes;
 }
 
-/** Place a node and all below it from a lane on; return how many lanes they take. */
+/** Place a node and all below it, starting at a lane; return how many lanes they take. */
 function place(node, lane, lanes) {
   (lanes[lane] ??= []).push(node);
   const below = node.children.flatMap((child) => (child.kind === "run" ? child.children : child.kind === "note" ? [] : [child]));
@@ -16,7 +16,7 @@ function place(node, lane, lanes) {
   const ends = new Ends();
   let height = 1;
   for (const child of below) {
-    // With something below it, its own height is not known before it is placed: it goes below all that still runs.
+    // A node with children goes below all that still runs: its height is not known yet.
     const offset = child.children.length ? ends.belowAll(child.start) : ends.firstFree(child.start);
     const taken = place(child, lane + 1 + offset, lanes);
     for (let i = offset; i < offset + taken; i++) ends.take(i, child.end ?? Infinity);
@@ -27,7 +27,7 @@ function place(node, lane, lanes) {
 
 /**
  * When each lane is free again: a tree over the lanes that holds the least and the greatest end
- * of each half, for 10,000 calls at once are 10,000 lanes, and each call looks for its own.
+ * of each half, because 10,000 concurrent calls search 10,000 lanes.
  */
 class Ends {
   #lanes = 1;

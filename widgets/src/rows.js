@@ -1,10 +1,10 @@
-// The rows that a tree shows: what is open, with many alike siblings in one line.
+// The rows that a tree shows: open nodes, with many similar siblings in one row.
 import { FAILED, callName } from "./fold.js";
 
 const ALIKE = 12;
 /** How many sub-calls of one kind and model stand alone before they share a line. */
 
-/** Which rows are open: what the person chose, else the default. */
+/** Which rows are open: the user's choice, else the default. */
 export class Expansion {
   constructor() {
     this.chosen = new Map();
@@ -37,7 +37,7 @@ function byDefault(row) {
   return kind === "cell" || kind === "turn" || (kind === "run" && !parent);
 }
 
-/** What hangs on a node; a child run's turns hang on the call that started it. */
+/** A node's children; a child run's turns are children of the call that started it. */
 export function under(node) {
   if (node.kind === "call" && node.child) return [...node.child.children, ...node.children.filter((c) => c !== node.child)];
   return node.children;
@@ -97,7 +97,7 @@ function grouped(parent, nodes) {
   });
 }
 
-/** What a group took and how it went, in one pass. */
+/** A group's figures and status, in one pass. */
 export function sumOf(group) {
   const sum = { running: 0, failed: 0, errors: 0, cost: null, partial: false, tokens: 0, start: Infinity, end: 0, durations: [] };
   for (const node of group) {

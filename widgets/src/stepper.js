@@ -1,4 +1,4 @@
-// Steps through the run turn by turn with the arrow keys, and shows what there was up to that turn.
+// Steps through the run turn by turn with the arrow keys, and shows the run up to that turn.
 import { h, button } from "./dom.js";
 
 export class Stepper {

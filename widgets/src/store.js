@@ -1,9 +1,9 @@
-// What one model (in the widget's sense) knows: the trees that its kernel has told of so far.
+// The trees that one widget model has received from its kernel so far.
 //
-// Batches come as state, in a ring of traits, because state waits for a front end that is
-// still loading while a message would be lost. Each carries the number of its first event.
-// After a gap, or when the page was opened anew, the kernel is asked from where on to repeat
-// itself; while it is busy with a cell that has to wait, and what comes meanwhile is kept.
+// Batches come as state, in a ring of traits: a front end that is still loading gets state later,
+// while it would lose a message. Each batch carries the number of its first event. After a gap, or
+// when the page was opened again, the store asks the kernel to send events again from a number on.
+// While the kernel is busy with a cell it cannot answer, and the store keeps what arrives.
 import { Tree } from "./fold.js";
 
 const SLOTS = 16;
@@ -62,7 +62,7 @@ export class Store extends EventTarget {
     return Math.max(tree.lastTime, Date.now() / 1000 + this.clock);
   }
 
-  /** How far what the kernel has is here, from 0 to 1. */
+  /** The share of the kernel's events that have arrived, from 0 to 1. */
   get progress() {
     let here = 0;
     let all = 0;
@@ -73,7 +73,7 @@ export class Store extends EventTarget {
     return all ? here / all : 0;
   }
 
-  /** Say from where on events are wanted. */
+  /** Tell the kernel from which event on to send. */
   hello() {
     const from = {};
     for (const [id, track] of this.tracks) from[id] = { epoch: track.epoch, next: track.next };
@@ -85,14 +85,14 @@ export class Store extends EventTarget {
     this.stopping = true;
     this.send({ kind: "stop" });
     this.#tell();
-    // A kernel that is busy with a cell does not hear of it before the cell is over.
+    // A kernel that is busy with a cell gets the message when the cell is over.
     setTimeout(() => {
       this.unheard = this.stopping && !this.heard;
       this.#tell();
     }, UNHEARD);
   }
 
-  /** Ask for the whole of an event that travelled shortened; the page shows it when it comes. */
+  /** Request the whole of an event that was sent shortened; the page shows it when it comes. */
   load(track, number) {
     const key = `${track}:${number}`;
     if (this.bodies.has(key)) return;
@@ -105,7 +105,7 @@ export class Store extends EventTarget {
     return this.bodies.has(`${track}:${number}`);
   }
 
-  /** Search what is only with the kernel too; `found` events bring ids of nodes. */
+  /** Also search the text that only the kernel has; `found` messages return ids of nodes. */
   search(track, text) {
     if (this.tracks.get(track)?.cut.size) this.send({ kind: "search", track, text });
   }
@@ -171,7 +171,7 @@ export class Store extends EventTarget {
     }
   }
 
-  /** Tell views, at most once a frame. */
+  /** Notify the views, at most once per frame. */
   #tell() {
     if (this.changed) return;
     this.changed = true;
@@ -179,7 +179,7 @@ export class Store extends EventTarget {
       this.changed = false;
       this.dispatchEvent(new Event("change"));
     };
-    // A hidden page draws no frames, and its views must not fall behind for ever.
+    // A hidden page draws no frames, but its views must not fall behind for ever.
     if (document.hidden) setTimeout(tell, 100);
     else requestAnimationFrame(tell);
   }

@@ -1,5 +1,5 @@
-// Text from models and kernels is hostile: what a reader sees must be what it is.
-// Everything is shown through text nodes; this module makes the invisible visible.
+// Text from models and kernels is hostile: the reader must see what it really holds.
+// Everything is shown through text nodes; this module makes invisible characters visible.
 
 const ANSI =
   /(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b[ -/]*[0-~]?/g;
@@ -16,7 +16,7 @@ const escape = (character) => {
 /** Return text without terminal sequences. */
 export const withoutAnsi = (text) => text.replace(ANSI, "");
 
-/** Return text that shows as it is: no controls, invisible characters spelled out. */
+/** Return text without controls, and with invisible characters spelled out. */
 export function visible(text) {
   if (PLAIN.test(text)) return text;
   text = text.replace(/\r\n|[\x0b\x0c\x85\u2028\u2029]/g, "\n");

@@ -1,6 +1,6 @@
 // The timeline: every node as a bar on a canvas, time to the right, nesting and concurrency down.
-// The canvas is no taller than what is in sight: it stands still in a scrolled space as tall as
-// all lanes, and only the lanes in sight are drawn. The lanes are laid out when the tree has grown.
+// The canvas is as tall as the visible part: it stays in place in a scrolled space as tall as all
+// lanes, and only the visible lanes are drawn. The lanes are laid out when the tree has grown.
 import { h, button } from "./dom.js";
 import { ownCost } from "./filters.js";
 import { FAILED } from "./fold.js";
@@ -46,7 +46,7 @@ export class Timeline {
     this.legend = h("span", { class: "rlm-legend" });
     this.element = h("div", { class: "rlm-timeline" },
       h("div", { class: "rlm-timeline-head" }, this.legend, this.hint, h("span", { class: "rlm-gap" }),
-        button("−", () => this.#scale(2), { title: "Zoom out", "aria-label": "Zoom out" }), button("+", () => this.#scale(0.5), { title: "Zoom in (Ctrl + wheel)", "aria-label": "Zoom in" }), button("All", () => this.zoom(null), { title: "Show all of it (double click)" }), this.cost),
+        button("−", () => this.#scale(2), { title: "Zoom out", "aria-label": "Zoom out" }), button("+", () => this.#scale(0.5), { title: "Zoom in (Ctrl + wheel)", "aria-label": "Zoom in" }), button("All", () => this.zoom(null), { title: "Show the whole run (double click)" }), this.cost),
       this.scroll);
     new ResizeObserver(() => this.draw()).observe(this.scroll);
   }
@@ -62,7 +62,7 @@ export class Timeline {
     if (other) this.show();
   }
 
-  /** Scroll to where the chosen node stands. */
+  /** Scroll to the chosen node. */
   show() {
     const lane = this.lanes.findIndex((nodes) => nodes.includes(this.chosen));
     if (lane < 0) return;
@@ -72,7 +72,7 @@ export class Timeline {
     else if (bottom > scrollTop + clientHeight) this.scroll.scrollTop = bottom - clientHeight;
   }
 
-  /** Show a stretch of time: `[from, to]` in seconds since the epoch; null for all of it. */
+  /** Show a range of time: `[from, to]` in seconds since the epoch; null for all of it. */
   zoom(view) {
     this.view = view;
     this.draw();
@@ -124,7 +124,7 @@ export class Timeline {
     for (const node of tree.nodes.values()) this.most = Math.max(this.most, ownCost(node) ?? 0);
   }
 
-  /** What draws on the canvas, which is emptied and, where need be, made as large as what is in sight. */
+  /** Return a context for the canvas, cleared and as large as the visible part. */
   #pen(width, height) {
     const ratio = window.devicePixelRatio || 1;
     const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];

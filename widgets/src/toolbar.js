@@ -1,4 +1,4 @@
-// Search and filters, and the switches of the views.
+// Search, filters, and the buttons that switch views.
 import { h, button, fill, icon } from "./dom.js";
 import { KINDS, NOTHING } from "./filters.js";
 
@@ -11,14 +11,14 @@ export class Toolbar {
     this.kind = h("select", { class: "rlm-select", "aria-label": "Kind", onchange: () => this.#change({ kind: this.kind.value }) }, h("option", { value: "" }, "All kinds"), Object.entries(KINDS).map(([value, name]) => h("option", { value }, name)));
     this.model = h("select", { class: "rlm-select", "aria-label": "Model", onchange: () => this.#change({ model: this.model.value }) }, h("option", { value: "" }, "All models"));
     this.chips = {};
-    for (const [name, label, title] of [["errors", "Failed", "Only what failed"], ["slow", "Slow", "The slowest tenth of each kind"], ["costly", "Costly", "The most expensive tenth of each kind"]]) {
+    for (const [name, label, title] of [["errors", "Failed", "Show only what failed"], ["slow", "Slow", "Show the slowest tenth of each kind"], ["costly", "Costly", "Show the most expensive tenth of each kind"]]) {
       this.chips[name] = toggle(label, title, (on) => this.#change({ [name]: on }));
     }
     this.found = h("span", { class: "rlm-found", role: "status" });
     this.next = button("Next failure", () => on.error(1), { title: "Next failure (E), previous (Shift+E)" });
-    this.follow = toggle("Follow", "Keep what happens now in sight (F)", (flag) => on.follow(flag));
+    this.follow = toggle("Follow", "Keep the newest step in view (F)", (flag) => on.follow(flag));
     this.views = {};
-    for (const [name, label, title] of [["timeline", "Timeline", "Time and concurrency (T)"], ["stepper", "Film", "Step through the turns with the arrow keys (M)"]]) {
+    for (const [name, label, title] of [["timeline", "Timeline", "Show time and concurrency (T)"], ["stepper", "Film", "Step through the turns with the arrow keys (M)"]]) {
       this.views[name] = toggle(label, title, (flag) => on.view(name, flag));
     }
     this.element = h("div", { class: "rlm-toolbar", role: "toolbar", "aria-label": "Search and views" },

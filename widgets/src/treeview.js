@@ -1,4 +1,4 @@
-// The tree on the page: a virtual list of rows by the WAI-ARIA tree pattern.
+// The tree on the page: a virtual list of rows that follows the WAI-ARIA tree pattern.
 // https://www.w3.org/WAI/ARIA/apg/patterns/treeview/
 import { h, fill, icon } from "./dom.js";
 import { FAILED, callName, firstWords, replyOf } from "./fold.js";
@@ -11,7 +11,7 @@ const SPARE = 8;
 
 export class TreeView {
   /**
-   * `on.select(row)`, `on.toggle(row, open)`, `on.leave()` (the person scrolled or moved),
+   * `on.select(row)`, `on.toggle(row, open)`, `on.leave()` (the user scrolled or moved),
    * `now()` tells seconds since the epoch.
    */
   constructor(on, now) {
@@ -52,7 +52,7 @@ export class TreeView {
     this.draw(true);
   }
 
-  /** Make a row the one that keys act on. */
+  /** Make keys act on this row. */
   activate(key, { scroll = true, focus = false } = {}) {
     this.active = key;
     const at = this.places.get(key);
@@ -68,7 +68,7 @@ export class TreeView {
     else if ((at + 1) * ROW > scrollTop + clientHeight) this.element.scrollTop = (at + 1) * ROW - clientHeight;
   }
 
-  /** Put the rows in sight on the page; all others have no element. */
+  /** Make elements for the visible rows; the others have none. */
   draw(all = false) {
     const { scrollTop, clientHeight } = this.element;
     const first = Math.max(0, Math.floor(scrollTop / ROW) - SPARE);
@@ -76,7 +76,7 @@ export class TreeView {
     const wanted = new Set();
     for (let i = first; i < last; i++) wanted.add(this.rows[i].key);
     const active = this.active ?? this.rows[0]?.key;
-    // The row with the focus stays, or the focus would fall back to the page.
+    // The focused row keeps its element, or the page would take the focus.
     if (this.places.has(active)) wanted.add(active);
     for (const [key, element] of this.shown) {
       if (wanted.has(key)) continue;
@@ -213,7 +213,7 @@ const STATUS = {
 
 export const statusText = (status) => STATUS[status] ?? status;
 
-/** What a row says, in words and figures. */
+/** A row's text and figures. */
 export function describe(row, now) {
   if (row.group) return describeGroup(row.group, now);
   const { node } = row;
@@ -252,7 +252,7 @@ function describeGroup(group, now) {
 
 const price = ({ cost, unpriced }) => dollars(cost, unpriced > 0 && cost !== null);
 
-/** What a node took with all below it, and then, where that is less, what it took itself. */
+/** A node's figures with all below it, and, where they are less, those of the node itself. */
 export function spendings({ total, own }) {
   const sum = (spent, whose) => `${[`${tokens(spent.input)} in`, `${tokens(spent.output)} out`, price(spent)].filter(Boolean).join(", ")}${whose}`;
   if (!total.calls) return [];

@@ -1,4 +1,4 @@
-// One view of a store: the header, the toolbar, the timeline, the tree and the detail beside it.
+// One view of a store: the header, the toolbar, the timeline, the tree and the detail pane.
 import { h } from "./dom.js";
 import { Detail } from "./detail.js";
 import { Stepper } from "./stepper.js";
@@ -172,9 +172,9 @@ export class Viewer {
 
   #showNewest() {
     let node = this.tree.newest;
-    // A single call among thousands says little: its cell does.
+    // A single call among thousands says little, so show its cell.
     while (node && !(this.byKey.has(node.id) && ["turn", "cell", "run"].includes(node.kind))) node = node.parent;
-    // While the model is being asked, what it was told last is worth more than an empty turn.
+    // While the model has not replied yet, the turn before says more than an empty one.
     if (node?.kind === "turn" && !node.replies.length) {
       const turns = node.parent.children.filter((each) => each.kind === "turn");
       node = turns[turns.indexOf(node) - 1] ?? node;

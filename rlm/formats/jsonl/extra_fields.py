@@ -1,8 +1,8 @@
-"""Fields of a log's line that events cannot hold, kept as changes to the line that events give.
+"""What a log's line holds and events cannot, kept as changes to the line written from the events.
 
-A log that is read becomes events, and events become lines again. Where the two differ (a field
-of a newer writer, a time of another zone) the changes are kept in a note of the turn, so that a
-log that goes through a trajectory comes out as it was.
+Reading a log makes events of its lines, and saving makes lines of the events. Where the two differ
+(a field of a newer writer, a time of another zone) a note of the turn keeps the changes, so that
+saving gives the same log again.
 """
 
 from __future__ import annotations
@@ -16,16 +16,10 @@ if TYPE_CHECKING:
 
 
 def changes(given: Any, wanted: Any, at: tuple[str | int, ...] = ()) -> Iterator[dict[str, Any]]:
-    """Yield the changes that turn one JSON value into another.
+    """Yield the changes that turn one JSON value into another; `at` is their path in the line.
 
-    Args:
-        given: What events give.
-        wanted: What the log says.
-        at: The way to them from the line's root.
-
-    Yields:
-        `{"at": [...], "value": ...}` sets a value; `{"at": [...], "keys": [...]}` keeps these
-        keys of an object, in this order.
+    `{"at": [...], "value": ...}` sets a value; `{"at": [...], "keys": [...]}` keeps these keys of
+    an object, in this order.
     """
     if isinstance(given, dict) and isinstance(wanted, dict):
         for key, value in wanted.items():
@@ -44,7 +38,7 @@ def changes(given: Any, wanted: Any, at: tuple[str | int, ...] = ()) -> Iterator
 
 
 def changed(line: dict[str, Any], notes: Iterable[Note]) -> dict[str, Any]:
-    """Return a line as the log had it that its events were read from."""
+    """Return a line as it was in the log that the events were read from."""
     for note in notes:
         if note.kind == "log":
             for change in note.data.get("changes", ()):

@@ -1,4 +1,4 @@
-"""Messages as the reference's log has them: `content` is text, whatever was sent beside it."""
+"""Messages as the reference's log has them: `content` is text, also of a message with images."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _PARTS = "content_parts"
 def logged_message(message: Message) -> Message:
     """Return a message for a log; one of several parts says in text what they are.
 
-    The reference's visualizer shows text only and fails on a list. The parts themselves stand
-    beside it, in a field that it does not look at.
+    The reference's visualizer shows text only and fails on a list. The parts themselves are in
+    another field, which it ignores.
     """
     parts = message.get("content")
     if not isinstance(parts, list):
@@ -23,7 +23,7 @@ def logged_message(message: Message) -> Message:
 
 
 def sent_message(message: Message) -> Message:
-    """Return the message that `logged_message` was given, from a log by anyone."""
+    """Return the message that was given to `logged_message`; the log may be anyone's."""
     if not isinstance(message.get(_PARTS), list):
         return message
     sent = {name: value for name, value in message.items() if name != _PARTS}

@@ -1,8 +1,8 @@
-"""A `.jsonl` log, ours or the reference's, read into trajectories.
+"""Reads a `.jsonl` log, ours or the reference's, into trajectories.
 
-What a log says and events cannot hold is kept in notes (`rlm.formats.jsonl.extra_fields`), so that
-the log comes out again as it went in, but for two things: secrets in a configuration, which
-are left out, and copies of the context, which the reference writes, and which are described.
+Notes keep what events cannot hold (`rlm.formats.jsonl.extra_fields`), so that saving gives the same
+log again, with two exceptions: secrets in a configuration are left out, and a copy of the context,
+which the reference writes, becomes a description.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def all_from_jsonl(content: bytes) -> list[Trajectory]:
 
 
 def _trajectory(run: LoggedRun, content: bytes, index: int) -> Trajectory:
-    # From the content, so that the same log gives the same events.
+    # Ids come from the content: the same log gives the same events.
     prefix = f"log-{hashlib.sha256(content).hexdigest()[:12]}{f'-{index}' if index else ''}"
     logged = LoggedEvents(prefix)
     try:
@@ -80,7 +80,7 @@ def _trajectory(run: LoggedRun, content: bytes, index: int) -> Trajectory:
 def _left_over(
     trajectory: Trajectory, metadata: dict[str, Any], entries: list[dict[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """Return, by the id of a run or turn, what its line says beyond its events."""
+    """Return, by the id of a run or turn, what its line has and its events have not."""
     root = trajectory.root
     assert root is not None
     prompts: Prompts = "delta" if any("prompt_kept" in entry for entry in entries) else "full"
@@ -113,7 +113,7 @@ def _with_notes(
 
 
 def _context(run: LoggedRun) -> dict[str, Any]:
-    """Return what a log says of the context; a copy of it is described, a small one kept."""
+    """Return what a log says of the context; of a copy a description, and a small copy itself."""
     for entry in run.iterations:
         for block in entry["code_blocks"]:
             shown = block["result"]["locals"]

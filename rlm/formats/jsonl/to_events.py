@@ -1,6 +1,6 @@
-"""The entries of a log as events.
+"""Makes events of a log's entries.
 
-A log has no ids and few times: ids are numbered, and missing times are put between those it has.
+A log has no ids and few times: ids are numbered, and missing times are put between the known ones.
 """
 
 from __future__ import annotations
@@ -67,16 +67,14 @@ class _Run:
 class LoggedEvents:
     """Makes the events of one logged run.
 
+    Args:
+        prefix: Of every id, except a run's own that the log gives.
+
     Attributes:
         events: Those made so far.
     """
 
     def __init__(self, prefix: str) -> None:
-        """Choose the ids.
-
-        Args:
-            prefix: What every id begins with, but for that of the run when the log says it.
-        """
         self.events: list[Event] = []
         self._prefix = prefix
         self._numbers = itertools.count(1)
@@ -188,7 +186,7 @@ class LoggedEvents:
         return ended
 
     def _calls(self, result: Entry, parent: str, run: _Run, now: float) -> float:
-        """Add what a block called; return when the last call ended."""
+        """Add a block's calls; return when the last one ended."""
         queries = result["rlm_calls"]
         ended = [now]
         ended += [self._query(entry, (self._new(), parent, run.id), run, now) for entry in queries]
@@ -261,14 +259,14 @@ class LoggedEvents:
 
 
 def logged_description(iterations: list[Entry]) -> str:
-    """Return what the blocks of a run say of its context; empty when none says anything."""
+    """Return the context's description in a run's blocks; empty when there is none."""
     blocks = (block for entry in iterations for block in entry["code_blocks"])
     said = (block["result"]["locals"].get("context") for block in blocks)
     return next((text[1:-1] for text in said if isinstance(text, str)), "")
 
 
 def _prompt(entry: Entry, before: list[Message]) -> tuple[int, list[Message]]:
-    """Return how many messages of the last prompt an entry keeps, and its whole prompt."""
+    """Return how many messages an entry keeps of the prompt before, and its whole prompt."""
     prompt = entry["prompt"]
     if isinstance(prompt, list):
         messages = [sent_message(message) for message in prompt]
@@ -283,7 +281,7 @@ def _prompt(entry: Entry, before: list[Message]) -> tuple[int, list[Message]]:
 
 
 def _question(iterations: list[Entry]) -> str | None:
-    """Return the question that the first prompt puts, ours and the reference's alike."""
+    """Return the question in the first prompt, ours or the reference's."""
     prompt = iterations[0]["prompt"] if iterations else []
     for message in prompt if isinstance(prompt, list) else []:
         content = message.get("content")
@@ -294,7 +292,7 @@ def _question(iterations: list[Entry]) -> str | None:
 
 
 def _is_setup(run: _Run, block: Entry) -> bool:
-    """Whether a block is `setup_code`, as our logger writes it: before the cells, and no cell."""
+    """Whether a block is `setup_code`, which our logger writes before the cells."""
     result = block["result"]
     kwargs = run.metadata.get("environment_kwargs") or {}
     silent = not result["locals"] and not result["stdout"] and not result["stderr"]
@@ -310,7 +308,7 @@ def _variables(shown: Entry) -> dict[str, dict[str, str]]:
 
 
 def _usage(entry: Entry, model: str) -> CallUsage:
-    """Return what a plain call took, when that is all its summary says."""
+    """Return a plain call's usage; empty when its summary has none for the model."""
     summary = (entry.get("usage_summary") or {}).get("model_usage_summaries")
     figures = summary.get(model) if isinstance(summary, dict) else None
     if not isinstance(figures, dict):

@@ -1,4 +1,4 @@
-"""The lines of a `.jsonl` log, ours or the reference's: read, checked, and sorted by run."""
+"""Reads and checks the lines of a `.jsonl` log, ours or the reference's, and sorts them by run."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _CHECKS: dict[str, dict[str, tuple[type, ...]]] = {
     "child": {"run_metadata": (dict,), "iterations": (list,)},
     "tool": {"name": (str,), "execution_time": (*_NUMBER, type(None))},
 }
-"""The fields that each object must have, and of which type."""
+"""The fields that each object must have, and their types."""
 
 _NAMES = {str: "a text", int: "a number", float: "a number", list: "a list", dict: "an object"}
 
@@ -56,9 +56,9 @@ class LoggedRun:
 
     Attributes:
         metadata: Its first line.
-        ours: Whether it says whose lines are whose: the reference's do not.
-        iterations: The others.
+        ours: Whether our logger wrote it: its lines have a `run_id`, the reference's have none.
         numbers: The number of each line in the file, the metadata's first.
+        iterations: The other lines.
     """
 
     metadata: dict[str, Any]
@@ -68,13 +68,10 @@ class LoggedRun:
 
 
 def logged_runs(content: bytes) -> list[LoggedRun]:
-    """Read the lines of a log.
-
-    Returns:
-        Its root runs, in the order in which they began.
+    """Return the root runs of a log, in the order in which they began.
 
     Raises:
-        TrajectoryError: A line is none of a log's; it is named, and the field that is wrong.
+        TrajectoryError: A line is wrong. The message names the line and the field.
     """
     runs: list[LoggedRun] = []
     lines = content.split(b"\n")
@@ -106,11 +103,7 @@ def logged_runs(content: bytes) -> list[LoggedRun]:
 
 
 def time_of(text: str) -> float:
-    """Return a timestamp as seconds since the epoch; one without a zone is of this machine's.
-
-    Raises:
-        ValueError: It is none.
-    """
+    """Return a timestamp as seconds since the epoch; without a zone it is in local time."""
     return datetime.fromisoformat(text).timestamp()
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from rlm.formats.jsonl.extra_fields import changed
 from rlm.formats.jsonl.messages import logged_message
-from rlm.render.cell_text import streams
+from rlm.render.cell_text import streams, text_of
+from rlm.render.outline import context_text
 from rlm.render.safe_text import one_line
 from rlm.secret_values import public_kwargs
 from rlm.trajectory.codec import TrajectoryError
@@ -32,7 +32,7 @@ CHILD_PROMPT_LIMIT = 10_000
 
 
 def log_lines(run: RunNode, *, prompts: Prompts = "full") -> Iterator[bytes]:
-    """Yield a root run's log, line by line: its metadata, then its iterations."""
+    """Yield the lines of a root run's log: its metadata, then its iterations."""
     kept = (note.data for note in run.notes if note.kind == "log")
     if prompts == "full" and any(data.get("prompts") == "delta" for data in kept):
         prompts = "delta"  # As in the log that the run was read from.
@@ -70,16 +70,12 @@ def log_line(entry: dict[str, Any]) -> bytes:
 
 
 def run_record(run: RunNode, *, prompts: Prompts = "full") -> dict[str, Any]:
-    """Return a run as the reference's `completion.metadata`.
-
-    Returns:
-        `{"run_metadata": {...}, "iterations": [...]}`.
-    """
+    """Return a run as the reference's `completion.metadata`."""
     return {"run_metadata": run_metadata(run), "iterations": iterations(run, prompts=prompts)}
 
 
 def run_metadata(run: RunNode) -> dict[str, Any]:
-    """Return what the reference logs once: the configuration of a run, without secrets."""
+    """Return a run's configuration without secrets, which the reference logs once."""
     config = run.started.config
     return {
         "root_model": run.started.model,
@@ -94,10 +90,7 @@ def run_metadata(run: RunNode) -> dict[str, Any]:
 
 
 def iterations(run: RunNode, *, prompts: Prompts = "full") -> list[dict[str, Any]]:
-    """Return the turns of a run as the reference's iterations.
-
-    The turn that forces a final answer is one more of them.
-    """
+    """Return the turns of a run, also the one that forces a final answer, as iterations."""
     return [iteration(run, turn, prompts=prompts) for turn in logged_turns(run.turns)]
 
 
@@ -109,11 +102,8 @@ def logged_turns(turns: Iterable[TurnNode]) -> list[TurnNode]:
 def iteration(run: RunNode, turn: TurnNode, *, prompts: Prompts = "full") -> dict[str, Any]:
     """Return one turn as the reference's iteration.
 
-    Args:
-        run: The turn's run.
-        turn: Finished, or given up.
-        prompts: What `prompt` holds; `"delta"` adds `prompt_kept`, the number of leading
-            messages of the last iteration's prompt that come before those.
+    With `prompts="delta"` there is also `prompt_kept`: how many leading messages of the last
+    iteration's prompt come before those in `prompt`.
     """
     delta = prompts == "delta"
     reply = turn.reply
@@ -169,7 +159,7 @@ def _code_block(run: RunNode, cell: CellNode, prompts: Prompts) -> dict[str, Any
 
 
 def _calls(calls: list[SubCallNode], prompts: Prompts) -> dict[str, Any]:
-    """Return what a block called: models as the reference has them, and host tools."""
+    """Return a block's calls: those to models as the reference has them, and host tools."""
     queries = [_call(call, prompts) for call in calls if call.started.kind != "tool"]
     tools = [_tool_call(call) for call in calls if call.started.kind == "tool"]
     return {"rlm_calls": queries, **({"tool_calls": tools} if tools else {})}
@@ -177,8 +167,7 @@ def _calls(calls: list[SubCallNode], prompts: Prompts) -> dict[str, Any]:
 
 def _locals(run: RunNode, cell: CellNode) -> dict[str, str]:
     """Return previews of the model's variables; the context is described, never copied."""
-    context = run.started.context
-    shown = f"<{one_line(str(context.get('description') or context.get('type')), 300)}>"
+    shown = f"<{one_line(context_text(run), 300)}>"
     variables = {} if cell.finished is None else cell.finished.variables
     previews = {name: str(value.get("preview", "")) for name, value in variables.items()}
     contexts = [name for name in previews if name.startswith("context_") and name[8:].isdigit()]
@@ -192,7 +181,7 @@ def _call(call: SubCallNode, prompts: Prompts) -> dict[str, Any]:
     entry = {
         "root_model": call.started.model,
         "prompt": call.started.prompt,
-        "response": "" if finished is None else _text(finished.response),
+        "response": "" if finished is None else text_of(finished.response),
         "usage_summary": _usage(call).to_dict(),
         "execution_time": 0.0 if finished is None else finished.duration,
     }
@@ -227,7 +216,7 @@ def _usage(call: SubCallNode) -> UsageSummary:
 
 
 def _cut(prompt: Any) -> Any:
-    text = _text(prompt)
+    text = text_of(prompt)
     if len(text) <= CHILD_PROMPT_LIMIT:
         return prompt
     half = CHILD_PROMPT_LIMIT // 2
@@ -236,9 +225,3 @@ def _cut(prompt: Any) -> Any:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value is None else json.dumps(value, ensure_ascii=False, default=repr)

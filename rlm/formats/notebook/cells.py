@@ -1,7 +1,7 @@
-"""Which notebook cell holds which event, and in what order the cells stand: the tree, read aloud.
+"""Which notebook cell holds which event, and the order of the cells: the tree, read aloud.
 
-A run has a cell; each of its turns has one, each block of code, and all plain calls of a block
-together. A child's cell, with its turns and blocks below it, follows the block that asked for it.
+A run has a cell, and so has each of its turns and each block of code; all plain calls of a block
+share one. A child's cell, with its turns and blocks below it, follows the block that called it.
 Every event belongs to one slot; events that fit nowhere in the tree share one at the end.
 """
 
@@ -31,8 +31,8 @@ class CellSlot:
     Attributes:
         kind: What the cell shows.
         number: The number of its first event.
-        node: The run, turn or cell; of `calls` what made them; of `child` the call or, where the
-            call is none that starts children, the run. None for an orphan.
+        node: The run, turn or cell; of `calls` the caller; of `child` the call or, where a call
+            of another kind started it, the run. None for an orphan.
         depth: Of the run it belongs to; 0 for the root.
         written: The writer's state of the cell.
     """
@@ -55,7 +55,7 @@ class CellSlot:
 
 
 def is_executable(slot: CellSlot) -> bool:
-    """Return whether a slot's cell is a code cell: one of the root that *Run All* survives."""
+    """Whether a slot's cell is a code cell: a block of the root run that *Run All* survives."""
     node = slot.node
     if slot.kind != "cell" or slot.depth or not isinstance(node, CellNode):
         return False
@@ -63,7 +63,7 @@ def is_executable(slot: CellSlot) -> bool:
 
 
 def shown_code(code: str) -> str:
-    """Return code as a notebook's cell shows it; with half a surrogate pair it is spelled out."""
+    """Return code as a notebook's cell shows it; as JSON when it has half a surrogate pair."""
     try:
         code.encode()
     except UnicodeEncodeError:
@@ -154,21 +154,16 @@ class Layout:
         self._slots[event.id] = slot
         return slot
 
-    def _turn_started(self, event: Event, number: int) -> CellSlot | None:
-        turn = self._trajectory.node(event.id)
-        if not isinstance(turn, TurnNode) or turn.started is not event:
+    def _turn_or_cell_started(self, event: Event, number: int) -> CellSlot | None:
+        node = self._trajectory.node(event.id)
+        if not isinstance(node, TurnNode | CellNode) or node.started is not event:
             return None
+        kind: Kind = "turn" if isinstance(node, TurnNode) else "cell"
         depth = self._slots[event.parent_id or ""].depth
-        self._slots[event.id] = CellSlot("turn", number, turn, depth)
+        self._slots[event.id] = CellSlot(kind, number, node, depth)
         return self._slots[event.id]
 
-    def _cell_started(self, event: Event, number: int) -> CellSlot | None:
-        cell = self._trajectory.node(event.id)
-        if not isinstance(cell, CellNode) or cell.started is not event:
-            return None
-        depth = self._slots[event.parent_id or ""].depth
-        self._slots[event.id] = CellSlot("cell", number, cell, depth)
-        return self._slots[event.id]
+    _turn_started = _cell_started = _turn_or_cell_started
 
     def _sub_call_started(self, event: Event, number: int) -> CellSlot | None:
         call = self._trajectory.node(event.id)

@@ -1,8 +1,7 @@
-"""Which code cells of a run's notebook were edited: each is compared with what was executed.
+"""Finds the edited code cells of a run's notebook: compares each with the executed code.
 
-A cell names its node by its id and in its metadata. nbstripout renumbers the ids, nb-clean drops
-the cells' metadata, nbformat 4.4 has no ids: where neither is left, the order of the cells and what
-stands in them tell which is which.
+A cell's id and its metadata name its node. nbstripout renumbers the ids, nb-clean drops the cells'
+metadata, nbformat 4.4 has no ids: where both are gone, cells are matched by order and source.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ if TYPE_CHECKING:
 
 
 _MOST_COMPARED = 10_000
-"""Cells that are matched by order and source: the time grows faster than their number."""
+"""How many cells are matched by order and source: the time grows faster than their number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EditedCell:
-    """A code cell whose source somebody changed; the trajectory has what was executed.
+    """A code cell whose source somebody changed; the trajectory has the executed code.
 
     Attributes:
         id: The cell node's id in the trajectory.
-        position: Where it stands: 1 for the notebook's first cell.
-        code: What stands there now.
+        position: 1 for the notebook's first cell.
+        code: Its source now.
     """
 
     id: str
@@ -41,25 +40,20 @@ class EditedCell:
 
 
 def edited_cells(cells: Sequence[NotebookCell], trajectory: Trajectory) -> tuple[EditedCell, ...]:
-    """Return the code cells that were edited, in the order of the run.
-
-    Args:
-        cells: All cells of the notebook.
-        trajectory: What was recorded.
-    """
+    """Return those of a notebook's cells that were edited, in the order of the run."""
     codes = [cell for cell in cells if cell.is_code and not cell.is_restore]
     slots = _code_slots(trajectory)
     edited = []
     for slot, cell in _matched(slots, codes):
-        assert isinstance(slot.node, CellNode)
-        started = slot.node.started
-        if _comparable(cell.source) != _comparable(shown_code(started.code)):
-            edited.append(EditedCell(id=started.id, position=cell.position, code=cell.source))
+        if _comparable(cell.source) != _recorded_code(slot):
+            assert slot.node is not None
+            identity = slot.node.started.id
+            edited.append(EditedCell(id=identity, position=cell.position, code=cell.source))
     return tuple(edited)
 
 
 def _code_slots(trajectory: Trajectory) -> list[CellSlot]:
-    """Return the places of the cells that a writer made executable."""
+    """Return the slots of the cells that a writer makes executable."""
     again = Trajectory()
     layout = Layout(again)
     for event in trajectory.events:
@@ -72,7 +66,7 @@ def _matched(
     slots: list[CellSlot], cells: list[NotebookCell]
 ) -> list[tuple[CellSlot, NotebookCell]]:
     """Return the slots whose cells are still there, each with its cell."""
-    # Of copied cells the first counts, unless another one has the id.
+    # Of copies the first counts, unless another one has the id.
     by_id = {cell.id: cell for cell in reversed(cells) if cell.id}
     by_node = {cell.node: cell for cell in reversed(cells) if cell.node}
     found = []
@@ -86,7 +80,7 @@ def _matched(
 def _matched_by_order(
     slots: list[CellSlot], cells: list[NotebookCell]
 ) -> list[tuple[CellSlot, NotebookCell]]:
-    """Match cells without any mark: equal sources first, then equally many cells between them."""
+    """Match cells without ids: equal sources first, then equally many cells between those."""
     if max(len(slots), len(cells)) > _MOST_COMPARED:
         return []
     recorded = [_recorded_code(slot) for slot in slots]

@@ -1,9 +1,9 @@
-"""Reads notebooks of format 1 (rlm-kernel 0.1), for `rlm convert` alone and in this release only.
+"""Reads notebooks of format 1 (rlm-kernel 0.1), for `rlm convert` only and in this release only.
 
-Format 1 kept each event in the metadata of the cell that it belonged to. A long text was written
-once and named elsewhere by a form with one key: ``$same``, ``$part``, ``$join`` and ``$output``
-name a text or an output of the notebook, ``$escaped``, ``$number`` and ``$object`` spell what JSON
-or a browser would change. A digest told whether a cell's outputs were still those of the run.
+Format 1 kept each event in the metadata of its cell. A long text was written once; elsewhere an
+object with one key referred to it: ``$same``, ``$part``, ``$join`` and ``$output`` refer to a text
+or an output of the notebook, ``$escaped``, ``$number`` and ``$object`` spell what JSON or a browser
+would change. A digest showed whether a cell's outputs were still those of the run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from rlm.events import CellFinished, CellOutput
 from rlm.formats.notebook.notebook_file import our_metadata, parse_notebook
+from rlm.formats.notebook.outputs import joined_lines
 from rlm.trajectory import Trajectory, TrajectoryError, event_from_dict
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
     from rlm.events import Event
 
 _MOST_JOINED = 1 << 28
-"""Characters that the texts of a notebook come to at most, whatever it says they are made of."""
+"""How many characters the texts of a notebook may have together once they are put together."""
 
 _NOT_FINITE = ("nan", "inf", "-inf")
 
 _log = logging.getLogger("rlm")
 
 Place = tuple[Any, ...]
-"""Where a text stands: an event's number, then the keys below it."""
+"""Where a text is: an event's number, then the keys below it."""
 
 
 def is_format1(content: bytes) -> bool:
@@ -48,18 +49,15 @@ def is_format1(content: bytes) -> bool:
 def load_format1(content: bytes, path: Path) -> Trajectory:
     """Return the trajectory of a format-1 notebook.
 
-    The outputs of cells that were run again, or cleared, are those that the cells show now.
-
-    Args:
-        content: The file; `is_format1` is true of it.
-        path: Its name, for a warning.
+    A cell that was run again, or cleared, has the outputs that it shows now; a warning names it.
 
     Raises:
         TrajectoryError: Events are missing, there twice or unreadable, or outputs were changed by
             hand. The message names the cell.
     """
-    cells = [cell for cell in _cells(parse_notebook(content)) if cell.events is not None]
-    total = (our_metadata(parse_notebook(content)) or {}).get("events")
+    notebook = parse_notebook(content)
+    cells = [cell for cell in _cells(notebook) if cell.events is not None]
+    total = (our_metadata(notebook) or {}).get("events")
     reader = _Reader(_lines(cells, total))
     events = list(reader.events())
     if reader.changed:
@@ -75,7 +73,7 @@ def load_format1(content: bytes, path: Path) -> Trajectory:
 
 @dataclass(slots=True, eq=False)
 class _Cell:
-    """A cell that holds events, with what it shows now."""
+    """A cell that holds events, and what it shows now."""
 
     position: int
     events: Any
@@ -116,14 +114,8 @@ def _digest(cell: _Cell) -> str:
 def _plain(key: str, value: Any) -> Any:
     """Return a part of an output with its multi-line texts joined."""
     if key == "data" and isinstance(value, dict):
-        return {mime: _joined(text) for mime, text in value.items()}
-    return _joined(value) if key == "text" else value
-
-
-def _joined(value: Any) -> Any:
-    if isinstance(value, list) and all(isinstance(line, str) for line in value):
-        return "".join(value)
-    return value
+        return {mime: joined_lines(text) for mime, text in value.items()}
+    return joined_lines(value) if key == "text" else value
 
 
 def _lines(cells: list[_Cell], total: Any) -> list[tuple[dict[str, Any], _Cell]]:
@@ -175,11 +167,7 @@ class _Reader:
         self.changed = any(cell.has_changed for _, cell in lines)
 
     def events(self) -> Iterator[Event]:
-        """Yield the events; a changed cell's outputs are those that it shows now.
-
-        Raises:
-            TrajectoryError: One cannot be read, or a cell's outputs were changed by hand.
-        """
+        """Yield the events; a changed cell's outputs are those that it shows now."""
         replaced: set[int] = set()
         for number, (line, cell) in enumerate(self._lines):
             self._cell = cell
@@ -238,7 +226,7 @@ class _Reader:
         raise TrajectoryError(f"{key!r} is no form of a value that format 1 has.")
 
     def _find(self, place: Place) -> str:
-        """Return the text that stands at a place; once made, it is not made of its parts again."""
+        """Return the text at a place; each is put together of its parts once."""
         try:
             if place in self._found:
                 return self._found[place]
@@ -278,13 +266,8 @@ def _parsed(text: Any, kind: type) -> Any:
 def _output(outputs: list[Any], where: Any) -> Any:
     """Return the output of an event as it was recorded, or an image of it.
 
-    Args:
-        outputs: Of the code cell.
-        where: An index; then of a result its execution count, of a stream's text where it starts
-            and ends, of an image its mime type.
-
-    Raises:
-        ValueError: There is none such.
+    `where` is an index of the code cell's outputs, and then: of a result its execution count, of a
+    stream's text its start and end, of an image its mime type.
     """
     index = where[0] if isinstance(where, list) and where else None
     if type(index) is not int or not 0 <= index < len(outputs):
@@ -293,14 +276,14 @@ def _output(outputs: list[Any], where: Any) -> Any:
         raise ValueError(where)  # noqa: TRY004 - a value of a file, no argument
     output = dict(outputs[index])
     if isinstance(output.get("data"), dict):
-        output["data"] = {mime: _joined(text) for mime, text in output["data"].items()}
+        output["data"] = {mime: joined_lines(text) for mime, text in output["data"].items()}
     match where[1:]:
         case [str() as mime]:
             return output["data"][mime]
         case [count]:
             output["execution_count"] = count
         case [int() as start, int() as end]:
-            output["text"] = str(_joined(output.get("text")))[start:end]
+            output["text"] = str(joined_lines(output.get("text")))[start:end]
     return output
 
 

@@ -1,7 +1,7 @@
-"""What a person reads in a run's notebook: Markdown in which nothing of a model's is active.
+"""The Markdown cells of a run's notebook, in which nothing that a model wrote is active.
 
-Headings are ours alone, one for each run and turn, so that JupyterLab's table of contents is the
-tree: what a model wrote as a heading is set in bold type.
+Each run and turn has a heading, so that JupyterLab's table of contents is the tree. There are no
+others: a model's heading is shown in bold type.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from rlm.render.cell_text import streams
-from rlm.render.outline import amounts, group_text, seconds, usage_text
+from rlm.render.outline import (
+    FOR_MACHINES,
+    amounts,
+    context_text,
+    failed,
+    group_text,
+    grouped,
+    seconds,
+    usage_text,
+)
 from rlm.render.safe_markdown import fenced, safe_markdown
 from rlm.render.safe_text import one_line, truncate
 from rlm.reply_parser import text_outside_code
@@ -43,7 +52,7 @@ def heading(depth: int, text: str, *, turn: bool = False) -> str:
 
 
 def model_text(text: str) -> str:
-    """Return what a model wrote as harmless Markdown without headings."""
+    """Return a model's text as harmless Markdown without headings."""
     lines: list[str] = []
     fence = ""
     for line in safe_markdown(truncate(text, SHOWN)).split("\n"):
@@ -60,11 +69,7 @@ def model_text(text: str) -> str:
 
 
 def run_text(run: RunNode) -> str:
-    """Return the head of a notebook: question, answer, and what the run was and took.
-
-    Args:
-        run: The root run, finished or not.
-    """
+    """Return the head of a notebook: the root run's question, answer and figures."""
     finished, question = run.finished, run.started.root_prompt
     parts = [heading(0, question or "A run without a question")]
     if question and one_line(question, _WORDS) != question:
@@ -79,7 +84,7 @@ def run_text(run: RunNode) -> str:
 
 
 def turn_text(turn: TurnNode, depth: int) -> str:
-    """Return what the model said in a turn, without the code that follows as cells."""
+    """Return a turn's heading and reply, without the code that follows as cells."""
     started, reply = turn.started, turn.reply
     title = f"Turn {started.number}"
     if started.number > started.of:
@@ -100,7 +105,7 @@ def turn_text(turn: TurnNode, depth: int) -> str:
 
 
 def cell_text(cell: CellNode) -> str:
-    """Return a block that is not to be run again (a child's, or a failed one) and its output."""
+    """Return a block that is no code cell (a child's, or one that was stopped), and its output."""
     parts = [fenced(truncate(cell.started.code, SHOWN), "python")]
     stdout, stderr = (truncate(text.rstrip("\n"), _OUTPUT_SHOWN) for text in streams(cell))
     parts += [fenced(text, "text") for text in (stdout, stderr) if text]
@@ -110,15 +115,11 @@ def cell_text(cell: CellNode) -> str:
 def calls_text(calls: Sequence[SubCallNode]) -> str:
     """Return the plain calls of a block, or of `setup_code`: a line each, many in groups."""
     calls = [call for call in calls if call.started.kind != "rlm"]
-    groups: dict[tuple[str, str], list[SubCallNode]] = {}
-    for call in calls:
-        groups.setdefault((call.name, call.started.model), []).append(call)
-    parts = [f"*{_plain(group_text(group), 300)}*" for group in groups.values()]
+    parts = [f"*{_plain(group_text(group), 300)}*" for group in grouped(calls)]
     listed = list(enumerate(calls, 1))
     if len(calls) > CALLS_SHOWN:
-        failed = [(n, call) for n, call in listed if call.finished and call.finished.error]
-        first = listed[:_LISTED_OF_MANY]
-        listed = first + [each for each in failed if each not in first][:_LISTED_OF_MANY]
+        first, others = listed[:_LISTED_OF_MANY], listed[_LISTED_OF_MANY:]
+        listed = first + [each for each in others if failed(each[1])][:_LISTED_OF_MANY]
         parts.append(f"The first {_LISTED_OF_MANY} of {len(calls):,}, and failed ones:")
     rows: list[tuple[str, ...]] = [("#", "called", "prompt", "reply", "time")]
     rows += [_call_row(number, call) for number, call in listed]
@@ -130,7 +131,7 @@ def child_text(call: SubCallNode | None, run: RunNode | None, depth: int) -> str
     """Return the head of a child's cells.
 
     Args:
-        call: What started the child; None when another cell shows the call.
+        call: The call that started the child; None when another cell shows it.
         run: The child; None before it began.
         depth: Of the child.
     """
@@ -142,8 +143,8 @@ def child_text(call: SubCallNode | None, run: RunNode | None, depth: int) -> str
     elif run is not None:
         figures = [run.started.model]
     if run is not None:
-        description = run.started.context.get("description") or run.started.context.get("type")
-        figures += [f"context: {description}" if description else "", usage_text(run.usage)]
+        context = context_text(run)
+        figures += [f"context: {context}" if context else "", usage_text(run.usage)]
         if run.finished is not None:
             figures += [run.finished.status, seconds(run.finished.duration)]
     parts.append(f"*{_plain(' · '.join(filter(None, figures)), 500)}*")
@@ -164,7 +165,6 @@ def _facts(run: RunNode) -> list[tuple[str, ...]]:
     """Return the rows of the head's table."""
     runs = list(run.walk())
     config, finished = run.started.config, run.finished
-    context = run.started.context.get("description") or run.started.context.get("type") or ""
     usage = run.usage
     costs = amounts(None, None, usage.total_cost, partial=usage.cost_is_partial)
     tokens = f"{usage.total_input_tokens:,} in, {usage.total_output_tokens:,} out"
@@ -172,7 +172,7 @@ def _facts(run: RunNode) -> list[tuple[str, ...]]:
     return [
         ("model", run.started.model),
         ("environment", str(config.get("environment_type") or "")),
-        ("context", str(context)),
+        ("context", context_text(run)),
         ("status", "running" if finished is None else finished.status),
         ("turns", f"{sum(len(each.turns) for each in runs):,}"),
         ("sub-calls", f"{sum(len(each.sub_calls) for each in runs):,}"),
@@ -187,7 +187,7 @@ def _facts(run: RunNode) -> list[tuple[str, ...]]:
 def _call_row(number: int, call: SubCallNode) -> tuple[str, ...]:
     finished = call.finished
     reply = "" if finished is None else _shown(finished.error or finished.response)
-    called = f"{call.name}" if call.started.kind == "tool" else f"{call.name} {call.started.model}"
+    called = call.name if call.started.kind == "tool" else f"{call.name} {call.started.model}"
     time = "running" if finished is None else seconds(finished.duration)
     return (str(number), called, _shown(call.started.prompt), reply, time)
 
@@ -209,28 +209,27 @@ def _table(rows: Iterable[Sequence[str]]) -> str:
 
 
 def _plain(text: str, limit: int = _WORDS) -> str:
-    """Return text for the middle of a line, letter by letter.
+    """Return text for the middle of a line, shown letter by letter.
 
-    Only what means something there is escaped: a table of contents shows headings as they are
-    written.
+    Only what Markdown reads there is escaped, because a table of contents shows the escapes.
     """
     text = _MARKS.sub(r"\\\g<0>", one_line(text, limit))
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def join_with_notes(parts: Iterable[str], notes: Iterable[Note]) -> str:
-    """Return paragraphs, and below them what a run's notes say."""
-    said = [
-        f"> {_plain(f'{n.kind}: {n.text}', 1_000)}"
-        for n in notes
-        if n.kind not in {"context", "log"}
+    """Return paragraphs, and below them the notes."""
+    quotes = [
+        f"> {_plain(f'{note.kind}: {note.text}', 1_000)}"
+        for note in notes
+        if note.kind not in FOR_MACHINES
     ]
-    return "\n\n".join([*parts, *said])
+    return "\n\n".join([*parts, *quotes])
 
 
 def _without_heading(line: str) -> str:
     if match := _ATX.match(line):
-        # By hand: a pattern for the marks at the end takes hours on a line of blanks.
+        # Not by a pattern: one for the marks at the end takes hours on a line of blanks.
         words = (match[1] or "").rstrip(" \t").rstrip("#").strip(" \t").replace("**", "")
         return f"**{words}**" if words else ""
     return "\\" + line.lstrip(" ") if _UNDERLINE.match(line) else line

@@ -1,4 +1,4 @@
-"""A notebook's file as far as it is ours: the metadata, and the cells that a run's notebook has."""
+"""Takes a notebook's file apart: our metadata, and the cells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OUR_IMPORT = re.compile(r"(?m)^from rlm_kernel\.(guest\.restore|inside\.restore
 
 
 class IncompleteNotebookError(TrajectoryError):
-    """The file is not JSON: somebody may be writing it at this moment."""
+    """The file is not JSON: a program may be writing it at this moment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,9 +31,9 @@ class NotebookCell:
     Attributes:
         position: 1 for the notebook's first cell.
         id: The notebook cell's id; empty when it has none.
-        node: The id of the node of the run that its metadata names; empty when it names none.
+        node: The id of the run's node in its metadata; empty when there is none.
         is_code: Whether it is a code cell.
-        source: What stands in it now.
+        source: Its source now.
     """
 
     position: int
@@ -50,12 +50,7 @@ class NotebookCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotebookFile:
-    """A notebook that we wrote, whoever saved it since.
-
-    Attributes:
-        metadata: Our metadata of the notebook.
-        cells: All cells, in order.
-    """
+    """A run's notebook, whichever program saved it last: our metadata, and all cells in order."""
 
     metadata: dict[str, Any]
     cells: list[NotebookCell]
@@ -64,11 +59,8 @@ class NotebookFile:
 def parse_notebook(content: bytes) -> dict[str, Any]:
     """Return any notebook's JSON.
 
-    Args:
-        content: The file.
-
     Raises:
-        IncompleteNotebookError: It is not JSON, or only the beginning of it.
+        IncompleteNotebookError: The content is not JSON, or only the beginning of it.
         TrajectoryError: It is JSON, and no notebook of nbformat 4.
     """
     if not content.strip():
@@ -95,13 +87,10 @@ def parse_notebook(content: bytes) -> dict[str, Any]:
 
 
 def read_file(content: bytes) -> NotebookFile:
-    """Take a run's notebook apart; its record is not read yet.
-
-    Args:
-        content: The file.
+    """Take a run's notebook apart; the events of its record stay unread.
 
     Raises:
-        IncompleteNotebookError: It is not JSON, or only the beginning of it.
+        IncompleteNotebookError: The content is not JSON, or only the beginning of it.
         TrajectoryError: It is no notebook, none of ours, lost its record, or has another format.
     """
     notebook = parse_notebook(content)
@@ -162,7 +151,7 @@ def _no_record(notebook: dict[str, Any]) -> TrajectoryError:
 
 
 def _is_ours(cell: dict[str, Any]) -> bool:
-    """Return whether anything of a cell tells that a run's notebook had it."""
+    """Whether anything in a cell shows that it comes from a run's notebook."""
     identity, metadata = cell.get("id"), cell.get("metadata")
     tags = metadata.get("tags") if isinstance(metadata, dict) else None
     return (

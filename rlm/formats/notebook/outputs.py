@@ -1,7 +1,7 @@
-"""Outputs as a notebook may show them: valid, and nothing in them that a front end would execute.
+"""Outputs as a notebook may show them: valid, and without anything that a front end would execute.
 
-A sandbox is hostile: the mime bundle of an output may be anything. Text, PNG and JPEG are shown,
-HTML is shown through the sanitiser, everything else is named.
+They came from a sandbox, which is hostile. Text, PNG and JPEG are shown, HTML goes through the
+sanitiser, and every other mime type is only named.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rlm.render.safe_text import one_line
 _IMAGES = ("image/png", "image/jpeg")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _OVERWRITES = re.compile("[\r\b]")
-"""What front ends apply to a stream's text before they save it."""
+"""The controls that front ends apply to a stream's text before they save it."""
 
 _INVISIBLE = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """Characters that hide or reorder text, and half surrogate pairs, which UTF-8 cannot hold."""
@@ -51,18 +51,14 @@ class ShownOutputs:
         return self._outputs
 
     def _join_texts(self) -> None:
-        """Give the last stream all of its text; once for many pieces, which are often short."""
+        """Give the last stream all of its text: once for many pieces, which are often short."""
         if self._texts:
             self._texts = ["".join(self._texts)]
             self._outputs[-1]["text"] = self._texts[0]
 
 
 def shown_output(output: dict[str, Any]) -> dict[str, Any]:
-    """Return an output as a notebook may show it (nbformat 4).
-
-    Args:
-        output: Anything that a sandbox sent.
-    """
+    """Return an output that a sandbox sent as a notebook may show it (nbformat 4)."""
     kind = output.get("output_type")
     if kind == "error":
         lines = output.get("traceback")
@@ -93,7 +89,7 @@ def _bundle(data: Any) -> dict[str, str]:
     shown: dict[str, str] = {}
     for mime in _IMAGES:
         image = _text(data[mime]) if mime in data else ""
-        # Some renderers paste it into an attribute.
+        # Some renderers paste it into an HTML attribute.
         if _BASE64.fullmatch(image.replace("\n", "")):
             shown[mime] = image
     if "text/html" in data:
@@ -108,7 +104,7 @@ def _bundle(data: Any) -> dict[str, str]:
 
 
 def _overwritten(text: str) -> str:
-    """Return a text as a terminal would leave it, as far as one piece of it tells."""
+    """Return a piece of text as a terminal would show it, without what was overwritten."""
     if not _OVERWRITES.search(text):
         return text
     lines = text.replace("\b", "").replace("\r\n", "\n").split("\n")
@@ -116,13 +112,13 @@ def _overwritten(text: str) -> str:
 
 
 def _text(value: Any) -> str:
-    text = _joined(value)
+    text = joined_lines(value)
     text = text if isinstance(text, str) else "" if text is None else str(text)
     return text if text.isascii() else _INVISIBLE.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
-def _joined(value: Any) -> Any:
-    """Return a notebook's multi-line text as one string."""
+def joined_lines(value: Any) -> Any:
+    """Return nbformat's multi-line text as one string; any other value is itself."""
     if isinstance(value, list) and all(isinstance(line, str) for line in value):
         return "".join(value)
     return value

@@ -1,4 +1,4 @@
-"""A notebook back to the trajectory that it was written from, and to the edits made since."""
+"""Reads a run's notebook: the trajectory that it was written from, and the edits made since."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SAVED_BY_NOW = 0.5
-"""Seconds after which a file that ends early, and did not change, is taken to be damaged."""
+"""Seconds after which a file that ends early, and did not change, counts as damaged."""
 
 _LONGEST_SAVE = 10.0
 _PAUSE = 0.02
@@ -39,11 +39,8 @@ class Notebook:
 def read_notebook(content: bytes) -> Notebook:
     """Read a run's notebook, whichever program saved it last.
 
-    The record is in the notebook's metadata. Of the cells only the sources of code cells are
-    looked at, for edits: cells may be moved, copied, deleted, added and run again.
-
-    Args:
-        content: The file.
+    The record is in the notebook's metadata. Of the cells only the sources of code cells are read,
+    to find edits: cells may be moved, copied, deleted, added and run again.
 
     Raises:
         TrajectoryError: It is truncated, no notebook, none of ours or of another format; or its
@@ -62,11 +59,8 @@ def read_notebook(content: bytes) -> Notebook:
 def read_notebook_file(path: Path, content: bytes | None = None) -> Notebook:
     """Read a run's notebook from its file; one that ends early is read again for a moment.
 
-    jupyter_server empties and rewrites the file when somebody saves it, so a reader may see half.
-
-    Args:
-        path: The file.
-        content: What was read of it already.
+    jupyter_server empties the file before it saves, so a reader may see half of it. `content` is
+    what was read already.
 
     Raises:
         TrajectoryError: As `read_notebook`.
@@ -88,13 +82,5 @@ def read_notebook_file(path: Path, content: bytes | None = None) -> Notebook:
 
 
 def load_notebook(content: bytes, path: Path) -> Trajectory:
-    """Return the trajectory in a notebook's file.
-
-    Args:
-        content: The file.
-        path: Its name, to read it again when it ends early.
-
-    Raises:
-        TrajectoryError: As `read_notebook`.
-    """
+    """Return the trajectory in a notebook's file."""
     return read_notebook_file(path, content).trajectory

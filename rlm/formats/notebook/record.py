@@ -1,9 +1,9 @@
 """The record of a run in its notebook's metadata: JSON strings, one whole event each.
 
-No program changes what is inside a string, as some do with numbers and objects: `ruff format`
+No program changes the inside of a string, as some change numbers and objects: `ruff format`
 rewrites floats, collaboration turns an integer beyond 2**53 into ``{}``, and a browser loses a key
-named ``__proto__``. The strings stand in groups, because nbdime compares every item of a list with
-every item of the other one: 10,000 strings in one list take it a minute.
+named ``__proto__``. The strings are in groups, because nbdime compares each item of a list with
+each item of the other list: with 10,000 strings in one list that takes a minute.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SCHEMA = 2
 """The number of the format that we write, and the only one that we read."""
 
 GROUP = 100
-"""Events that stand in one list."""
+"""How many events one list has."""
 
 
 class RecordWriter:
@@ -56,10 +56,7 @@ class RecordWriter:
 
 
 def read_record(metadata: dict[str, Any]) -> list[Event]:
-    """Return the events of a record, after its number and hash were checked.
-
-    Args:
-        metadata: Our entry of the notebook's metadata.
+    """Check the count and the hash of a record, and return its events.
 
     Raises:
         TrajectoryError: The record is missing, incomplete or changed, or an event is none.
@@ -107,13 +104,13 @@ def _event(text: str, number: int) -> Event:
 
 
 def _add_to(digest: Any, text: str) -> None:
-    """Add one event to the hash over all; a newline ends it, which no event's JSON contains."""
+    """Add one event to the hash over all, and a newline, which no event's JSON contains."""
     digest.update(text.encode("utf-8", "surrogatepass"))
     digest.update(b"\n")
 
 
 def _event_text(event: Event) -> str:
-    """Return an event as JSON; a value that JSON does not have as its `repr`."""
+    """Return an event as JSON; a value that JSON cannot hold becomes its `repr`."""
     data = event_to_dict(event)
     try:
         return json_bytes(data, default=repr).decode()

@@ -24,7 +24,7 @@ MAX_CELL = 1_000_000
 """Characters that the cell's payload has at most; a longer one goes into a side file."""
 
 _LINE = 4_000
-"""Characters of one line of the payload: few long lines, which front ends and diffs prefer."""
+"""Characters of one line of the payload: front ends and diffs prefer few long lines."""
 
 _CONTEXT_ARGUMENT = """,
     # context=pathlib.Path("FILE"),  # the notebook does not hold it: give it here"""
@@ -41,23 +41,19 @@ _IMPORT = "from rlm_kernel.guest.restore import restore\n"
 def restore_cell(trajectory: Trajectory, path: Path) -> str:
     """Return the code of the cell that restores the REPL of a trajectory's root run.
 
-    Replies that are too many for it are written to a file of the folder ``NAME.rlm`` beside the
-    notebook. A context that was written there is used.
-
-    Args:
-        trajectory: Finished or not; it has a root run.
-        path: The notebook's file.
+    Replies that do not fit into it go to a file of the folder ``NAME.rlm`` next to the notebook
+    ``path``. If the context was written there, the cell uses that file.
 
     Raises:
-        OSError: The file system refuses.
+        OSError: That file cannot be written.
     """
     root = trajectory.root
     assert root is not None
     context = context_file(root.context, path)
-    beside = None if context is None else f"{context.parent.name}/{context.name}"
-    payload = json.dumps(_payload(root, beside), separators=(",", ":"))
+    side_file = None if context is None else f"{context.parent.name}/{context.name}"
+    payload = json.dumps(_payload(root, side_file), separators=(",", ":"))
     data = zlib.compress(payload.encode(), 9)
-    missing = "" if "value" in root.context or beside else _CONTEXT_ARGUMENT
+    missing = "" if "value" in root.context or side_file else _CONTEXT_ARGUMENT
     setup = _mapping(root.started.config.get("environment_kwargs")).get("setup_code")
     tail = f"\n# The run's own setup_code:\n{setup}\n" if isinstance(setup, str) else ""
     text = b64encode(data).decode()
@@ -74,15 +70,15 @@ def restore_cell(trajectory: Trajectory, path: Path) -> str:
     return f"{_HEAD}{path_too}{_IMPORT}\n{call}{tail}".rstrip()
 
 
-def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:
+def _payload(root: RunNode, side_file: str | None) -> dict[str, Any]:
     config = root.started.config
     settings = _mapping(config.get("settings"))
     depth = config.get("max_depth")
     tools = settings.get("custom_tools")
     about = dict(root.context)
     about.pop("preview", None)
-    if beside:
-        about["file"] = beside
+    if side_file:
+        about["file"] = side_file
     counts = [cell.finished.execution_count for cell in root.cells if cell.finished]
     first = next((count for count in counts if isinstance(count, int)), 1)
     return {
@@ -111,7 +107,7 @@ def _payload(root: RunNode, beside: str | None) -> dict[str, Any]:
 
 
 def _calls(calls: Sequence[SubCallNode]) -> list[list[Any]]:
-    """Return calls as `Run All` needs them: the hash of what was asked, and the reply."""
+    """Return calls as `Run All` needs them: the hash of the prompt, and the reply."""
     found = []
     for call in calls:
         started, finished = call.started, call.finished

@@ -1,6 +1,6 @@
 """Writes the JSON Schema of our metadata: `python -m rlm.formats.notebook.schema FILE`.
 
-The events' part is made of their classes, so that the two cannot drift apart.
+The part about events is made from their classes, so that the two cannot drift apart.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Files beside a notebook, and new files that never replace one that is there."""
+"""Files next to a notebook, and new files that never replace an existing one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rlm_kernel.context.value import ContextValue
 
 CONTEXT_SUFFIXES = {"text": ".txt", "json": ".json", "bytes": ".bin"}
-"""Of the forms that are data only; a pickle is code, and no log holds one."""
+"""By form of the context. A pickle has none: it is code, and no log holds one."""
 
 
 def side_folder(notebook: Path) -> Path:
@@ -33,18 +33,15 @@ def may_be_kept(value: ContextValue, redaction: Redaction) -> bool:
 
 
 def write_context(value: ContextValue, notebook: Path) -> dict[str, Any]:
-    """Write a context to a file beside its notebook.
+    """Write a context, in a form of `CONTEXT_SUFFIXES`, to a file next to its notebook.
 
-    Args:
-        value: The context, as it travels to a kernel, in a form of `CONTEXT_SUFFIXES`; the file
-            has the same bytes.
-        notebook: Its file.
+    The file has the bytes that travel to the kernel.
 
     Returns:
         `path` (relative to the notebook), `form` and `sha256`.
 
     Raises:
-        OSError: The file system refuses.
+        OSError: The file cannot be written.
     """
     folder = side_folder(notebook)
     folder.mkdir(exist_ok=True)
@@ -61,11 +58,9 @@ def write_context(value: ContextValue, notebook: Path) -> dict[str, Any]:
 
 
 def context_file(about: Mapping[str, Any], log: Path) -> Path | None:
-    """Return the file beside a log that holds its context; None when there is none.
+    """Return the file next to a log that has its context; None when there is none.
 
-    Args:
-        about: What the log says of the context.
-        log: The log's file.
+    Only the context's form and size in the log (`about`) choose the file.
     """
     suffix = CONTEXT_SUFFIXES.get(str(about.get("form")))
     if suffix is None or "value" in about:
@@ -78,12 +73,9 @@ def new_file(path: Path, content: Iterable[bytes]) -> Path:
     """Write a new file, whole or not at all.
 
     Args:
-        path: ``{name}_{id}.{suffix}`` in a folder that exists. If the file exists too, the new
-            one gets another id.
+        path: ``{name}_{id}.{suffix}`` in an existing folder. If there is such a file, the new one
+            gets another id, which the returned path has.
         content: Its pieces.
-
-    Returns:
-        The file.
 
     Raises:
         OSError: It cannot be written.
@@ -98,7 +90,7 @@ def new_file(path: Path, content: Iterable[bytes]) -> Path:
 
 
 def _placed(temporary: Path, path: Path) -> bool:
-    """Give a file its name; return whether it was free."""
+    """Give a file its name; return whether the name was free."""
     try:
         os.link(temporary, path)
     except FileExistsError:

@@ -12,44 +12,28 @@ from rlm.trajectory import Trajectory
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nbformat import NotebookNode
-
 _log = logging.getLogger("rlm")
 
 
-def to_notebook(trajectory: Trajectory) -> NotebookNode:
-    """Return a trajectory as a notebook (nbformat 4.5): valid, harmless, and nothing lost.
-
-    Args:
-        trajectory: Finished or not.
-    """
-    import nbformat
-
-    content = notebook_bytes(trajectory)
-    node: NotebookNode = nbformat.reads(content.decode(), as_version=4)  # type: ignore[no-untyped-call]
-    return node
-
-
 def notebook_bytes(trajectory: Trajectory, path: Path | None = None) -> bytes:
-    """Return a trajectory as the content of a notebook's file.
+    """Return a trajectory as a notebook's file (nbformat 4.5): valid, harmless, nothing lost.
 
-    Args:
-        trajectory: Finished or not.
-        path: Where the file will be; without it the notebook has no cell that restores the REPL.
+    `path` is where the file will be; without it the notebook has no cell that restores the REPL.
     """
     restore = None if path is None else restoring(trajectory, path)
-    return b"".join(writer_of(trajectory).content(restore=restore))
+    again = Trajectory()
+    writer = NotebookWriter(again)
+    for event in trajectory.events:
+        again.add(event)
+        writer.take(event)
+    return b"".join(writer.content(restore=restore))
 
 
 def restoring(trajectory: Trajectory, path: Path) -> str | None:
-    """Return the source of the cell that restores a run's REPL; None where nothing can.
-
-    Args:
-        trajectory: Finished or not.
-        path: The notebook's file; what the cell needs beside it is written there.
+    """Return the source of the cell that restores a run's REPL; None when that is impossible.
 
     Raises:
-        OSError: That cannot be written.
+        OSError: A file that the cell needs next to the notebook cannot be written.
     """
     if trajectory.root is None:
         return None
@@ -57,16 +41,6 @@ def restoring(trajectory: Trajectory, path: Path) -> str | None:
         return restore_cell(trajectory, path)
     except OSError:
         raise
-    except Exception as error:  # noqa: BLE001 - what was said is worth more than that cell
+    except Exception as error:  # noqa: BLE001 - the record is worth more than that cell
         _log.warning("A notebook cannot be made to run again: %s", error, exc_info=error)
         return None
-
-
-def writer_of(trajectory: Trajectory) -> NotebookWriter:
-    """Return the writer of a trajectory's notebook."""
-    again = Trajectory()
-    writer = NotebookWriter(again)
-    for event in trajectory.events:
-        again.add(event)
-        writer.take(event)
-    return writer

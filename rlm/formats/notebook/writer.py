@@ -1,7 +1,7 @@
 """A notebook that grows with its run: a cell is written anew only when something in it changed.
 
-Writing a long run's notebook again and again must not cost more with every event: each event
-becomes text once, and a cell keeps its text for as long as nothing happens in it.
+Saving a long run's notebook must not cost more with every event: each event becomes text once, and
+a cell keeps its text until something happens in it.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class _Cell:
     """The state of a slot's cell.
 
     Attributes:
-        outputs: What a code cell shows; None for any other.
+        outputs: A code cell's outputs; None for any other cell.
         events: How many events belong to it.
-        content: The whole cell; empty when it must be made anew.
+        content: The whole cell as text; empty when it must be made anew.
     """
 
     outputs: ShownOutputs | None = None
@@ -46,10 +46,10 @@ class _Cell:
 
 
 class NotebookWriter:
-    """The notebook of one tree, as far as it got.
+    """The notebook of one tree so far.
 
     Args:
-        trajectory: Folds the same events; every event is folded first and taken then.
+        trajectory: Folds the same events, each before `take` is called with it.
     """
 
     def __init__(self, trajectory: Trajectory) -> None:
@@ -59,7 +59,7 @@ class NotebookWriter:
         self._turns: dict[str, _Cell] = {}
 
     def take(self, event: Event) -> None:
-        """Add one event, which the trajectory has just folded."""
+        """Add an event that the trajectory has just folded."""
         self._record.add(event)
         slot = self._layout.place(event)
         if slot.written is None:
@@ -79,9 +79,8 @@ class NotebookWriter:
     ) -> list[bytes]:
         """Return the notebook's file in pieces, so that unchanged cells are not copied.
 
-        Args:
-            restore: The source of the cell that restores the REPL.
-            about: More entries for the notebook's metadata.
+        `restore` is the source of the cell that restores the REPL; `about` has more entries for our
+        metadata of the notebook.
         """
         pieces = [b'{\n "cells": [\n']
         for slot in self._layout:
