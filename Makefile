@@ -106,5 +106,5 @@ lock: $(INSTALLED)
 	$(RUN) $(COMPILE) --group build --constraints requirements/dev.lock --output-file requirements/demo.lock
 
 clean:
-	rm -rf $(VENV) $(DEMO_VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(DEMO_VENV) .bench .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage build dist site
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

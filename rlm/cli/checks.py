@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "note", "problem"]
 
-CORE = ("ipykernel", "jupyter_client", "nbformat", "openai", "rich")
+CORE = ("ipykernel", "jupyter_client", "openai", "rich")
 OPTIONAL = {
     "anthropic": ("anthropic", "the Anthropic API"),
     "litellm": ("litellm", "LiteLLM"),

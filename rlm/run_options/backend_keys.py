@@ -108,5 +108,15 @@ SAMPLING_KEYS: tuple[RunOption, ...] = (
     _sampling("presence_penalty", "float", "how much to avoid words already used"),
     _sampling("frequency_penalty", "float", "how much to avoid words already used often"),
     _sampling("reasoning_effort", "str", "how long a reasoning model thinks"),
+    # What an SDK adds to a request as it stands: a header may name the host that a gateway asks.
+    *(
+        RunOption(name, "dict | None", meaning, place=SAMPLING)
+        for name, meaning in (
+            ("extra_headers", "headers of every request"),
+            ("extra_query", "query parameters of every request"),
+            ("extra_body", "fields of every request that the SDK does not know"),
+        )
+    ),
+    RunOption("api_key", "str | None", "litellm: the key of every request", place=SAMPLING),
     _sampling(ANY_KEY, "Any", "any other field of the provider's request"),
 )

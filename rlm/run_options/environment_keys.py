@@ -18,7 +18,7 @@ def _key(
 ENVIRONMENT_KEYS: tuple[RunOption, ...] = (
     # Every environment.
     _key("setup_code", "str | None", "code that runs first in every new kernel", "taken"),
-    _key("memory_limit", "int | str | None", 'memory of one kernel, such as "4g"', "taken"),
+    _key("memory_limit", "int | str | None", 'memory of one kernel, such as "4g"', "only lower"),
     _key("output_limit", "int | None", "characters that one cell may write", "taken"),
     _key("env", "dict[str, str] | None", "variables added to the kernels' scrubbed environment"),
     # Docker and Modal.
@@ -67,16 +67,16 @@ ENVIRONMENT_KEYS: tuple[RunOption, ...] = (
         doors={"build": Flag()},
     ),
     _key("network", "str", "the kernels' network mode", default="none"),
-    _key("mem_limit", "int | str", "memory of the whole container", "taken", 4 << 30),
-    _key("cpus", "float | None", "processors it may use at once; None: all", "taken", 4.0),
-    _key("pids_limit", "int", "processes and threads of the whole container", "taken", 2048),
+    _key("mem_limit", "int | str", "memory of the whole container", "only lower", 4 << 30),
+    _key("cpus", "float | None", "processors it may use at once; None: all", "only lower", 4.0),
+    _key("pids_limit", "int", "processes and threads of the whole container", "only lower", 2048),
     _key("gpus", "str | int | list[str] | None", "all, a number, or a list of device ids"),
     _key("user", "str", "the user, as uid:gid", default="65534:65534"),
-    _key("shm_size", "int | str", "the size of /dev/shm", "taken", 64 << 20),
+    _key("shm_size", "int | str", "the size of /dev/shm", "only lower", 64 << 20),
     _key("reuse", "bool", "keep a cleaned container for the next run", default=False),
     # Modal.
     _key("app_name", "str", "the Modal app of the sandboxes", "taken", "rlm-kernel"),
-    _key("timeout", "int", "seconds after which Modal ends a sandbox", "taken", 3600),
+    _key("timeout", "int", "seconds after which Modal ends a sandbox", "only lower", 3600),
     _key(
         "cpu",
         "float | tuple[float, float] | None",

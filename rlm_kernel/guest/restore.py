@@ -287,8 +287,9 @@ def _is_recorded(about: dict[str, Any], value: Any) -> bool:
     expected, form = about.get("sha256"), about.get("form")
     if form == "pickle" or not expected:
         return bool(type(value).__name__ == str(about.get("type", "")).rpartition(".")[2])
+    plain = str(value) if isinstance(value, str) else value  # A subclass of `str` is text, too.
     try:
-        found = hash_context(context_value(value))
+        found = hash_context(context_value(list(plain) if isinstance(plain, tuple) else plain))
     except ContextError:
         return False
     return found.sha256 == expected and form in (None, "", found.form)

@@ -79,7 +79,7 @@ async def echo(call: Call) -> CallAnswer:
 
 
 DOCKER_KWARGS: dict[str, Any] = {"packages": ["pandas"]}
-"""What the tests' containers are made with (`.ci/docker` makes their image)."""
+"""What the tests' containers are made with (`.ci/needs` makes their image)."""
 
 
 @functools.cache

@@ -74,7 +74,7 @@ def test_an_image_is_made_once_with_progress_and_found_again(
     client: Any, made: Callable[..., str], require: Callable[[object, str], None]
 ) -> None:
     wheels = os.environ.get("RLM_TEST_WHEELS")
-    require(wheels, "RLM_TEST_WHEELS, a folder with the wheels of a kernel (.ci/docker makes it)")
+    require(wheels, "RLM_TEST_WHEELS, a folder with the wheels of a kernel (.ci/needs makes it)")
     base = made({"note": "one of a kind: the image that is made of it is made here"})
     said: list[str] = []
     with wheel_index.serving(Path(str(wheels))) as url:
@@ -121,7 +121,7 @@ def test_a_package_that_does_not_exist_is_reported_with_pips_error(
     client: Any, made: Callable[..., str], require: Callable[[object, str], None]
 ) -> None:
     wheels = os.environ.get("RLM_TEST_WHEELS")
-    require(wheels, "RLM_TEST_WHEELS, a folder with the wheels of a kernel (.ci/docker makes it)")
+    require(wheels, "RLM_TEST_WHEELS, a folder with the wheels of a kernel (.ci/needs makes it)")
     with wheel_index.serving(Path(str(wheels))) as url:
         asked = {"build_network": "host", "pip_index_url": url, "packages": ["no-such-thing"]}
         with pytest.raises(SandboxError, match="No matching distribution found for no-such-thing"):
