@@ -63,7 +63,7 @@ class ReaderSet:
             ArgumentError: `logger` is not a reader.
         """
         self.readers = checked_readers(logger)
-        self._threads: list[ReaderThread[Any, Any]] = []
+        self._threads: list[list[ReaderThread[Any, Any]]] = []
         self.end_threads: Callable[[], None] = partial(_end_threads, self._threads)
         self._callbacks = callbacks
         self._verbose = verbose
@@ -99,7 +99,8 @@ class ReaderSet:
 
         The engine's thread must not wait: called there, it leaves the rest to the threads.
         """
-        delivery, self._delivery = self._delivery, None
+        with engine_loop().lock:
+            delivery, self._delivery = self._delivery, None
         if delivery is None:
             return
         if on_engine_thread():
@@ -119,11 +120,14 @@ class ReaderSet:
             owned.append(ConsoleReader())
         from rlm.logger.delivery import Delivery
 
-        return Delivery(self.readers, owned=owned, threads=self._threads)
+        delivery = Delivery(self.readers, owned=owned)
+        self._threads[:] = [delivery.threads]
+        return delivery
 
 
-def _end_threads(threads: list[ReaderThread[Any, Any]]) -> None:
-    if threads:
-        from rlm.logger.delivery import end_threads
+def _end_threads(of_deliveries: list[list[ReaderThread[Any, Any]]]) -> None:
+    for threads in of_deliveries:
+        if threads:
+            from rlm.logger.delivery import end_threads
 
-        end_threads(threads)
+            end_threads(threads)

@@ -73,7 +73,6 @@ class Delivery:
         *,
         owned: Iterable[Reader] = (),
         queue_limit: int = QUEUE_LIMIT,
-        threads: list[ReaderThread[Any, Any]] | None = None,
     ) -> None:
         """Prepare the delivery; threads start with the first event.
 
@@ -81,14 +80,13 @@ class Delivery:
             readers: Readers that `close` does not close.
             owned: More readers, which `close` closes.
             queue_limit: How many events may wait for one reader.
-            threads: An empty list to put the threads in.
         """
         owned = tuple(owned)
         self._readers = tuple({id(reader): reader for reader in (*readers, *owned)}.values())
         self._owned = {id(reader) for reader in owned}
         self._limit = queue_limit
         self._folds = any(hasattr(reader, "on_tree") for reader in self._readers)
-        self.threads: list[ReaderThread[Any, Any]] = [] if threads is None else threads
+        self.threads: list[ReaderThread[Any, Any]] = []
         self._masking = _Masking(fold=False)
         self._forks: int | None = None
         self._closed = False
@@ -170,14 +168,13 @@ class Delivery:
         self.threads.clear()
         try:
             for reader in self._readers:
-                if self._closed:  # While a thread started.
-                    return
                 thread = ReaderThread(reader, self._masking.deliver, self._limit)
-                self.threads.append(thread)
                 thread.start()
+                self.threads.append(thread)
         except RuntimeError as error:  # The run goes on, with the readers that have a thread.
-            self.threads.pop()
             _log.warning("No thread can be started for a reader of a run: %s.", error)
+        if self._closed:  # Meanwhile, perhaps before the last thread was in the list.
+            end_threads(self.threads)
 
 
 def end_threads(threads: list[ReaderThread[Any, Any]]) -> None:

@@ -135,16 +135,6 @@ class NotebookLog:
             if self._timer is None and (self._waiting or self._changed()):
                 self._write_soon()
 
-    def on_tree(self, tree: Trajectory) -> None:
-        """Use the delivery's tree of a run that begins, unless this log's differs from it.
-
-        Args:
-            tree: It grows with the run, and may be ahead of the events given to `on_event`.
-        """
-        if self._redact is None and self._context != "hash":
-            with self._lock:
-                self._forest.share(tree)
-
     def on_context(self, run_id: str, value: ContextValue) -> None:
         """Take a run's context, for the file next to its notebook.
 
@@ -185,6 +175,7 @@ class NotebookLog:
     def _begin(self) -> None:
         """Begin with no run under way: a fork may have copied it in the middle of an event."""
         self._lock = threading.RLock()
+        # Its own: the cells must not be ahead of the record, as the delivery's tree may be.
         self._forest = Forest()
         self._books: dict[int, OpenNotebook] = {}
         self._waiting: deque[Event] = deque()
@@ -211,7 +202,7 @@ class NotebookLog:
             book.changed = True
             if tree.root is not None and tree.root.finished is event:
                 self._end(book)
-            elif event is tree.events[0]:
+            elif tree.root is not None and event is tree.root.started:
                 self._write(book)
 
     def _changed(self) -> bool:

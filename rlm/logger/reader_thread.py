@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 _log = logging.getLogger("rlm")
 
 
+class _Delivering(threading.local):
+    """The reader that this thread is calling, by its key."""
+
+    key: int | None = None
+
+
+_delivering = _Delivering()
+
 R = TypeVar("R")
 T = TypeVar("T")
 
@@ -76,7 +84,7 @@ class ReaderThread(Generic[R, T]):
         """
         if not self._undelivered:
             return True
-        if threading.current_thread() is self._thread:
+        if self._is_here():
             return False  # A reader that flushes would wait for itself.
         reached = threading.Event()
         self._queue.put(reached)
@@ -92,7 +100,7 @@ class ReaderThread(Generic[R, T]):
         After the deadline, items that still wait are dropped.
         """
         delivered = self.flush(deadline)
-        own = threading.current_thread() is self._thread
+        own = self._is_here()
         if not delivered:
             self._gave_up = True
             lost = max(len(self._undelivered) - 1, 0)  # The reader is busy with one of them.
@@ -103,6 +111,10 @@ class ReaderThread(Generic[R, T]):
             left = None if deadline is None else max(deadline - time.monotonic(), 0.1)
             self._thread.join(left)
         return delivered
+
+    def _is_here(self) -> bool:
+        """Whether waiting for this thread would never end: it is ours, or waits for our reader."""
+        return threading.current_thread() is self._thread or _delivering.key == self.key
 
     def _run(self) -> None:
         while self._step():
@@ -122,7 +134,11 @@ class ReaderThread(Generic[R, T]):
     def _hand_over(self, reader: R, item: T) -> None:
         try:
             with self._lock:
-                self._deliver(reader, item)
+                _delivering.key = self.key
+                try:
+                    self._deliver(reader, item)
+                finally:
+                    _delivering.key = None
         except BaseException as error:  # noqa: BLE001  (a reader never hurts a run)
             self._report(
                 "raised",

@@ -11,7 +11,7 @@ from rlm.reply_parser import CUT, ReplyReader
 from rlm.trajectory.models_asked import settings_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from rlm.trajectory import RunNode, SubCallNode, TurnNode
 
@@ -49,12 +49,14 @@ def _limit_error(kind: type[LimitExceededError], message: str, run: RunNode) -> 
 def finished_turns(run: RunNode) -> list[TurnNode]:
     """Return the first turns of a run, up to the last one with a reply and only finished cells."""
     turns = list(run.turns)
-    while turns and not _is_whole(turns[-1], run):
+    blocks = _block_counts(run)
+    while turns and not _is_whole(turns[-1], blocks[len(turns) - 1]):
         turns.pop()
     return turns
 
 
-def _is_whole(turn: TurnNode, run: RunNode) -> bool:
+def _is_whole(turn: TurnNode, blocks: int) -> bool:
+    """Whether a turn has a reply, and a finished cell for each of the reply's blocks."""
     if turn.finished is None or not turn.replies:
         return False
     if turn.finished.final_answer is not None or turn.reply is None:
@@ -64,17 +66,18 @@ def _is_whole(turn: TurnNode, run: RunNode) -> bool:
     last = turn.cells[-1].finished if turn.cells else None
     if last is not None and last.status == "interrupted":
         return False
-    return len(turn.cells) >= _blocks(turn, run)
+    return len(turn.cells) >= blocks
 
 
-def _blocks(turn: TurnNode, run: RunNode) -> int:
-    """Return how many blocks of a turn's reply were to be run."""
+def _block_counts(run: RunNode) -> list[int]:
+    """Return for each turn how many blocks of its reply were to be run."""
     fences = settings_of(run).get("python_fences", False)
     reader = ReplyReader("auto" if fences == "auto" else bool(fences))
-    for each in run.turns:
-        if each.reply is None:
-            continue
-        parsed = reader.read(each.reply.text, complete=each.reply.finish_reason not in CUT)
-        if each is turn:
-            return len(parsed.blocks)
-    return 0
+    counts = []
+    for turn in run.turns:
+        blocks: Sequence[str] = ()
+        if turn.reply is not None:
+            complete = turn.reply.finish_reason not in CUT
+            blocks = reader.read(turn.reply.text, complete=complete).blocks
+        counts.append(len(blocks))
+    return counts

@@ -63,6 +63,20 @@ FACES: dict[str, str] = {
 }
 """Modules that users, Jupyter or `python -m` know by a name: they stand on the floor named here."""
 
+DOORS_BY_NAME: dict[str, str] = {
+    "rlm/__init__.py": "the face of the package loads the engine when asked for",
+    "rlm/backends/http.py": "the HTTP package that the installed SDK stands on",
+    "rlm/backends/litellm_client.py": "litellm, which is slow to import",
+    "rlm/cli/entry.py": "the command's module",
+    "rlm/logger/__init__.py": "the readers, when asked for",
+    "rlm/render/view.py": "upwards: `.view()` shows the viewer of `rlm_ipython`",
+    "rlm/trajectory/files.py": "upwards: the table of formats names their readers and writers",
+    "rlm/trajectory/fold.py": "upwards: `Trajectory.save`, `load` and `view`",
+    "rlm_kernel/guest/forkserver.py": "what every kernel needs, once the stream is safe",
+    "rlm_kernel/relay/sandbox.py": "ZMQ, while the container starts",
+}
+"""Every module that imports another by name at run time, with the reason."""
+
 INSIDE_THE_SANDBOX = tuple(path for path in MODULES if path != "rlm_kernel/__main__.py")
 WHAT_A_SANDBOX_HAS = {"IPython", "ipykernel", "jupyter_client", "tornado", "traitlets", "zmq"}
 """ipykernel and pyzmq, with what they depend on."""
@@ -136,6 +150,19 @@ def test_every_folder_has_its_floor() -> None:
 def test_imports_only_run_downwards(path: Path) -> None:
     upwards = {shown(file) for file in imported_files(path) if floor(file) < floor(path)}
     assert upwards == set()
+
+
+def test_every_import_by_name_is_listed() -> None:
+    found = set()
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in {
+                "importlib.import_module",
+                "import_module",
+                "__import__",
+            }:
+                found.add(shown(path))
+    assert found == set(DOORS_BY_NAME)
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:

@@ -13,7 +13,7 @@ from story import Story, a_whole_story
 
 from rlm.formats.notebook.read import read_notebook
 from rlm.formats.notebook.sidecar import new_file
-from rlm.logger import NotebookLog
+from rlm.logger import Delivery, NotebookLog, RLMLogger
 from rlm.trajectory import redacted_event
 
 if TYPE_CHECKING:
@@ -38,6 +38,23 @@ def test_after_every_event_the_file_is_the_run_up_to_some_event(tmp_path: Path) 
     assert kept(log.path) == events
     assert log.path is not None
     nbformat.validate(nbformat.read(log.path, as_version=4))  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.filterwarnings("error")
+def test_another_reader_of_the_same_run_changes_nothing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    events = a_whole_story().events
+    for number in range(20):
+        log = NotebookLog(tmp_path / str(number))
+        delivery = Delivery([log, RLMLogger()])  # In a burst, its tree is ahead of the notebook.
+        for event in events:
+            delivery.emit(event)
+        assert delivery.flush(60)
+        delivery.close()
+        log.close()
+        assert kept(log.path) == tuple(map(redacted_event, events))
+    assert caplog.text == ""
 
 
 def test_waiting_events_are_written_soon_without_another_event(tmp_path: Path) -> None:

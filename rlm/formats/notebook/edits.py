@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rlm.formats.notebook.notebook_file import NotebookCell
 
 
-_MOST_COMPARED = 10_000
+_MOST_COMPARED = 2_000
 """How many cells are matched by order and source: the time grows faster than their number."""
 
 
