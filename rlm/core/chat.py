@@ -201,7 +201,6 @@ class Chat:
     async def ask_for_final_answer(self, repl: Repl) -> str:
         """Demand the answer: the turns are used up. The reply is read like any other."""
         before = self._last_reply
-        cells: list[Cell] = []
         number = self._tree.config.max_iterations + 1
         with self.turn(number) as turn:
             reply = await self.ask(repl)
@@ -212,12 +211,7 @@ class Chat:
                 turn.answer = self._draft or text_outside_code(before or "")
                 return turn.answer
             parsed = self.read(reply)
-            for code in parsed.blocks:
-                cell = await repl.execute(code, number=len(cells) + 1, turn=number)
-                self.note_draft(cell)
-                cells.append(cell)
-                if cell.answer is not None:
-                    break
+            cells = await repl.execute_blocks(parsed.blocks, number, self.note_draft)
             turn.answer = await self.answer(parsed, cells, repl)
             if turn.answer is None:
                 turn.answer = self._last_word(parsed, before)

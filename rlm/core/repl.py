@@ -14,7 +14,7 @@ from rlm.errors import KernelDiedError, RLMError
 from rlm.events import CellFinished, CellOutput, CellStarted, Note
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     from rlm.core.subcalls import SubCallHandler
@@ -67,6 +67,25 @@ class Repl:
         self._typed = 0
         self._run = tree.recorder.here()
         session.on_typed = self._note_typed
+
+    async def execute_blocks(
+        self, blocks: Sequence[str], turn: int, on_cell: Callable[[Cell], object]
+    ) -> list[Cell]:
+        """Execute blocks in order, up to the first one that gives an answer.
+
+        Args:
+            blocks: The code of a reply.
+            turn: The turn's number.
+            on_cell: Called after each block: a later one may be interrupted.
+        """
+        cells: list[Cell] = []
+        for code in blocks:
+            cell = await self.execute(code, number=len(cells) + 1, turn=turn)
+            on_cell(cell)
+            cells.append(cell)
+            if cell.answer is not None:
+                break
+        return cells
 
     async def execute(self, code: str, *, number: int, turn: int) -> Cell:
         """Execute one block; `number` is 1 for the first block of its turn.

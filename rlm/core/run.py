@@ -56,26 +56,21 @@ async def run(tree: Tree, spec: RunSpec, *, kept: KeptKernel | None = None) -> s
     failures = ErrorStreak(threshold=tree.config.max_errors)
     status: RunStatus
     with run_events(tree, spec, chat.best_answer) as finish:
+        # The REPL has the context, and `llm_query` and `rlm_query`, which come back to this loop.
         async with _open_repl(tree, spec, kept) as repl:
             for number in range(1, tree.config.max_iterations + 1):
-                with chat.turn(number) as turn:
+                with chat.turn(number) as turn:  # Adds the turn's prompt to the chat.
                     reply = await chat.ask(repl)
                     if reply is None:  # The chat was too long: it was compacted instead.
                         continue
                     parsed = chat.read(reply)
-                    cells: list[Cell] = []
-                    for code in parsed.blocks:
-                        cell = await repl.execute(code, number=len(cells) + 1, turn=number)
-                        chat.note_draft(cell)
-                        cells.append(cell)
-                        if cell.answer is not None:
-                            break
+                    cells = await repl.execute_blocks(parsed.blocks, number, chat.note_draft)
                     turn.answer = await chat.answer(parsed, cells, repl)
                     if turn.answer is not None:
                         status, answer = "answered", turn.answer
                         break
                     await chat.show(cells, repl)
-                    failures.turn(_failure(reply, cells))
+                    failures.turn(_failure(reply, cells))  # Raises at `max_errors`.
             else:
                 status, answer = "exhausted", await chat.ask_for_final_answer(repl)
             if kept is not None and not tree.config.compaction:
