@@ -153,7 +153,7 @@ def test_the_command_lists_runs_and_says_how_to_attach(
         (run,) = live_runs()
         assert main(["attach"]) == 0
         assert main(["attach", run.id[:8]]) == 0
-        listed, how = capsys.readouterr().out.split("will do.\n")
+        listed, how = capsys.readouterr().out.split("is enough.\n")
         assert listed.startswith(run.id)
         assert "m  Who\\u202e?" in listed
         assert f"jupyter console --existing {run.connection_file}\n" in how
