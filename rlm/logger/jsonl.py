@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-import weakref
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -22,7 +21,7 @@ from rlm.formats.jsonl.write import (
 )
 from rlm.redaction import Redaction
 from rlm.trajectory.forest import Forest
-from rlm_kernel.host.process_hooks import after_fork_in_child
+from rlm_kernel.host.process_hooks import begin_anew_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,7 +86,7 @@ class RLMLogger:
             self.log_file_path = str(folder / f"{file_name}_{now}_{uuid.uuid4().hex[:8]}.jsonl")
         self._latest: Trajectory | None = None
         self._begin()
-        _alive.add(self)
+        begin_anew_in_child(self, type(self)._begin)  # noqa: SLF001 - our own
 
     def on_event(self, event: Event) -> None:
         """Take one event.
@@ -165,14 +164,3 @@ class RLMLogger:
         # that of another process.
         with Path(self.log_file_path).open("ab") as file:
             file.write(line)
-
-
-_alive: weakref.WeakSet[RLMLogger] = weakref.WeakSet()
-
-
-def _begin_all() -> None:
-    for logger in _alive:
-        logger._begin()  # noqa: SLF001 - our own
-
-
-after_fork_in_child(_begin_all)

@@ -24,7 +24,7 @@ from rlm.formats.notebook.writer import NotebookWriter
 from rlm.redaction import Redaction
 from rlm.trajectory.files import replace_file
 from rlm.trajectory.forest import Forest
-from rlm_kernel.host.process_hooks import after_fork_in_child
+from rlm_kernel.host.process_hooks import begin_anew_in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +119,7 @@ class NotebookLog:
         self._redact = redact
         self._redaction = Redaction(redact)
         self._begin()
-        _alive.add(self)
+        begin_anew_in_child(self, type(self)._begin)  # noqa: SLF001 - our own
 
     def on_event(self, event: Event) -> None:
         """Take one event.
@@ -282,17 +282,6 @@ class NotebookLog:
                 self.folder,
                 error.strerror or error,
             )
-
-
-_alive: weakref.WeakSet[NotebookLog] = weakref.WeakSet()
-
-
-def _begin_all() -> None:
-    for log in _alive:
-        log._begin()  # noqa: SLF001 - our own
-
-
-after_fork_in_child(_begin_all)
 
 
 def _write_later(log: weakref.ref[NotebookLog]) -> None:

@@ -18,12 +18,16 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
+T = TypeVar("T")
+
+_beginners: weakref.WeakKeyDictionary[Any, Callable[[Any], object]] = weakref.WeakKeyDictionary()
 _exit_steps: dict[Callable[[], object], Callable[[], object] | None] = {}
 
 
@@ -34,6 +38,16 @@ def after_fork_in_child(function: Callable[[], object]) -> None:
     replace.
     """
     os.register_at_fork(after_in_child=function)
+
+
+def begin_anew_in_child(owner: T, begin: Callable[[T], object]) -> None:
+    """Call `begin(owner)` in every forked child, for as long as the owner lives.
+
+    Args:
+        owner: An object with a lock or a thread; it is not kept alive.
+        begin: Gives the owner new ones, under the rule of `after_fork_in_child`.
+    """
+    _beginners[owner] = begin
 
 
 def at_exit(step: Callable[[], object], *, in_child: Callable[[], object] | None = None) -> None:
@@ -77,4 +91,10 @@ def _forget_exit_steps() -> None:
             in_child()
 
 
+def _begin_anew() -> None:
+    for owner, begin in list(_beginners.items()):
+        begin(owner)
+
+
 after_fork_in_child(_forget_exit_steps)
+after_fork_in_child(_begin_anew)
